@@ -1,4 +1,4 @@
-import type { HealthEvent } from "../model/event.ts";
+import { ALL_STREAMS, type HealthEvent, type HealthState } from "../model/event.ts";
 import { asFailure, type Failure, isFailure } from "../model/failure.ts";
 import type { CustomerPermissions } from "../model/granted-permissions.ts";
 import type { HuntingSource } from "../model/hunting.ts";
@@ -81,6 +81,12 @@ export interface Refusal {
   withdraw(): void;
 }
 
+/** Health of something that is not a customer's stream: of the list of customers. */
+export interface OtherHealth {
+  /** One event at each change, and hourly while it is not `ok`. */
+  be(state: HealthState, failure?: Failure): void;
+}
+
 /** One customer's result of a single complete round. */
 export interface RoundResult {
   readonly customer: Customer;
@@ -99,6 +105,7 @@ export class Scheduler {
   readonly #huntingLimiter: PageLimiter;
   readonly #budgets: Budgets;
   readonly #refused = new Set<CustomerReport>();
+  readonly #others = new Set<CustomerReport>();
   readonly #beganAtMs: number;
   /** What the log said last of an output that takes no health events, and until when it is not repeated. */
   #lastHealthFailure = { say: "", untilMs: 0 };
@@ -168,6 +175,34 @@ export class Scheduler {
     return {
       become: (other) => report.refuse(other),
       withdraw: () => this.#refused.delete(report),
+    };
+  }
+
+  /**
+   * Says something of a tenant that is not a state of a stream: one health event now. The states of a customer
+   * that is collected stay as they are; another tenant is `off`. Rejects with what the sink rejects with.
+   */
+  async announce(tenant: ReportedTenant, failure: Failure): Promise<void> {
+    const member = this.#members.find(({ customer }) => customer.tenant.id === tenant.id);
+    const own = member?.report.streams[0];
+    if (member !== undefined && own !== undefined) return member.report.incident(own, failure);
+    const report = this.#reportOf({ stanza: tenant.name, tenant }, undefined);
+    const none = report.stream(ALL_STREAMS);
+    none.state = "off";
+    return report.incident(none, failure);
+  }
+
+  /** Health under a name that no customer has; it is not in `status`. */
+  healthOf(tenant: ReportedTenant): OtherHealth {
+    const report = this.#reportOf({ stanza: tenant.name, tenant }, undefined);
+    const stream = report.stream(ALL_STREAMS);
+    stream.state = "ok";
+    return {
+      be: (state, failure) => {
+        if (state === "ok") this.#others.delete(report);
+        else this.#others.add(report);
+        stream.be(state, failure);
+      },
     };
   }
 
@@ -395,7 +430,7 @@ export class Scheduler {
         report.lookForFirstAnswers();
         report.flush();
       }
-      for (const report of this.#refused) report.flush();
+      for (const report of [...this.#refused, ...this.#others]) report.flush();
       // If it cannot be written it is retried in a minute; until then a crash only repeats more.
       await this.#keepReplaySince(this.#replaySinceS).catch(() => undefined);
       await this.#p.clock.pause(pausesMs[look] ?? WATCH_EVERY_MS, stop);

@@ -7,18 +7,19 @@ import { openOutputs, openServe, readArcSightConfig, realDialer, realSecretReade
 import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
-import type { Log } from "../model/ports.ts";
+import type { Http, Log } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
 import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell } from "./arcsight-findings.ts";
-import { Collector, type Destination } from "./collector.ts";
+import { Collector, type Destination, type Discovery } from "./collector.ts";
 import { defaultStateDir, readSettingsFile } from "./configuration.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { outputStatuses } from "./output-status.ts";
+import { readTextIfThere } from "./read-text.ts";
 import {
   diskState,
   fileCredentialWatch,
@@ -26,7 +27,16 @@ import {
   realCollectorWorld,
   realSecretFiles,
 } from "./real-collector.ts";
-import { realClock, realFiles, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
+import { FileSecrets } from "./stored-secrets.ts";
+import {
+  presentFingerprint,
+  realClock,
+  realFiles,
+  realRandom,
+  stopSignal,
+  VERSION,
+  warnOfDistrusted,
+} from "./world.ts";
 
 /**
  * How long running pages may take after SIGTERM, and then sends to receivers. systemd waits 90 s by default;
@@ -75,14 +85,15 @@ export async function arcSightRun(
   let reload = new AbortController();
   let next: Chosen | undefined;
   let reading = Promise.resolve();
+  const reloadSoon = (): void => {
+    if (!options.once) reading = reading.then(readAgain).catch(defectIn(log));
+  };
   // A configuration that is refused must not disturb the customers, so it is read before anything ends.
   const readAgain = async (): Promise<void> => {
     next = (await chooseAgain(flags, log)) ?? next;
     if (next !== undefined) reload.abort();
   };
-  const stop = stopSignal(() => {
-    if (!options.once) reading = reading.then(readAgain).catch(defectIn(log));
-  }).signal;
+  const stop = stopSignal(reloadSoon).signal;
   log.info("started", {
     version: VERSION,
     customers: chosen.stanzas.length,
@@ -91,7 +102,7 @@ export async function arcSightRun(
   });
   for (;;) {
     reload = new AbortController();
-    const until = { ...options, stop: AbortSignal.any([stop, reload.signal]) };
+    const until = { ...options, stop: AbortSignal.any([stop, reload.signal]), reloadSoon };
     const code = await collectInto(chosen, flags, until, log, outputsOf(chosen, log));
     if (options.once || !reload.signal.aborted || stop.aborted) {
       log.info("stopped", { exit_code: code });
@@ -188,10 +199,42 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
   };
 }
 
+interface CollectUntil {
+  readonly once: boolean;
+  readonly stop: AbortSignal;
+  /** Reads the configuration again. Absent: it counts at the next start. */
+  readonly reloadSoon?: () => void;
+}
+
+/** A single round is over before a list would be read. */
+async function discoveryIn(
+  { config, stateDir }: Chosen,
+  file: string,
+  { http, log, reloadSoon }: { readonly http: Http; readonly log: Log; readonly reloadSoon: () => void },
+): Promise<Discovery | undefined> {
+  const { discovery, stanzas } = config.settings;
+  if (discovery === undefined) return undefined;
+  const { hostDiscovery } = await import("./hosts-discovery.ts");
+  const { filePlace } = await import("../hosts/cli/roster-place.ts");
+  return hostDiscovery({
+    settings: discovery,
+    stateDir,
+    customers: stanzas,
+    http,
+    clock: realClock,
+    log,
+    place: (roster) => filePlace({ readText: readTextIfThere, roster }, file),
+    secrets: () =>
+      Promise.resolve(new FileSecrets(stateDir, { http, clock: realClock, log, fingerprintOf: presentFingerprint })),
+    readText: (path) => readTextIfThere(path, "utf8"),
+    changed: reloadSoon,
+  });
+}
+
 async function collectInto(
   chosen: Chosen,
   flags: ArcSightFlags,
-  { once, stop }: { readonly once: boolean; readonly stop: AbortSignal },
+  { once, stop, reloadSoon }: CollectUntil,
   log: Log,
   openDestination: () => Destination,
 ): Promise<ExitCode> {
@@ -215,6 +258,10 @@ async function collectInto(
       // Nobody waits for a single round, so it gives up instead of waiting for the holder.
       openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),
       openDestination,
+      discovery:
+        reloadSoon === undefined || once
+          ? undefined
+          : await discoveryIn(chosen, flags.config, { http, log, reloadSoon }),
       limits: { finishPagesMs: FINISH_PAGES_MS },
       globals,
       world: realCollectorWorld(http, log, commands),

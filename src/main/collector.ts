@@ -12,7 +12,7 @@ import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import type { CollectorStatus, CustomerStatus, OutputStatus } from "../model/status.ts";
 import type { StreamName } from "../model/stream.ts";
-import { tenantIdFrom } from "../model/tenant.ts";
+import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import type { CredentialChanges, CredentialWatch } from "./credential-watch.ts";
 import type { CustomerBuilder, MisconfiguredCustomer, RefusedCustomer } from "./customers.ts";
 import { type Heap, keepHeapSmall } from "./heap-keeper.ts";
@@ -79,6 +79,8 @@ export interface CollectorParts {
   openState(configured: readonly { readonly stanza: string; readonly tenantId: string }[]): Promise<StateFolder>;
   /** Called once the state is held: outputs keep their spools in it. */
   openDestination(): Destination;
+  /** Reads the list of customers beside collecting; absent: nobody asked for it. */
+  readonly discovery?: Discovery | undefined;
   readonly limits: StopLimits;
   readonly globals: GlobalSettings;
   readonly world: CollectorWorld;
@@ -86,6 +88,15 @@ export interface CollectorParts {
   /** When this program started, by the monotonic clock: health is promised from then on. Now if absent. */
   readonly startedAtMs?: number;
 }
+
+/** What reads the list of customers while they are collected. */
+export interface Discovery {
+  /** Reads it again and again until `stop`. */
+  run(collector: CollectorForDiscovery, stop: AbortSignal): Promise<void>;
+}
+
+/** What discovery needs of the collector that it runs beside. */
+export type CollectorForDiscovery = Pick<Collector, "announce" | "forget" | "healthOf" | "status">;
 
 export interface CollectorWorld {
   readonly version: string;
@@ -213,6 +224,7 @@ export class Collector {
       ["changed credentials are no longer noticed", this.#watchCredentials()],
       ["idle refresh tokens are no longer renewed", customers.builder.keepTokensAlive(stop)],
       ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
+      ["the list of customers is no longer read", this.#p.discovery?.run(this, stop) ?? Promise.resolve()],
     ];
     for (const [message, work] of inBackground)
       void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
@@ -252,6 +264,21 @@ export class Collector {
   /** What every customer's streams did so far. */
   summary(): ReturnType<Scheduler["summary"]> {
     return this.#scheduler.summary();
+  }
+
+  /** Says something of a tenant that is not a state of a stream. Rejects with what the sink rejects with. */
+  announce(...what: Parameters<Scheduler["announce"]>): Promise<void> {
+    return this.#scheduler.announce(...what);
+  }
+
+  /** Health of what is no customer. */
+  healthOf(...whose: Parameters<Scheduler["healthOf"]>): ReturnType<Scheduler["healthOf"]> {
+    return this.#scheduler.healthOf(...whose);
+  }
+
+  /** Deletes the checkpoints of a tenant of which nothing is collected. */
+  async forget(tenantId: TenantId): Promise<void> {
+    await this.#state.forget?.(tenantId);
   }
 
   /** False when nobody can be collected for, until a refused customer joins. */

@@ -1,12 +1,13 @@
+import { credentialOf } from "../auth/app-credential.ts";
 import { askTenantFacts } from "../auth/authority.ts";
+import { createTokenCycles } from "../auth/token-cycle.ts";
 import { discoveryPass } from "../defender/roster/discovery-pass.ts";
 import { ofHomeApp, type ProviderSource, readProviderList } from "../defender/roster/provider-list.ts";
 import type { CustomerListing, DiscoveryHost, DiscoveryReport } from "../model/discovered.ts";
 import { isFailure } from "../model/failure.ts";
-import type { Clock, Http, Log, TokenSource } from "../model/ports.ts";
+import { audienceOf } from "../model/permissions.ts";
+import type { Clock, Http, Log, Random, TokenSource } from "../model/ports.ts";
 import type { DiscoveryRequest } from "../model/roster.ts";
-import type { Sealed } from "../model/sealed.ts";
-import type { SignInService } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import { readDiscovered, writeDiscovered } from "../stores/disk/discovered-file.ts";
@@ -17,7 +18,7 @@ export interface DiscoveryWorld {
   readonly http: Http;
   readonly clock: Clock;
   readonly log: Log;
-  readonly signIn: Pick<SignInService, "accessToken">;
+  readonly random: Random;
   readonly signal?: AbortSignal;
 }
 
@@ -37,7 +38,7 @@ export function discover(
       rules: settings,
       memory: {
         load: () => readDiscovered(ports, log, stateDir),
-        save: (discovered, readText) => writeDiscovered(ports, stateDir, discovered, readText),
+        save: (discovered, text) => writeDiscovered(ports, stateDir, discovered, text),
       },
       host,
       nowMs: () => clock.nowMs(),
@@ -65,7 +66,7 @@ async function listOf(world: DiscoveryWorld, source: ProviderSource, home: Stanz
       credential,
       endpoints: home.endpoints,
       route: home.route,
-      tokens: tokensOf(world.signIn, { ...home, tenantId }),
+      tokens: tokensOf(world, home, tenantId),
     },
     signal,
   );
@@ -78,15 +79,12 @@ async function homeTenant(world: DiscoveryWorld, home: Stanza, signal: AbortSign
   return (await askTenantFacts(world, authority, home.route, signal, home.tenantName)).tenantId;
 }
 
-/** One reading takes seconds, so its token is fetched once, and once more if it is rejected. */
-function tokensOf(signIn: DiscoveryWorld["signIn"], home: Stanza): TokenSource {
-  let held: Promise<Sealed> | undefined;
-  const ask = async () => (await signIn.accessToken(home, "graph", () => Promise.resolve())).token;
-  return {
-    accessToken({ refused } = {}) {
-      if (refused !== undefined) held = undefined;
-      held ??= ask();
-      return held;
-    },
-  };
+/** Fetched for one reading, and once more if Microsoft rejects it. */
+function tokensOf(world: DiscoveryWorld, home: Stanza, tenantId: TenantId): TokenSource {
+  return createTokenCycles(world).forCustomer({
+    tenant: { id: tenantId, name: home.tenantName, cloud: home.cloud },
+    stanza: home,
+    audience: audienceOf("graph", home.cloud),
+    credential: credentialOf(home),
+  });
 }

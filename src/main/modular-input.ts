@@ -1,6 +1,15 @@
 import { lineLog } from "../format/log-line.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
-import { LOOK_EVERY_MS, metricsOf, openSplunkHost, readRun, runFrom, SCHEME, validate } from "../hosts/splunk/index.ts";
+import {
+  LOOK_EVERY_MS,
+  metricsOf,
+  openSplunkHost,
+  readRun,
+  runFrom,
+  SCHEME,
+  SplunkInputs,
+  validate,
+} from "../hosts/splunk/index.ts";
 import { commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
@@ -8,12 +17,13 @@ import type { OutputStatus } from "../model/status.ts";
 import { createHttp } from "../net/http.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
-import { Collector, type StopLimits } from "./collector.ts";
+import { Collector, type Discovery, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
+import { SplunkSecrets } from "./stored-secrets.ts";
 import {
   presentFingerprint,
   readBytes,
@@ -123,6 +133,44 @@ async function idle(host: SplunkHost, world: SplunkWorld, stop: AbortSignal): Pr
   return EXIT.done;
 }
 
+/** Splunk restarts this program after each input that is written, so nothing else makes a change count. */
+async function discoveryIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld): Promise<Discovery | undefined> {
+  const { log, settings } = run;
+  const { stateDir } = host;
+  if (settings.discovery === undefined || stateDir === undefined) return undefined;
+  const { hostDiscovery } = await import("./hosts-discovery.ts");
+  const { placeOfInputs } = await import("../hosts/cli/roster-place.ts");
+  return hostDiscovery({
+    settings: settings.discovery,
+    stateDir,
+    customers: settings.stanzas,
+    http: world.http,
+    clock: world.clock,
+    log,
+    place() {
+      const { splunkd, failure } = host.access();
+      if (splunkd === undefined) throw failure ?? noSplunkd();
+      return placeOfInputs(new SplunkInputs(splunkd, world.clock));
+    },
+    secrets() {
+      const { store, failure } = host.access();
+      if (store === undefined) throw failure ?? noSplunkd();
+      return Promise.resolve(SplunkSecrets.of(store, presentFingerprint));
+    },
+    readText: (file) => host.readListFile(file),
+    changed: () => undefined,
+  });
+}
+
+function noSplunkd(): Failure {
+  return new Failure("splunkd-unreachable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "splunkd's REST interface cannot be used, so the list of customers is not read.",
+    nextStep: "Look for the cause in splunkd.log.",
+  });
+}
+
 async function collect(
   host: SplunkHost,
   run: SplunkRun,
@@ -168,6 +216,7 @@ async function collect(
         outputs: () => [PIPE],
         close: async () => (await host.close()) === "closed" && !host.gone.aborted,
       }),
+      discovery: await discoveryIn(host, run, world),
       limits: LIMITS,
       globals,
       world: realCollectorWorld(world.http, log, run.commands),

@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createSignInService } from "../auth/sign-in-service.ts";
-import { decodedText, encodingOf } from "../config/text-encoding.ts";
 import { belongsToSplunk, looksIntoSplunk, splunkAccess } from "../hosts/cli/ask.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
 import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/index.ts";
@@ -18,6 +17,7 @@ import { defaultStateDir } from "./configuration.ts";
 import { readersOf } from "./kept-readers.ts";
 import { partnerServices } from "./partner.ts";
 import { probe } from "./probe.ts";
+import { readTextIfThere } from "./read-text.ts";
 import { rosterServices } from "./roster.ts";
 import { FileSecrets, SplunkSecrets } from "./stored-secrets.ts";
 import { browserOpener } from "./system-programs.ts";
@@ -87,7 +87,6 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       http,
       clock,
       log: parts.log,
-      signIn: signInService,
       splunkd: (access) => connect(http, parts.log, access),
     }),
     nowMs: () => clock.nowMs(),
@@ -122,7 +121,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     splunkPlace,
     filePlace: fileSecrets,
     fingerprintOf: presentFingerprint,
-    readText: (path, encoding) => readIfThere(path, encoding),
+    readText: (path, encoding) => readTextIfThere(path, encoding),
     async writeSecretFile(path, content, encoding, readers = "owner") {
       const bytes = content.open((text) => Buffer.from(text, encoding));
       const restoreReaders = readers === "as-before" ? readersOf(path) : () => undefined;
@@ -150,29 +149,6 @@ async function stateDirOf(parts: OnboardingParts, flags: Readonly<Record<string,
   if (typeof flags["state"] === "string") return flags["state"];
   if (typeof flags["state-dir"] === "string") return flags["state-dir"];
   return flags["config"] === undefined ? defaultStateDir(process.env) : (await parts.configuration(flags)).stateDir;
-}
-
-async function readIfThere(path: string, encoding: "utf8" | "latin1"): Promise<string | undefined> {
-  try {
-    const bytes = await readFile(path);
-    if (encoding === "utf8") return decodedText(bytes);
-    if (encodingOf(bytes) === "utf-8") return bytes.toString(encoding);
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new Failure("settings", {
-      actor: "operator",
-      retry: { when: "never" },
-      say: `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? "unknown reason"}).`,
-      nextStep: "Give a readable file.",
-      cause,
-    });
-  }
-  throw new Failure("settings", {
-    actor: "operator",
-    retry: { when: "never" },
-    say: `${path} is saved as UTF-16, which ArcSight's connectors cannot read.`,
-    nextStep: "Save it as UTF-8, then run the command again.",
-  });
 }
 
 async function connect(http: Http, log: Log, access: SplunkAccess): Promise<Splunkd> {

@@ -8,24 +8,23 @@ import { SplunkInputs } from "../hosts/splunk/index.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
 import type { RosterServices } from "../model/roster.ts";
-import type { SignInService, SplunkAccess } from "../model/sign-in.ts";
+import type { SplunkAccess } from "../model/sign-in.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { readIfThere, realDisk, replaceFile } from "../stores/disk/disk.ts";
 import { savedFacts } from "../stores/disk/facts.ts";
 import { streamProgress } from "../stores/disk/progress.ts";
 import { discover } from "./discovery.ts";
-import { realClock } from "./world.ts";
+import { realClock, realRandom } from "./world.ts";
 
 export interface RosterParts {
   readonly http: Http;
   readonly clock: Clock;
   readonly log: Log;
-  readonly signIn: Pick<SignInService, "accessToken">;
   readonly splunkd: (access: SplunkAccess) => Promise<Splunkd>;
 }
 
 /** Creates what the `customers` commands need. */
-export function rosterServices({ http, clock, log, signIn, splunkd }: RosterParts): RosterServices {
+export function rosterServices({ http, clock, log, splunkd }: RosterParts): RosterServices {
   return {
     async findTenant({ tenantId, tenantName, endpoints, route }, wanted) {
       const authority = { loginUrl: endpoints.loginUrl, tenant: tenantId };
@@ -37,7 +36,7 @@ export function rosterServices({ http, clock, log, signIn, splunkd }: RosterPart
     async splunk(access) {
       return new SplunkInputs(await splunkd(await access()), clock);
     },
-    discover: (request, host) => discover({ http, clock, log, signIn }, request, host),
+    discover: (request, host) => discover({ http, clock, log, random: realRandom }, request, host),
     kept: keptIn,
   };
 }

@@ -211,6 +211,11 @@ export class SplunkSecrets implements SecretPlace {
     this.#fingerprintOf = fingerprintOf;
   }
 
+  /** A store that was read already. */
+  static of(store: PasswordStore, fingerprintOf: FingerprintOf): SplunkSecrets {
+    return new SplunkSecrets(store, fingerprintOf);
+  }
+
   static async open(
     splunkd: Splunkd,
     clock: Clock,

@@ -129,8 +129,10 @@ export interface DiscoveryHost {
   enrol(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
   /** Takes customers out of the configuration; their checkpoints stay. The result is as that of `enrol`. */
   remove(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
-  /** Deletes what is kept of a customer that ended long ago. */
-  forget(tenantId: TenantId): Promise<void>;
+  /** Deletes what is kept of a customer that ended long ago. Absent: another host holds the state folder. */
+  forget?(tenantId: TenantId): Promise<void>;
+  /** Called before anything is changed. Absent: the report is enough. */
+  tell?(changes: DiscoveryReport["changes"]): Promise<void>;
 }
 
 /** What one reading of the list led to. */

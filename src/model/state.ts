@@ -123,9 +123,14 @@ export interface StateFolder {
    * name then apply to the other.
    */
   wasLeftUnder?(key: StateKey, stanza: string): boolean;
-  /** Tenant domains resolved to GUIDs and other small facts, by name. */
   /** Throws Failure `state-unwritable`. */
   openTempFile(): Promise<TempFile>;
+  /**
+   * Deletes what is kept of a tenant's streams; nothing while one of them is open. Throws Failure
+   * `state-unwritable`.
+   */
+  forget?(tenantId: TenantId): Promise<void>;
+  /** Tenant domains resolved to GUIDs and other small facts, by name. */
   readFact(name: string): Promise<string | undefined>;
   writeFact(name: string, value: string): Promise<void>;
   /** Records the normal stop and releases the folder. */

@@ -1,7 +1,6 @@
 import type {
   CustomerListing,
   Discovered,
-  DiscoveredCustomer,
   DiscoveryHost,
   DiscoveryReport,
   NewCustomer,
@@ -15,8 +14,12 @@ import { failureOf } from "./findings.ts";
 export interface DiscoveryMemory {
   /** Throws Failure `state-damaged`. */
   load(): { readonly discovered: Discovered; readonly text: string | undefined };
-  /** @param readText what `load` returned. */
-  save(discovered: Discovered, readText: string | undefined): Promise<void>;
+  /**
+   * Resolves to the text that is there now.
+   *
+   * @param text what `load`, or `save` before, returned.
+   */
+  save(discovered: Discovered, text: string | undefined): Promise<string>;
 }
 
 export interface PassParts {
@@ -35,9 +38,11 @@ export interface PassOptions {
 }
 
 /**
- * Reads the list once and does what the rules say: asks suspects' tenants, changes the configuration, then
- * remembers it. Throws Failure if the list cannot be used or nothing can be remembered; the configuration is
- * then as it was, or holds changes that the next pass finds in it.
+ * Reads the list once and does what the rules say: asks suspects' tenants, tells the host, and changes the
+ * configuration. Throws Failure if the list cannot be used, or nothing can be remembered.
+ *
+ * Splunk may end this process at the first change of its inputs. So everything is told and remembered before,
+ * and what is not changed then is found again by the next pass.
  */
 export async function discoveryPass(parts: PassParts, options: PassOptions = {}): Promise<DiscoveryReport> {
   const { rules, memory, host, nowMs, readList } = parts;
@@ -57,70 +62,63 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     refusing,
     isConfirmed,
   });
+  const wanted = isConfirmed ? announcedIn(next) : toEnrol;
+  const told = findings.filter(({ kind }) => kind !== "forgotten" || host.forget !== undefined);
+  const changes = told.map((finding) => ({
+    ...finding,
+    failure: failureOf(finding, { enrolled: !isDry && wanted.includes(finding.tenantId) }),
+  }));
+  const report = { changes, wanted, enrolled: new Set<TenantId>(), removed: new Set<TenantId>() };
+  if (isDry) return { ...report, customers: next.customers, failures: new Map() };
 
   const customers = new Map(next.customers);
+  // What a host cannot forget yet is forgotten by the next pass of one that can.
+  for (const { kind, tenantId, customer } of findings)
+    if (kind === "forgotten" && host.forget === undefined) customers.set(tenantId, customer);
+  const over = findings.filter(
+    ({ kind, customer, wasPolled }) => kind === "ended" && wasPolled === true && customer.by === "discovery",
+  );
+  const asBefore = new Map(over.map(({ tenantId, customer }) => [tenantId, { ...customer, ...STILL_POLLED }]));
+  await host.tell?.(changes);
+  const savedText = await memory.save({ ...next, customers: new Map([...customers, ...asBefore]) }, text);
+
   const failures = new Map<TenantId, Failure>();
-  const enrolled = new Set<TenantId>();
-  const removed = new Set<TenantId>();
-  const wanted = isConfirmed ? announcedIn(next) : toEnrol;
-  if (!isDry) {
-    const additions = wanted.flatMap((tenantId): NewCustomer[] => {
-      const customer = customers.get(tenantId);
-      return customer === undefined ? [] : [{ tenantId, name: customer.name }];
-    });
-    const notAdded = additions.length > 0 ? await host.enrol(additions) : new Map<TenantId, Failure>();
-    for (const { tenantId } of additions) {
-      const failure = notAdded.get(tenantId);
-      if (failure !== undefined) failures.set(tenantId, failure);
-      else {
-        enrolled.add(tenantId);
-        change(customers, tenantId, { decided: "enrolled", by: "discovery" });
-      }
+  const additions = wanted.flatMap((tenantId): NewCustomer[] => {
+    const customer = customers.get(tenantId);
+    return customer === undefined ? [] : [{ tenantId, name: customer.name }];
+  });
+  const notAdded = additions.length > 0 ? await host.enrol(additions) : NOTHING_FAILED;
+  for (const { tenantId } of additions) {
+    const customer = customers.get(tenantId);
+    const failure = notAdded.get(tenantId);
+    if (failure !== undefined) failures.set(tenantId, failure);
+    else if (customer !== undefined) {
+      report.enrolled.add(tenantId);
+      customers.set(tenantId, { ...customer, decided: "enrolled", by: "discovery" });
     }
-    const over = findings.filter(
-      ({ kind, customer, wasPolled }) => kind === "ended" && wasPolled === true && customer.by === "discovery",
-    );
-    const notRemoved =
-      over.length > 0
-        ? await host.remove(over.map(({ tenantId, customer }) => ({ tenantId, name: customer.name })))
-        : new Map<TenantId, Failure>();
-    for (const { tenantId } of over) {
-      const failure = notRemoved.get(tenantId);
-      if (failure === undefined) removed.add(tenantId);
-      else {
-        failures.set(tenantId, failure);
-        // It is still polled, so it has not ended: the next pass tries again.
-        const before = known.customers.get(tenantId);
-        if (before !== undefined) customers.set(tenantId, before);
-      }
-    }
-    for (const { kind, tenantId } of findings) if (kind === "forgotten") await host.forget(tenantId);
-    await memory.save({ ...next, customers }, text);
   }
-  const stayed = new Set([...failures.keys()].filter((tenantId) => !wanted.includes(tenantId)));
-  return {
-    customers,
-    changes: findings
-      .filter(({ kind, tenantId }) => !(kind === "ended" && stayed.has(tenantId)))
-      .map((finding) => ({ ...finding, failure: failureOf(finding, { enrolled: enrolled.has(finding.tenantId) }) })),
-    wanted,
-    enrolled,
-    removed,
-    failures,
-  };
+  const removals = over.map(({ tenantId, customer }) => ({ tenantId, name: customer.name }));
+  const notRemoved = removals.length > 0 ? await host.remove(removals) : NOTHING_FAILED;
+  for (const [tenantId, customer] of asBefore) {
+    const failure = notRemoved.get(tenantId);
+    if (failure === undefined) report.removed.add(tenantId);
+    else {
+      failures.set(tenantId, failure);
+      customers.set(tenantId, customer);
+    }
+  }
+  for (const { kind, tenantId } of findings) if (kind === "forgotten") await host.forget?.(tenantId);
+  await memory.save({ ...next, customers }, savedText);
+  return { ...report, customers, failures };
 }
+
+const NOTHING_FAILED: ReadonlyMap<TenantId, Failure> = new Map();
+
+/** A customer has not ended before it is out of the configuration. */
+const STILL_POLLED = { decided: "enrolled", ended_at: null } as const;
 
 function announcedIn({ customers }: Discovered): readonly TenantId[] {
   return [...customers].flatMap(([tenantId, { decided, missing_since }]) =>
     decided === "announced" && missing_since === null ? [tenantId] : [],
   );
-}
-
-function change(
-  customers: Map<TenantId, DiscoveredCustomer>,
-  tenantId: TenantId,
-  to: Partial<DiscoveredCustomer>,
-): void {
-  const before = customers.get(tenantId);
-  if (before !== undefined) customers.set(tenantId, { ...before, ...to });
 }

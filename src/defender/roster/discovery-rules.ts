@@ -89,7 +89,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     const name = configuredName ?? before?.name ?? uniqueName(tenant.name, tenantId, taken);
     taken.add(name.toLowerCase());
     const excludedBy = exclusionOf(rules, tenant, name);
-    const { decided, by } = decisionOn(before, configuredName !== undefined, excludedBy);
+    const { decided, by } = decisionOn(rules, before, configuredName !== undefined, excludedBy);
     const due = decided === "excluded" ? undefined : reminderOf(tenant, before, nowMs);
     const customer: DiscoveredCustomer = {
       source: listing.source,
@@ -175,13 +175,16 @@ function matches(match: string, { name, roles }: Relationship): boolean {
 type Decision = Pick<DiscoveredCustomer, "decided" | "by">;
 
 function decisionOn(
+  { mode }: DiscoveryRules,
   before: DiscoveredCustomer | undefined,
   isConfigured: boolean,
   excludedBy: string | undefined,
 ): Decision {
   if (isConfigured) {
     // What a person configured, or excludes, is not discovery's to end.
-    const isOurs = before?.decided === "enrolled" && before.by === "discovery" && excludedBy === undefined;
+    // Enrolled may be one that this program was ended over before it could say so.
+    const wasEnrolled = before?.decided === "enrolled" || (before?.decided === "announced" && mode === "enrol");
+    const isOurs = wasEnrolled && before?.by === "discovery" && excludedBy === undefined;
     return { decided: "enrolled", by: isOurs ? "discovery" : "operator" };
   }
   if (excludedBy !== undefined) return { decided: "excluded", by: "discovery" };

@@ -52,7 +52,6 @@ export async function discoverCustomers(services: OnboardingServices, flags: Fla
     },
     // The file was read before customers were added to it.
     remove: async (customers) => remove(await rosterPlace(services, flags), customers),
-    forget: () => Promise.resolve(),
   };
   const { listFile } = settings;
   const report = await services.roster.discover(

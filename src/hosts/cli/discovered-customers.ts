@@ -5,6 +5,7 @@ import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { CustomerListing, DiscoverySettings, ListedTenant, NewCustomer } from "../../model/discovered.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { RosterChange } from "../../model/roster.ts";
+import { CUSTOMER_ROWS } from "../../model/settings-table.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { type TenantId, tenantIdFrom } from "../../model/tenant.ts";
@@ -30,6 +31,8 @@ export async function customersByTenant(
 
 /** Settings that say which customer it is, and those that a list gives, are no model for another one. */
 const OF_ONE_CUSTOMER = new Set(["tenant_id", "tenant_name", "cloud", "credential", "streams", "index", "auth"]);
+/** Splunk shows settings of the whole process in each input. */
+const COPIED = CUSTOMER_ROWS.map(({ key }) => key as string).filter((key) => !OF_ONE_CUSTOMER.has(key));
 
 export interface Enrolment {
   readonly settings: Pick<DiscoverySettings, "defaults">;
@@ -70,7 +73,7 @@ export async function enrol(
   });
   const likeModel = Object.fromEntries(
     Object.entries(values)
-      .filter(([key]) => !OF_ONE_CUSTOMER.has(key))
+      .filter(([key]) => COPIED.includes(key))
       .map(([key, value]) => [flagName(key), value]),
   );
   const { rows: rowsNow, wrong } = await differenceOf(

@@ -120,7 +120,9 @@ function isSameName(a: string, b: string): boolean {
 /** Settings given as flags go to every new customer: proxies, addresses, intervals. */
 function settingsOf(flags: Flags): Readonly<Record<string, string>> {
   const ofOne = new Set(["tenant_id", "tenant_name", "cloud", "credential", "streams", "state_dir", "splunkd_ca_file"]);
-  return Object.fromEntries(Object.entries(valuesFromFlags(flags)).filter(([key]) => !ofOne.has(key)));
+  return Object.fromEntries(
+    Object.entries(valuesFromFlags(flags)).filter(([key]) => !ofOne.has(key) && !/^discover(?:_|$)/.test(key)),
+  );
 }
 
 interface Found {

@@ -3,7 +3,7 @@ import { readConfRoster, readPropertiesRoster } from "../../config/roster-file.t
 import { SCHEME } from "../../config/scheme.ts";
 import type { SettingsHost } from "../../config/settings.ts";
 import type { Failure } from "../../model/failure.ts";
-import type { ChangeReport, ConfiguredCustomer, RosterChange } from "../../model/roster.ts";
+import type { ChangeReport, ConfiguredCustomer, RosterChange, SplunkRoster } from "../../model/roster.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
 import { splunkAccess, textFlag, usage } from "./ask.ts";
@@ -38,7 +38,11 @@ export async function rosterPlace(services: OnboardingServices, flags: Flags): P
   return filePlace(services, file);
 }
 
-async function filePlace(services: OnboardingServices, file: string): Promise<RosterPlace> {
+/** Reads a configuration file. Throws Failure `usage`, `settings`. */
+export async function filePlace(
+  services: Pick<OnboardingServices, "readText" | "roster">,
+  file: string,
+): Promise<RosterPlace> {
   const kind = path.extname(file).toLowerCase();
   if (kind !== ".conf" && kind !== ".properties")
     throw usage(
@@ -69,23 +73,16 @@ async function filePlace(services: OnboardingServices, file: string): Promise<Ro
 
 async function inputsPlace(services: OnboardingServices, flags: Flags): Promise<RosterPlace> {
   const splunk = await services.roster.splunk(() => splunkAccess(services, flags));
-  const customers = await splunk.read();
+  const inputs = await placeOfInputs(splunk);
   const file = textFlag(flags, "conf-only");
   const isThere = file !== undefined && (await services.readText(file, "utf8")) !== undefined;
   if (isThere) throw usage(`${file} exists already.`, "Give another file; it is new and is copied by you.");
+  if (file === undefined) return inputs;
   return {
-    name: file ?? "Splunk's inputs",
-    host: "splunk",
-    customers,
-    common: {},
-    globals: {},
-    usesIndex: true,
-    counts: (count) =>
-      file === undefined
-        ? `Splunk restarted the program up to ${count} ${count === 1 ? "time" : "times"}, once per input; it collects by itself. With --conf-only FILE one restart is enough.`
-        : "Append the file to local/inputs.conf of TA_defender_mssp, then restart Splunk once.",
+    ...inputs,
+    name: file,
+    counts: () => "Append the file to local/inputs.conf of TA_defender_mssp, then restart Splunk once.",
     async write(changes, report) {
-      if (file === undefined) return splunk.write(changes, report);
       const stanzas = changes.map(
         ({ name, values }) =>
           `[${SCHEME}://${name}]\n${Object.entries(values)
@@ -95,6 +92,21 @@ async function inputsPlace(services: OnboardingServices, flags: Flags): Promise<
       await services.roster.replaceFile(file, undefined, stanzas.join("\n"), "utf8");
       for (const change of changes) report(change, undefined);
     },
+  };
+}
+
+/** The customers that are Splunk's inputs. Throws Failure `splunkd-…`. */
+export async function placeOfInputs(splunk: SplunkRoster): Promise<RosterPlace> {
+  return {
+    name: "Splunk's inputs",
+    host: "splunk",
+    customers: await splunk.read(),
+    common: {},
+    globals: {},
+    usesIndex: true,
+    counts: (count) =>
+      `Splunk restarted the program up to ${count} ${count === 1 ? "time" : "times"}, once per input; it collects by itself. With --conf-only FILE one restart is enough.`,
+    write: (changes, report) => splunk.write(changes, report),
   };
 }
 

@@ -13,9 +13,11 @@
  * Logging goes to `run.log`; its level comes from the settings.
  */
 import path from "node:path";
+import { readFilePath } from "../../config/files.ts";
 import type { MetricsSettings } from "../../config/metrics-settings.ts";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
+import { decodedText } from "../../config/text-encoding.ts";
 import { lineLog } from "../../format/log-line.ts";
 import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../../model/command-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
@@ -46,7 +48,7 @@ import type { Verdict } from "./validate.ts";
 import { validateArguments } from "./validate.ts";
 
 export { SCHEME, schemeDocument } from "../../config/scheme.ts";
-export type { LookResult, SplunkCustomer } from "./customer-credentials.ts";
+export type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
 export { LOOK_EVERY_MS } from "./customer-credentials.ts";
 export { SplunkInputs } from "./inputs.ts";
 export type { PageAnswers } from "./page-requests.ts";
@@ -112,6 +114,13 @@ export interface SplunkHost {
    * latest, and soon after the stop; what is left then goes on beside collecting. Never throws a Failure.
    */
   settleSecrets(): Promise<void>;
+  /** Splunk's credential store and REST interface, as far as they can be used now. */
+  access(): PasswordAccess;
+  /**
+   * The list of customers, in a folder that only a Splunk administrator of this host can write; undefined if
+   * there is no such file. Throws Failure `discovery-doubtful`.
+   */
+  readListFile(file: string): Promise<string | undefined>;
   /** Writes health events of disabled inputs, at once and hourly, until the stop. Never throws a Failure. */
   reportDisabledInputs(): Promise<void>;
   /** Stores a rotated refresh token where this run's collector keeps it. */
@@ -234,7 +243,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     health: pipe,
     form: "splunk",
     customers: settings.stanzas,
-    placeOf: (input) => places.get(input),
+    placeOf: (input) => places.get(input) ?? placeOfNobody(input, document),
   });
   const sink: Sink = {
     ...pipeOnly,
@@ -319,6 +328,13 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       await Promise.race([settling, limit]);
       done.abort();
     },
+    access: () => credentials.access,
+    async readListFile(file) {
+      const found = readFilePath(file, fileRule(world));
+      if (!found.ok) throw listRefused(found.say);
+      const bytes = await world.readBytes(found.value);
+      return bytes && decodedText(bytes);
+    },
     reportDisabledInputs() {
       const running = document.stanzas.map(({ name }) => name);
       const { version } = world;
@@ -375,6 +391,30 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
 /** Where this process shows metrics; off unless `metrics_listen` is set. Never throws a Failure. */
 export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSettings | undefined> {
   return metricsSettings(run.settings.globals, world.readBytes, fileRule(world), run.log);
+}
+
+/**
+ * What is no input of this run (a customer of the list, the list itself) has no stanza, so another one carries
+ * its health. Who may read that customer's index must not find others there.
+ */
+function placeOfNobody(input: string, { stanzas }: SplunkDocument): HealthPlace | undefined {
+  if (stanzas.some(({ name }) => name === input)) return undefined;
+  const [carrier] = stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  if (carrier === undefined) return undefined;
+  const index = carrier.values["index"]?.open((text) => text.trim()) ?? "";
+  return { stanza: carrier.name, ...(["", "default", SHARED_INDEX].includes(index) ? {} : { index: SHARED_INDEX }) };
+}
+
+/** Splunk's own default, which every installation has. */
+const SHARED_INDEX = "main";
+
+function listRefused(say: string): Failure {
+  return new Failure("discovery-doubtful", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `\`discover\` names a file that cannot be used: ${say}. Nothing was changed.`,
+    nextStep: "Correct `discover` under [defender_mssp].",
+  });
 }
 
 /** Only the stanzas of these names. */

@@ -36,18 +36,18 @@ export function readDiscovered(ports: Pick<DiskPorts, "disk">, log: Log, stateDi
 }
 
 /**
- * Replaces `discovered.json` (0600) so that after a crash it is the old or the new one. Throws Failure
- * `state-unwritable`, and `state-locked` if it is no longer what was read.
+ * Replaces `discovered.json` (0600) so that after a crash it is the old or the new one, and returns its text.
+ * Throws Failure `state-unwritable`, and `state-locked` if it is no longer what was read.
  */
 export async function writeDiscovered(
   ports: DiskPorts,
   stateDir: string,
   discovered: Discovered,
   readText: string | undefined,
-): Promise<void> {
+): Promise<string> {
   const path = join(stateDir, FILE);
   const text = encode(discovered);
-  if (text === readText) return;
+  if (text === readText) return text;
   if (readIfThere(ports.disk, path)?.toString("utf8") !== readText)
     throw new Failure("state-locked", {
       actor: "operator",
@@ -56,6 +56,7 @@ export async function writeDiscovered(
       nextStep: "Nothing to do. The list is read again within the hour.",
     });
   await replaceFile(ports, path, Buffer.from(text, "utf8"));
+  return text;
 }
 
 function encode({ listed_at, customers }: Discovered): string {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { ConcurrencyLimiter } from "../../model/concurrency-limiter.ts";
+import { isFailure } from "../../model/failure.ts";
 import type { Clock, Log } from "../../model/ports.ts";
 import type { StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
@@ -9,6 +10,7 @@ import {
   errnoOf,
   makeFolder,
   realDisk,
+  removeIfThere,
   renameOver,
   stateUnreadable,
   stateUnwritable,
@@ -138,6 +140,22 @@ class FileStateFolder implements StateFolder {
 
   async openTempFile(): Promise<TempFile> {
     return new DiskTempFile(this.#ports.disk, this.#dir);
+  }
+
+  forget(tenantId: TenantId): Promise<void> {
+    if ([...this.#open.keys()].some((stream) => stream.startsWith(`${tenantId}/`))) return Promise.resolve();
+    const { disk } = this.#ports;
+    const folder = join(this.#dir, "tenants", tenantId);
+    try {
+      for (const stanza of foldersIn(disk, folder)) {
+        for (const file of disk.readdirSync(join(folder, stanza))) removeIfThere(disk, join(folder, stanza, file));
+        disk.rmdirSync(join(folder, stanza));
+      }
+      if (disk.existsSync(folder)) disk.rmdirSync(folder);
+    } catch (error) {
+      return Promise.reject(isFailure(error) ? error : stateUnwritable(folder, error));
+    }
+    return Promise.resolve();
   }
 
   readFact(name: string): Promise<string | undefined> {

@@ -1,0 +1,243 @@
+import { describe, expect, test } from "@jest/globals";
+import {
+  type CustomerListing,
+  type Discovered,
+  type DiscoveryHost,
+  type NewCustomer,
+  NOTHING_DISCOVERED,
+} from "../../model/discovered.ts";
+import { Failure } from "../../model/failure.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import { discoveryPass, type PassOptions } from "./discovery-pass.ts";
+import type { DiscoveryRules } from "./discovery-rules.ts";
+import { doubtful } from "./provider-list.ts";
+
+const HOUR = 3_600_000;
+const idOf = (n: number): TenantId => `${String(n).padStart(8, "0")}-2222-4333-8444-555555555555` as TenantId;
+
+/** A host in memory that notes what happens in which order. */
+class World {
+  nowMs = Date.UTC(2026, 10, 29);
+  discovered: Discovered = NOTHING_DISCOVERED;
+  rules: DiscoveryRules = { mode: "enrol", exclude: [] };
+  readonly configured = new Map<TenantId, string>();
+  readonly refusing = new Set<TenantId>();
+  readonly asked: TenantId[] = [];
+  steps: string[] = [];
+  /** How many changes of the configuration this process survives. */
+  survives = Number.POSITIVE_INFINITY;
+  unwritable = new Set<string>();
+  #version = 0;
+
+  readonly host: DiscoveryHost = {
+    configured: () => Promise.resolve(new Map(this.configured)),
+    refuses: (tenantId) => {
+      this.asked.push(tenantId);
+      return Promise.resolve(this.refusing.has(tenantId));
+    },
+    enrol: (customers) => this.#change("enrol", customers, ({ tenantId, name }) => this.configured.set(tenantId, name)),
+    remove: (customers) => this.#change("remove", customers, ({ tenantId }) => this.configured.delete(tenantId)),
+    forget: (tenantId) => {
+      this.steps.push(`forget ${tenantId.slice(7, 8)}`);
+      return Promise.resolve();
+    },
+    tell: (changes) => {
+      for (const { kind, customer, failure } of changes)
+        if (failure !== undefined) this.steps.push(`tell ${kind} ${customer.name}`);
+      return Promise.resolve();
+    },
+  };
+
+  #change(what: string, customers: readonly NewCustomer[], apply: (one: NewCustomer) => void) {
+    const failures = new Map<TenantId, Failure>();
+    for (const customer of customers) {
+      if (this.unwritable.has(customer.name)) {
+        failures.set(
+          customer.tenantId,
+          new Failure("output-broken", { actor: "operator", retry: { when: "never" }, say: "not writable" }),
+        );
+        continue;
+      }
+      if (this.survives === 0) return Promise.reject(new Error("killed"));
+      this.survives -= 1;
+      apply(customer);
+      this.steps.push(`${what} ${customer.name}`);
+    }
+    return Promise.resolve(failures);
+  }
+
+  async list(numbers: readonly number[] | Failure, options: PassOptions = {}): Promise<readonly string[]> {
+    this.steps = [];
+    await discoveryPass(
+      {
+        rules: this.rules,
+        host: this.host,
+        nowMs: () => this.nowMs,
+        memory: {
+          load: () => ({ discovered: this.discovered, text: String(this.#version) }),
+          save: (discovered, text) => {
+            expect(text).toBe(String(this.#version));
+            this.#version += 1;
+            this.discovered = discovered;
+            this.steps.push("save");
+            return Promise.resolve(String(this.#version));
+          },
+        },
+        readList: (): Promise<CustomerListing> =>
+          numbers instanceof Failure
+            ? Promise.reject(numbers)
+            : Promise.resolve({
+                source: "gdap",
+                isComplete: true,
+                tenants: numbers.map((n) => ({ tenantId: idOf(n), name: `C${n}`, relationships: [] })),
+              }),
+      },
+      options,
+    ).catch((error: unknown) => this.steps.push(error instanceof Failure ? error.code : "killed"));
+    this.nowMs += HOUR;
+    return this.steps;
+  }
+
+  decisions(): Record<string, string> {
+    return Object.fromEntries(
+      [...this.discovered.customers.values()].map(({ name, decided, by }) => [name, `${decided} by ${by}`]),
+    );
+  }
+}
+
+describe("one pass over the list of customers", () => {
+  test("tells and remembers what is new before the configuration changes, and who is enrolled after it", async () => {
+    const world = new World();
+    expect(await world.list([1, 2])).toEqual([
+      "tell found C1",
+      "tell found C2",
+      "save",
+      "enrol C1",
+      "enrol C2",
+      "save",
+    ]);
+    expect(world.decisions()).toEqual({ C1: "enrolled by discovery", C2: "enrolled by discovery" });
+    expect((await world.list([1, 2])).filter((step) => step !== "save")).toEqual([]);
+  });
+
+  test("ended by Splunk after the first input enrols the others in the next one, and tells nobody twice", async () => {
+    const world = new World();
+    world.survives = 1;
+    expect(await world.list([1, 2, 3])).toEqual([
+      "tell found C1",
+      "tell found C2",
+      "tell found C3",
+      "save",
+      "enrol C1",
+      "killed",
+    ]);
+    world.survives = Number.POSITIVE_INFINITY;
+    expect(await world.list([1, 2, 3])).toEqual(["save", "enrol C2", "enrol C3", "save"]);
+    expect(world.decisions()).toEqual({
+      C1: "enrolled by discovery",
+      C2: "enrolled by discovery",
+      C3: "enrolled by discovery",
+    });
+  });
+
+  test("ended by Splunk while it removes inputs removes the others in the next one", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    for (const n of [9, 10]) world.refusing.add(idOf(n));
+    const left = [1, 2, 3, 4, 5, 6, 7, 8];
+    await world.list(left);
+    world.survives = 1;
+    expect(await world.list(left)).toEqual(["tell ended C9", "tell ended C10", "save", "remove C9", "killed"]);
+    expect(world.decisions()["C10"]).toBe("enrolled by discovery");
+    world.survives = Number.POSITIVE_INFINITY;
+    expect(await world.list(left)).toContain("remove C10");
+    expect(world.configured.size).toBe(8);
+    expect(world.decisions()["C10"]).toBe("ended by discovery");
+  });
+
+  test("tries again to enrol or remove a customer that could not be written", async () => {
+    const world = new World();
+    world.unwritable.add("C1");
+    await world.list([1, 2, 3, 4, 5, 6]);
+    expect(world.decisions()["C1"]).toBe("announced by discovery");
+    world.unwritable.clear();
+    expect(await world.list([1, 2, 3, 4, 5, 6])).toEqual(["save", "enrol C1", "save"]);
+    world.unwritable.add("C6");
+    world.refusing.add(idOf(6));
+    await world.list([1, 2, 3, 4, 5]);
+    await world.list([1, 2, 3, 4, 5]);
+    expect(world.decisions()["C6"]).toBe("enrolled by discovery");
+    world.unwritable.clear();
+    expect(await world.list([1, 2, 3, 4, 5])).toContain("remove C6");
+  });
+
+  test("asks only tenants that were missing for an hour whether they refuse us", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6]);
+    await world.list([1, 2, 3, 4, 5]);
+    expect(world.asked).toEqual([]);
+    await world.list([1, 2, 3, 4, 5]);
+    expect(world.asked).toEqual([idOf(6)]);
+  });
+
+  test("counts a customer that was only announced as ended after two lists: there is no access to lose", async () => {
+    const world = new World();
+    world.rules = { mode: "announce", exclude: [] };
+    await world.list([1, 2, 3, 4, 5, 6]);
+    await world.list([1, 2, 3, 4, 5]);
+    expect(await world.list([1, 2, 3, 4, 5])).toEqual(["tell ended C6", "save", "save"]);
+    expect(world.asked).toEqual([]);
+  });
+
+  test("changes and remembers nothing when the list cannot be used", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5]);
+    const before = world.discovered;
+    for (const list of [doubtful("The list of customers broke off"), [], [1, 2, 3]])
+      expect(await world.list(list)).toEqual(["discovery-doubtful"]);
+    expect(world.discovered).toBe(before);
+    expect(world.configured.size).toBe(5);
+  });
+
+  test("writes nothing in a dry run", async () => {
+    const world = new World();
+    expect(await world.list([1, 2], { isDry: true })).toEqual([]);
+    expect(world.discovered).toBe(NOTHING_DISCOVERED);
+  });
+
+  test("that a person asked for enrols everybody who is announced, also in the mode announce", async () => {
+    const world = new World();
+    world.rules = { mode: "announce", exclude: ["C2"] };
+    await world.list([1, 2]);
+    expect(await world.list([1, 2, 3], { isConfirmed: true })).toEqual([
+      "tell found C3",
+      "save",
+      "enrol C1",
+      "enrol C3",
+      "save",
+    ]);
+    expect(world.decisions()).toEqual({
+      C1: "enrolled by discovery",
+      C2: "excluded by discovery",
+      C3: "enrolled by discovery",
+    });
+  });
+
+  test("forgets an ended customer where the state folder is held, and leaves it to that host elsewhere", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6]);
+    world.refusing.add(idOf(6));
+    await world.list([1, 2, 3, 4, 5]);
+    await world.list([1, 2, 3, 4, 5]);
+    world.nowMs += 91 * 24 * HOUR;
+    const { host } = world;
+    const without: DiscoveryHost = { ...host };
+    delete (without as { forget?: unknown }).forget;
+    Object.assign(world, { host: without });
+    await world.list([1, 2, 3, 4, 5]);
+    expect(world.decisions()["C6"]).toBe("ended by discovery");
+    Object.assign(world, { host });
+    expect(await world.list([1, 2, 3, 4, 5])).toContain("forget 6");
+    expect(world.decisions()["C6"]).toBeUndefined();
+  });
+});
