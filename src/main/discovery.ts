@@ -52,7 +52,8 @@ export function discover(
   );
 }
 
-async function listOf(world: DiscoveryWorld, source: ProviderSource, home: Stanza): Promise<CustomerListing> {
+/** Reads the list once, signed in as the home app. Throws as `readProviderList`. */
+export async function listOf(world: DiscoveryWorld, source: ProviderSource, home: Stanza): Promise<CustomerListing> {
   const credential = home.credential ?? home.name;
   const { signal = new AbortController().signal } = world;
   const tenantId = await homeTenant(world, home, signal).catch((error: unknown) => {

@@ -101,6 +101,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
         refused: [],
         warnings: configuration.settings.warnings,
         consentRedirect: configuration.settings.globals.consentRedirect,
+        ...(configuration.settings.discovery === undefined ? {} : { discovery: configuration.settings.discovery }),
         stateDir: configuration.stateDir,
       };
       if (!needSecrets) return found;

@@ -1,18 +1,20 @@
 import { credentialOf } from "../auth/app-credential.ts";
 import { createPartnerConsent } from "../auth/partner/partner-consent.ts";
+import { exclusionOf } from "../defender/roster/discovery-rules.ts";
 import type { PartnerServices } from "../model/partner-consent.ts";
 import type { Clock, Http, Log } from "../model/ports.ts";
 import type { SignInService } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { openConsentJournal } from "../stores/disk/consent-journal.ts";
 import { realDisk } from "../stores/disk/disk.ts";
+import { listOf } from "./discovery.ts";
 import { realRandom } from "./world.ts";
 
 export interface PartnerParts {
   readonly http: Http;
   readonly clock: Clock;
   readonly log: Log;
-  readonly signInService: Pick<SignInService, "consentState">;
+  readonly signInService: Pick<SignInService, "accessToken" | "consentState">;
 }
 
 /** Creates what `partner consent` needs. */
@@ -23,6 +25,9 @@ export function partnerServices({ http, clock, log, signInService }: PartnerPart
     ...createPartnerConsent({ http, clock, random: realRandom, missing }),
     missing,
     openJournal: (stateDir) => openConsentJournal({ disk: realDisk, clock, platform: process.platform, log }, stateDir),
-    gdapCustomers: () => Promise.resolve(undefined),
+    async gdapCustomers(homeApp, settings) {
+      const { tenants } = await listOf({ http, clock, log, signIn: signInService }, "gdap", homeApp);
+      return tenants.filter((tenant) => exclusionOf(settings, tenant, tenant.name) === undefined);
+    },
   };
 }

@@ -1,15 +1,7 @@
+import type { DiscoverySettings, ListedTenant } from "./discovered.ts";
 import type { Failure } from "./failure.ts";
 import type { AppCredential, CodeFlow, SignedIn } from "./sign-in.ts";
 import type { Stanza } from "./stanza.ts";
-import type { TenantId } from "./tenant.ts";
-
-/** A customer of the partner, as the partner's own tenant lists it. */
-export interface PartnerCustomer {
-  readonly tenantId: TenantId;
-  readonly name: string;
-  /** Template ids of the directory roles that all active relationships give together. */
-  readonly roles: readonly string[];
-}
 
 /**
  * What was done, or is about to be done, at a customer. `grant-bridge`, `add-app`, `grant-role` and
@@ -84,14 +76,8 @@ export interface PartnerServices {
   beginSignIn(home: Stanza, bridge: AppCredential, redirectUri: string): CodeFlow;
   /** Throws Failure `state-locked` when another run has it, `state-unreadable`, `state-unwritable`. */
   openJournal(stateDir: string): Promise<ConsentJournal>;
-  /**
-   * The partner's customers with an active GDAP relationship; undefined when no app that may list them is
-   * configured.
-   */
-  gdapCustomers(
-    home: Stanza,
-    flags: Readonly<Record<string, unknown>>,
-  ): Promise<readonly PartnerCustomer[] | undefined>;
+  /** The partner's customers with an active GDAP relationship, those that the settings of the list want. */
+  gdapCustomers(homeApp: Stanza, settings: DiscoverySettings): Promise<readonly ListedTenant[]>;
   /** The reader's permissions that its access tokens at this customer lack. Throws failures of the sign-in. */
   missing(customer: Stanza): Promise<readonly string[]>;
   /**
@@ -115,6 +101,6 @@ export interface PartnerServices {
  */
 const MAY_GRANT = ["e8611ab8-c189-46e8-94e1-60213ab1f814", "62e90394-69f5-4237-9190-012177145e10"];
 
-export function mayGrant({ roles }: Pick<PartnerCustomer, "roles">): boolean {
-  return roles.some((role) => MAY_GRANT.includes(role.toLowerCase()));
+export function mayGrant({ relationships }: ListedTenant): boolean {
+  return relationships.some(({ roles }) => roles.some((role) => MAY_GRANT.includes(role)));
 }

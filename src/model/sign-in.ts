@@ -1,6 +1,7 @@
 import type { AssertionSetting, assertionCredential } from "./assertion.ts";
 import type { CloudName } from "./cloud.ts";
 import type { CommandLines } from "./command-line.ts";
+import type { DiscoverySettings } from "./discovered.ts";
 import type { ExitCode, Failure } from "./failure.ts";
 import type { FailureCode } from "./failure-codes.ts";
 import type { PermissionDrift, TokenRights } from "./granted-permissions.ts";
@@ -316,6 +317,8 @@ export interface FoundCustomers {
   readonly warnings: readonly string[];
   /** Where a customer's browser ends after the consent. */
   readonly consentRedirect: string;
+  /** How the list of customers is read; undefined without one. */
+  readonly discovery?: DiscoverySettings;
   /** The folder of checkpoints. */
   readonly stateDir: string;
 }

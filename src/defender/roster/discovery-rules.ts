@@ -154,7 +154,11 @@ function emptyList({ source }: CustomerListing): Failure {
 }
 
 /** Undefined if the settings want the customer. */
-function exclusionOf({ match, exclude }: DiscoveryRules, tenant: ListedTenant, name: string): string | undefined {
+export function exclusionOf(
+  { match, exclude }: Omit<DiscoveryRules, "mode">,
+  tenant: ListedTenant,
+  name: string,
+): string | undefined {
   const called = new Set([tenant.tenantId, name, tenant.name].map((one) => one.toLowerCase()));
   if (exclude.some((one) => called.has(one.trim().toLowerCase()))) return "discover_exclude";
   const { relationships } = tenant;

@@ -1,7 +1,8 @@
 import { inParallel } from "../../model/concurrency-limiter.ts";
+import type { DiscoverySettings, ListedTenant } from "../../model/discovered.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
-import type { ConsentJournal, PartnerCustomer, PartnerOutcome, PartnerSession } from "../../model/partner-consent.ts";
+import type { ConsentJournal, PartnerOutcome, PartnerSession } from "../../model/partner-consent.ts";
 import { mayGrant } from "../../model/partner-consent.ts";
 import { printable } from "../../model/printable.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -11,8 +12,9 @@ import type { Stanza } from "../../model/stanza.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { CUSTOMERS_AT_ONCE, textFlag, usage, withSharedCredential } from "./ask.ts";
+import { CUSTOMERS_AT_ONCE, secretPlace, textFlag, usage, withSharedCredential } from "./ask.ts";
 import { ACTORS_IN_ORDER, reasonsOf, reasonTable } from "./doctor-reasons.ts";
+import { homeApp } from "./home-app.ts";
 import { completeCodeFlow, DEFAULT_REDIRECT_URI, wayOf } from "./token-acquire.ts";
 
 const HOME_NAME = "your own tenant";
@@ -21,7 +23,7 @@ const HOME_NAME = "your own tenant";
 interface Chosen {
   /** Without secrets; `credential` names the reader. */
   readonly stanza: Stanza;
-  readonly gdap?: PartnerCustomer;
+  readonly gdap?: ListedTenant;
 }
 
 /**
@@ -44,8 +46,8 @@ export async function partnerConsent(services: OnboardingServices, flags: Flags)
     );
   if (flags["all"] !== true && namesIn(flags).length === 0)
     throw usage("No customer was given.", "Give --customer NAME, or --all for every GDAP customer.");
-  const { home, configured, stateDir } = await settingsOf(services, flags);
-  const listed = await partner.gdapCustomers(home, flags);
+  const { home, configured, discovery, stateDir } = await settingsOf(services, flags);
+  const listed = await listedCustomers(services, flags, home, discovery);
   const chosen = await chooseCustomers(services, flags, { home, configured, listed });
   const { ready, refused } = await withReader(services, chosen, flags);
 
@@ -73,6 +75,7 @@ interface PartnerSettings {
   readonly home: Stanza;
   /** The customers of `--config`; empty without it. */
   readonly configured: readonly Stanza[];
+  readonly discovery: DiscoverySettings | undefined;
   readonly stateDir: string;
 }
 
@@ -104,8 +107,21 @@ async function settingsOf(services: OnboardingServices, flags: Flags): Promise<P
   return {
     home: { ...home, tenantId },
     configured: (found?.stanzas ?? []).filter(({ cloud }) => isPartnersCloud(cloud)),
+    discovery: (found ?? base).discovery,
     stateDir: (found ?? base).stateDir,
   };
+}
+
+/** The list of GDAP customers; undefined where no app that may read it is named. */
+async function listedCustomers(
+  services: OnboardingServices,
+  flags: Flags,
+  home: Stanza,
+  discovery: DiscoverySettings | undefined,
+): Promise<readonly ListedTenant[] | undefined> {
+  if (discovery?.source !== "gdap" || discovery.credential === undefined) return undefined;
+  const app = await homeApp(await secretPlace(services, flags), discovery.credential, home);
+  return services.partner.gdapCustomers(app, discovery);
 }
 
 function isPartnersCloud(cloud: Stanza["cloud"]): boolean {
@@ -139,7 +155,7 @@ async function chooseCustomers(
   known: {
     readonly home: Stanza;
     readonly configured: readonly Stanza[];
-    readonly listed: readonly PartnerCustomer[] | undefined;
+    readonly listed: readonly ListedTenant[] | undefined;
   },
 ): Promise<readonly Chosen[]> {
   const { home, listed } = known;
@@ -149,7 +165,7 @@ async function chooseCustomers(
     byTenant.set(stanza.tenantId, { stanza: withoutSecrets(stanza, reader) });
   for (const gdap of listed ?? []) {
     const configured = byTenant.get(gdap.tenantId)?.stanza;
-    const name = printable(gdap.name);
+    const name = gdap.name === "" ? gdap.tenantId : gdap.name;
     const stanza = configured ?? { ...home, name, tenantName: name, tenantId: gdap.tenantId };
     byTenant.set(gdap.tenantId, { stanza, gdap });
   }
@@ -174,9 +190,11 @@ async function chooseCustomers(
 
 function customerCalled(name: string, all: readonly Chosen[]): Chosen {
   const wanted = name.toLowerCase();
-  const found = all.find(({ stanza, gdap }) =>
+  const [found, ...others] = all.filter(({ stanza, gdap }) =>
     [stanza.name, stanza.tenantName, stanza.tenantId, gdap?.name].some((one) => one?.toLowerCase() === wanted),
   );
+  if (others.length > 0)
+    throw usage(`${others.length + 1} customers are called ${name}.`, "Give --customer with the tenant ID.");
   if (found === undefined)
     throw usage(
       `No customer is called ${name}.`,
@@ -369,7 +387,7 @@ function report(
   );
   if (isDryRun && !isListed && lacking > 0)
     terminal.say(
-      "The GDAP relationships are not read, so missing roles are not noticed. Set discover_credential to read them.",
+      "The GDAP relationships are not read, so missing roles are not noticed. Set discover and discover_credential to read them.",
     );
   const [first] = failed;
   if (first === undefined) return EXIT.done;
