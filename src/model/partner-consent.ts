@@ -78,7 +78,7 @@ export interface PartnerServices {
   openJournal(stateDir: string): Promise<ConsentJournal>;
   /** The partner's customers with an active GDAP relationship, those that the settings of the list want. */
   gdapCustomers(homeApp: Stanza, settings: DiscoverySettings): Promise<readonly ListedTenant[]>;
-  /** The reader's permissions that its access tokens at this customer lack. Throws failures of the sign-in. */
+  /** The permissions that the reader's access tokens at this customer lack. Throws sign-in failures. */
   missing(customer: Stanza): Promise<readonly string[]>;
   /**
    * Removes the bridge where the journal says that it may still be.

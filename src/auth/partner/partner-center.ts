@@ -9,7 +9,7 @@ import { isSuccess, patiently, requestJson } from "../json-request.ts";
 import { createTokenPacer } from "../token-pacer.ts";
 import { isThereAlready, partnerCenterRefusal } from "./partner-failures.ts";
 
-/** Partner Center takes 50 requests a second from an app. A full bucket and a second's refill stay below it. */
+/** Partner Center takes 50 requests a second from an app. A full bucket and one second's refill are fewer. */
 const REQUESTS_PER_SECOND = 24;
 
 export interface PartnerCenterParts {

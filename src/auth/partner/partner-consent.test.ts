@@ -377,7 +377,7 @@ describe("nothing but the permissions of the plan is granted", () => {
     expect(microsoft.writes()).toEqual([GRANT, ADD_READER, REMOVE]);
   });
 
-  test("an id that is no id never becomes part of an address", async () => {
+  test("an id that is not a GUID never becomes part of an address", async () => {
     const microsoft = new FakeMicrosoft({ [ADD_READER]: { status: 201, body: { id: "../users" } } });
     expect(await run(microsoft)).toMatchObject([{ failure: { code: "bad-answer" } }]);
     expect(microsoft.writes()).toEqual([GRANT, ADD_READER, REMOVE]);

@@ -9,7 +9,7 @@ const ADD_ROLE =
 /** The number of Partner Center's refusal of a sign-in without multi-factor authentication. */
 const NO_MFA = "900421";
 
-/** What an answer of Partner Center means that is no success. Source: Partner Center docs, "Error codes". */
+/** What a refusal of Partner Center means. Source: Partner Center docs, "Error codes". */
 export function partnerCenterRefusal({ status, body }: JsonReply, customer: string): Failure {
   if (status === 401 && codeOf(body) === NO_MFA)
     return refusal(
@@ -132,7 +132,7 @@ const POLICIES = new Set<FailureCode>([
   "sign-in-frequency",
 ]);
 
-/** The sentences of a sign-in name steps of the collector. Here a person signs in as partner, with the bridge. */
+/** A sign-in's sentences name steps of the collector. Here a person signs in as partner, with the bridge. */
 export function asPartner(failure: Failure, customer: string): Failure {
   const { code, say, nextStep, retry, status } = failure;
   const as = (

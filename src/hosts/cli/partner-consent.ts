@@ -129,7 +129,7 @@ function isPartnersCloud(cloud: Stanza["cloud"]): boolean {
 }
 
 /**
- * `DEFENDER_MSSP_CLIENT_SECRET` is the bridge's here, so that a customer must not take it as the reader's, nor
+ * `DEFENDER_MSSP_CLIENT_SECRET` is the bridge's here, so a customer must not take it as the reader's, nor
  * sign in with one of its own.
  */
 function withoutSecrets(stanza: Stanza, credential: string): Stanza {

@@ -117,7 +117,7 @@ test("a line that a crash cut is counted, and the next one stays readable", asyn
 });
 
 test.each(["[]", "null", '{"v":1,"step":"grant-bridge"}', '{"v":1,"step":"x","home":"../","tenant":"a","bridge":"b"}'])(
-  "%s is no entry",
+  "%s is counted as unreadable",
   async (line) => {
     await write();
     writeFileSync(path, `${line}\n`);
