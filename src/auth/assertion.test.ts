@@ -199,6 +199,8 @@ describe("what Microsoft answers to such a token", () => {
     [700212, "federation-wrong", 'has the audience "api://AzureADTokenExchange"', presented],
     [700213, "federation-wrong", 'has the subject "system:serviceaccount:soc:collector"', presented],
     [70021, "federation-wrong", "has no federated credential that fits", presented],
+    [70025, "federation-wrong", "has no federated credential that fits", presented],
+    [999999, "credential-refused", "rejected the token that this machine presents", "`assertion`"],
     [700023, "federation-wrong", 'the audience "api://AzureADTokenExchange"', "register --proof federated"],
     [700024, "assertion-expired", "is not valid now", "renews the token of `assertion`"],
     [700027, "federation-wrong", "rejected the token that this machine presents", "https://oidc.example.com/pod"],

@@ -434,7 +434,7 @@ export const AADSTS: readonly AadstsRow[] = [
   advice([700212], "federation-wrong", "operator", unknownTo("audience"), correctThe("audience")),
   advice([700213, 7002137, 7002138], "federation-wrong", "operator", unknownTo("subject"), correctThe("subject")),
   advice(
-    [70021],
+    [70021, 70025],
     "federation-wrong",
     "operator",
     "app {app} has no federated credential that fits the token which this machine presents",
@@ -586,7 +586,7 @@ const OF_AN_ASSERTION: readonly AadstsRow[] = [
     AS_PRESENTED,
   ),
   advice(
-    [70021],
+    [70021, 70025],
     "federation-wrong",
     "operator",
     "app {app} has no federated credential that fits the token which this machine presents",
@@ -614,6 +614,16 @@ const OF_AN_ASSERTION: readonly AadstsRow[] = [
     'Check that the file of `assertion` holds a whole token of issuer "{issuer}", and that Microsoft can reach that issuer\'s keys.',
   ),
 ];
+
+/** The same where the number is not known. */
+const UNKNOWN_OF_AN_ASSERTION: OAuthErrorRow = row(
+  "invalid_client",
+  "settings",
+  "credential-refused",
+  "operator",
+  "Microsoft rejected the token that this machine presents for app {app}",
+  "Check `client_id` and `assertion` of {customer}, and the federated credential of the app.",
+);
 
 /** What a number means when Microsoft rejected a sign-in code instead of a refresh token. */
 const OF_A_CODE: readonly AadstsRow[] = [
@@ -650,7 +660,8 @@ export interface TokenAnswer {
 export function failureFromEntra(answer: TokenAnswer, subject: SignInSubject): Failure {
   const error = text(answer.body?.["error"]);
   const numbers = aadstsNumbers(answer.body);
-  const byError = OAUTH_ERRORS.find((candidate) => candidate.error === error);
+  const errors = subject.presented === undefined ? OAUTH_ERRORS : [UNKNOWN_OF_AN_ASSERTION, ...OAUTH_ERRORS];
+  const byError = errors.find((candidate) => candidate.error === error);
   const rows = [
     ...(subject.redeeming === "code" ? OF_A_CODE : []),
     ...(subject.presented === undefined ? [] : OF_AN_ASSERTION),

@@ -144,10 +144,10 @@ export const FAILURE_CODES = {
     exit: "signIn",
   },
   "credential-refused": {
-    meaning: "Microsoft rejected the client secret or the certificate of the app.",
-    action: "Check `client_id` and `client_secret` or `certificate`.",
+    meaning: "Microsoft rejected the client secret, the certificate or the assertion of the app.",
+    action: "Check `client_id` and `client_secret`, `certificate` or `assertion`.",
     actors: ["operator"],
-    settings: ["client_id", "client_secret", "certificate"],
+    settings: ["client_id", "client_secret", "certificate", "assertion"],
     exit: "signIn",
   },
   "device-not-compliant": {
