@@ -43,6 +43,20 @@ function asRun(text: string): { stanzas: readonly Stanza[]; problems: readonly u
   return { stanzas: parsed.stanzas, problems: [...settings.problems, ...parsed.problems] };
 }
 
+describe("a customer whose app has no client secret", () => {
+  const manyCustomers = `tenants[0].tenant_id=${OTHER}\ntenants[0].client_id=${OTHER}\n`;
+  test.each([
+    [undefined, { assertion: "managed-identity:88888888-0000-4000-8000-000000000000" }],
+    [undefined, { certificate: "/etc/app.pem" }],
+    [manyCustomers, { assertion: "file:/var/run/token" }],
+    [manyCustomers, { certificate: "/etc/app.pem" }],
+  ])("keeps in the file %j what its app signs in with: %j", (before, own) => {
+    const { stanzas, problems } = asRun(write(before, customer(own as Record<string, string>)));
+    expect(problems).toEqual([]);
+    expect(stanzas.find(({ tenantId }) => tenantId === TENANT)).toMatchObject(own);
+  });
+});
+
 describe("a new connector file", () => {
   test("holds the old keys, with client_secret= left to fill in when no key was given", () => {
     const values = Object.fromEntries([...read(write(undefined)).byKey].map(([key, { value }]) => [key, value]));

@@ -17,7 +17,7 @@ export interface ConnectorSignIn {
  */
 const NEW_FILE = [
   "# OAuth 2 client properties for the ArcSight helper: defender-mssp arcsight run --config THIS_FILE",
-  "# client_secret: the value of the client secret, not its ID. Leave it empty if you use a certificate or a shared credential.",
+  "# client_secret: the value of the client secret, not its ID. Leave it empty if you use a certificate, an assertion or a shared credential.",
   "",
 ].join("\n");
 
@@ -75,6 +75,7 @@ function flatEntries(
       : values.has("client_secret")
         ? []
         : [["client_secret", ""] as const]),
+    ...proofEntries(stanza),
     ["auth_url", `${base}/authorize`],
     ["token_url", `${base}/token`],
     ["redirect_uri", redirectUri],
@@ -87,6 +88,12 @@ function flatEntries(
     ...placeEntries(stanza),
     ["refresh_token", refreshToken.open((value) => value)],
   ];
+}
+
+/** What the app signs in with instead of a client secret: the helper needs it to redeem the token. */
+function proofEntries({ certificate, assertion }: Stanza): Entries {
+  if (assertion !== undefined) return [["assertion", assertion]];
+  return certificate === undefined ? [] : [["certificate", certificate]];
 }
 
 /**
@@ -117,6 +124,7 @@ function blockEntries(values: ReadonlyMap<string, string>, { stanza, refreshToke
     [`tenants[${next}].tenant_name`, stanza.tenantName],
     ...(stanza.clientId === undefined ? [] : [[`tenants[${next}].client_id`, stanza.clientId] as const]),
     ...(stanza.credential === undefined ? [] : [[`tenants[${next}].credential`, stanza.credential] as const]),
+    ...proofEntries(stanza).map(([key, value]) => [`tenants[${next}].${key}`, value] as const),
     [`tenants[${next}].refresh_token`, token],
   ];
 }

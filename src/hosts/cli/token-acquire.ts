@@ -33,7 +33,7 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
   const given: Flags = old ? { ...asFlags(old), ...withoutUndefined(flags) } : flags;
   const plain = await oneCustomer(services, given);
   const stanza =
-    old?.values["client_secret"] && !plain.clientSecret
+    old?.values["client_secret"] && !plain.clientSecret && plain.assertion === undefined
       ? { ...plain, clientSecret: sealed(old.values["client_secret"]) }
       : plain;
   const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
