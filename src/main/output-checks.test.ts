@@ -55,6 +55,16 @@ test.each([
   });
 });
 
+(process.platform === "linux" ? test : test.skip).each(["/proc/x", "/proc/x/y", "/proc/self/x"])(
+  "doctor and check see that the state folder cannot be at %s, where the folder's mode does not say so",
+  async (place) => {
+    await expect(checkStateFolder(place)).rejects.toMatchObject({
+      code: "state-unwritable",
+      say: expect.stringContaining("no folder can be created there"),
+    });
+  },
+);
+
 test("doctor and check find a state folder in order, also one that run has yet to create, and create nothing", async () => {
   const wanted = join(folder, "new", "state");
   await expect(checkStateFolder(folder)).resolves.toBe(`${folder} can be written.`);

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access, lstat, readFile, stat } from "node:fs/promises";
+import { access, lstat, readFile, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
 import { readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
@@ -116,8 +116,12 @@ async function checkFolder(place: string): Promise<void> {
   for (; !(await isThere(folder)) && path.dirname(folder) !== folder; folder = path.dirname(folder))
     if (await isSymlink(folder)) throw withCode("EEXIST");
   if (!(await stat(folder)).isDirectory()) throw withCode("ENOTDIR");
+  if (process.platform === "linux" && (await statfs(folder)).type === PROC_FILE_SYSTEM) throw withCode("ENOENT");
   await access(folder, constants.W_OK | constants.X_OK);
 }
+
+/** It refuses new folders with ENOENT, even where its mode allows them. Source: Linux, uapi/linux/magic.h. */
+const PROC_FILE_SYSTEM = 0x9fa0;
 
 function withCode(code: string): Error {
   return Object.assign(new Error(code), { code });
