@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, renameSync,
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { Admin } from "@platformatic/kafka";
+import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, ResourceTypes } from "@platformatic/kafka";
 
 const POM = join(import.meta.dirname, "pom.xml");
 const CACHE = join(import.meta.dirname, "../../../.cache");
@@ -53,8 +53,8 @@ function jars(): string {
 
 export interface BrokerOptions {
   readonly folder: string;
-  /** The clients' listener: its protocol with the properties that belong to it. PLAINTEXT without. */
-  readonly security?: { readonly protocol: "SSL" | "SASL_SSL" | "SASL_PLAINTEXT"; readonly properties: Properties };
+  /** More listeners, by name: their protocols. What else they need is in `properties`. */
+  readonly listeners?: Readonly<Record<string, "SSL" | "SASL_SSL" | "SASL_PLAINTEXT">>;
   readonly properties?: Properties;
   /** Arguments of the formatting tool, such as users for SCRAM or a feature's level. */
   readonly format?: readonly string[];
@@ -79,6 +79,8 @@ export class KafkaBroker {
   readonly #all: readonly One[];
   /** A listener that is never guarded, for the judge. */
   readonly #judge: readonly number[];
+  /** Of the first broker. */
+  readonly #more: ReadonlyMap<string, number>;
 
   private constructor(options: BrokerOptions, lib: string, ports: readonly number[]) {
     this.#options = options;
@@ -92,13 +94,15 @@ export class KafkaBroker {
       ended: Promise.resolve(),
     }));
     this.#judge = ports.slice(2 * count, 3 * count);
+    this.#more = new Map(Object.keys(options.listeners ?? {}).map((name, i) => [name, ports[3 * count + i] as number]));
   }
 
   /** Formats the brokers' disks; nothing runs yet. */
   static async prepare(options: BrokerOptions): Promise<KafkaBroker> {
     const lib = jars();
     const ports: number[] = [];
-    for (let i = 0; i < 3 * (options.count ?? 1); i += 1) ports.push(await freePort());
+    const needed = 3 * (options.count ?? 1) + Object.keys(options.listeners ?? {}).length;
+    for (let i = 0; i < needed; i += 1) ports.push(await freePort());
     const broker = new KafkaBroker(options, lib, ports);
     for (const one of broker.#all) broker.#format(one);
     return broker;
@@ -111,6 +115,11 @@ export class KafkaBroker {
 
   get port(): number {
     return this.#all[0]?.port ?? 0;
+  }
+
+  /** Port of one more listener. */
+  portOf(listener: string): number {
+    return this.#more.get(listener) ?? 0;
   }
 
   async start(): Promise<void> {
@@ -203,6 +212,27 @@ export class KafkaBroker {
     return this.#judge.map((port) => `127.0.0.1:${port}`).join(",");
   }
 
+  /** Grants rights to a user, as `kafka-acls.sh` does. */
+  async allow(
+    user: string,
+    resource: { readonly type: "topic" | "transactional-id"; readonly prefix: string },
+    rights: readonly ("Read" | "Write" | "Describe")[],
+  ): Promise<void> {
+    await this.#asAdmin((admin) =>
+      admin.createAcls({
+        creations: rights.map((right) => ({
+          resourceType: resource.type === "topic" ? ResourceTypes.TOPIC : ResourceTypes.TRANSACTIONAL_ID,
+          resourceName: resource.prefix,
+          resourcePatternType: ResourcePatternTypes.PREFIXED,
+          principal: `User:${user}`,
+          host: "*",
+          operation: AclOperations[right.toUpperCase() as "READ" | "WRITE" | "DESCRIBE"],
+          permissionType: AclPermissionTypes.ALLOW,
+        })),
+      }),
+    );
+  }
+
   async #asAdmin<T>(use: (admin: Admin) => Promise<T>): Promise<T> {
     const admin = new Admin({ clientId: "test", bootstrapBrokers: this.judgeAddress.split(","), strict: true });
     try {
@@ -248,7 +278,11 @@ export class KafkaBroker {
   }
 
   #properties({ id, port, controller }: One): Properties {
-    const { security, properties, announced } = this.#options;
+    const { listeners = {}, properties, announced } = this.#options;
+    const more = Array.from(this.#more, ([name, at]) => `,${name}://127.0.0.1:${at}`).join("");
+    const protocols = Object.entries(listeners)
+      .map(([name, protocol]) => `,${name}:${protocol}`)
+      .join("");
     const count = this.#all.length;
     const replicas = String(Math.min(3, count));
     const inSync = count >= 3 ? "2" : "1";
@@ -256,9 +290,9 @@ export class KafkaBroker {
       "process.roles": "broker,controller",
       "node.id": String(id + 1),
       "controller.quorum.voters": this.#all.map((one) => `${one.id + 1}@127.0.0.1:${one.controller}`).join(","),
-      listeners: `CLIENT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller},JUDGE://127.0.0.1:${this.#judge[id]}`,
-      "advertised.listeners": `CLIENT://127.0.0.1:${announced?.[id] ?? port},JUDGE://127.0.0.1:${this.#judge[id]}`,
-      "listener.security.protocol.map": `CLIENT:${security?.protocol ?? "PLAINTEXT"},CONTROLLER:PLAINTEXT,JUDGE:PLAINTEXT`,
+      listeners: `CLIENT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller},JUDGE://127.0.0.1:${this.#judge[id]}${more}`,
+      "advertised.listeners": `CLIENT://127.0.0.1:${announced?.[id] ?? port},JUDGE://127.0.0.1:${this.#judge[id]}${more}`,
+      "listener.security.protocol.map": `CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,JUDGE:PLAINTEXT${protocols}`,
       "inter.broker.listener.name": "JUDGE",
       "controller.listener.names": "CONTROLLER",
       "log.dirs": join(this.#home({ id }), "data"),
@@ -281,7 +315,6 @@ export class KafkaBroker {
       "background.threads": "2",
       "log.cleaner.threads": "1",
       "log.cleaner.dedupe.buffer.size": "16777216",
-      ...security?.properties,
       ...properties,
     };
   }

@@ -15,14 +15,13 @@ export interface KafkaRequest {
  * `late`: the client never gets an answer, and the broker gets the request only then, on a connection of its
  * own, as a network does that repeats a packet.
  */
-export type Fate = "now" | "never" | { readonly lateMs: number; readonly answered?: (errorCode: number) => void };
+export type Fate = "now" | "never" | { readonly late: Promise<void>; readonly answered: (errorCode: number) => void };
 
 export class KafkaProxy {
   /** Decides about each request. */
   decide: (request: KafkaRequest) => Fate = () => "now";
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #timers = new Set<NodeJS.Timeout>();
   #to = 0;
 
   private constructor() {
@@ -45,7 +44,6 @@ export class KafkaProxy {
   }
 
   async close(): Promise<void> {
-    for (const timer of this.#timers) clearTimeout(timer);
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -83,18 +81,16 @@ export class KafkaProxy {
       return;
     }
     const copy = Buffer.from(frame);
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    void fate.late.then(() => {
       const own = connect(this.#to, "127.0.0.1", () => own.write(copy));
       this.#sockets.add(own);
       own.on("error", () => undefined);
       own.on("close", () => this.#sockets.delete(own));
       own.once("data", (answer: Buffer) => {
         // Length, correlation id, tagged fields, throttle time.
-        fate.answered?.(answer.readInt16BE(13));
+        fate.answered(answer.readInt16BE(13));
         own.destroy();
       });
-    }, fate.lateMs);
-    this.#timers.add(timer);
+    });
   }
 }
