@@ -145,6 +145,12 @@ const REASONS: Readonly<
     say: "it does not trust the client certificate",
     nextStep: "Have the connector trust the authority of .certificate.",
   },
+  // Java's receivers say so.
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: {
+    code: "output-untrusted",
+    say: "it does not trust the client certificate",
+    nextStep: "Have the connector trust the authority of .certificate.",
+  },
   ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: {
     code: "output-untrusted",
     say: "it rejects the client certificate",

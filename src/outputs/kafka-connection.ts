@@ -100,6 +100,8 @@ export class BrokerTooOld extends Error {}
 export class BrokerConnection {
   readonly target: Target;
   readonly #connection: Connection;
+  /** Why the connection ended: a request that waits then is only told that it did. */
+  readonly #ended: { why?: unknown };
   readonly #versions: ReadonlyMap<number, { readonly minVersion: number; readonly maxVersion: number }>;
   /** Kafka's transactions of version 2 (KIP-890): each transaction has an epoch of its own. */
   readonly hasTransactionsV2: boolean;
@@ -107,10 +109,12 @@ export class BrokerConnection {
   private constructor(
     target: Target,
     connection: Connection,
+    ended: { why?: unknown },
     { apiKeys, finalizedFeatures = [] }: ReturnType<typeof apiVersionsV3.parseResponse>,
   ) {
     this.target = target;
     this.#connection = connection;
+    this.#ended = ended;
     this.#versions = new Map(apiKeys.map((one) => [one.apiKey, one]));
     this.hasTransactionsV2 =
       finalizedFeatures.some(({ name, maxVersionLevel }) => name === "transaction.version" && maxVersionLevel >= 2) &&
@@ -142,16 +146,19 @@ export class BrokerConnection {
           }),
     });
     // Each request rejects by itself; an event without a listener would end the process.
-    connection.on("error", () => undefined);
+    const ended: { why?: unknown } = {};
+    connection.on("error", (error) => {
+      ended.why ??= error;
+    });
     const onStop = () => closeQuietly(connection);
     stop.addEventListener("abort", onStop, { once: true });
     try {
       await connection.connect(target.host, target.port);
       const versions = await apiVersionsV3.api.async(connection, "defender-mssp", "1");
-      return new BrokerConnection(target, connection, versions);
+      return new BrokerConnection(target, connection, ended, versions);
     } catch (error) {
       closeQuietly(connection);
-      throw error;
+      throw ended.why ?? error;
     } finally {
       stop.removeEventListener("abort", onStop);
     }
@@ -162,13 +169,17 @@ export class BrokerConnection {
   }
 
   /** In the newest version that both sides know. Throws an error of the library, or BrokerTooOld. */
-  ask<Arguments extends unknown[], Answer>(
+  async ask<Arguments extends unknown[], Answer>(
     apis: readonly API<Arguments, Answer>[],
     ...request: Arguments
   ): Promise<Answer> {
     const api = apis.find((one) => this.#knows(one));
-    if (api === undefined) return Promise.reject(new BrokerTooOld());
-    return api.async(this.#connection, ...request);
+    if (api === undefined) throw new BrokerTooOld();
+    try {
+      return await api.async(this.#connection, ...request);
+    } catch (error) {
+      throw this.isOpen ? error : (this.#ended.why ?? error);
+    }
   }
 
   close(): void {

@@ -94,6 +94,14 @@ function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]
     );
   if (hasCause(error, BrokerTooOld))
     return refused("Kafka is older than 3.0", "Have the Kafka administrator update the brokers.");
+  if (hasMessage(error, /requires TLS/))
+    return { ...refused("that listener of Kafka wants TLS", "Set .protocol to tls."), code: "output-untrusted" };
+  if (hasMessage(error, /TLS handshake failed/))
+    return {
+      code: "output-untrusted",
+      say: "the broker ended the TLS handshake",
+      nextStep: "Check the port in .brokers. If that listener has no TLS, set .protocol to tcp.",
+    };
   if (has("SASL_AUTHENTICATION_FAILED"))
     return refused("Kafka rejects the user or the password", "Check .user, .password and .sasl.");
   if (has("UNSUPPORTED_SASL_MECHANISM", "ILLEGAL_SASL_STATE"))
@@ -166,7 +174,6 @@ function forBrokers(nextStep: string, isUnreachable: boolean, protocol: string):
 function networkErrorIn(error: unknown): unknown {
   for (let one = error; typeof one === "object" && one !== null; one = (one as { cause?: unknown }).cause) {
     const { code, message } = one as { code?: unknown; message?: unknown };
-    if (typeof message === "string" && /requires TLS/.test(message)) return withCode("ERR_SSL_WRONG_VERSION_NUMBER");
     if (code === "PLT_KFK_NETWORK" && typeof message === "string" && /timed out/i.test(message))
       return withCode("ETIMEDOUT");
     if (typeof code === "string" && !code.startsWith("PLT_KFK_")) return one;
@@ -187,6 +194,12 @@ function failureIn(error: unknown): Failure | undefined {
 function hasCause(error: unknown, kind: new () => Error): boolean {
   for (let one = error; typeof one === "object" && one !== null; one = (one as { cause?: unknown }).cause)
     if (one instanceof kind) return true;
+  return false;
+}
+
+function hasMessage(error: unknown, pattern: RegExp): boolean {
+  for (let one = error; typeof one === "object" && one !== null; one = (one as { cause?: unknown }).cause)
+    if (pattern.test((one as { message?: string }).message ?? "")) return true;
   return false;
 }
 
