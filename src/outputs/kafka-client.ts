@@ -1,6 +1,6 @@
 import type { KafkaClient } from "./kafka.ts";
 import { isFenced, type KafkaNames, kafkaFailure, sharedTransactionalId } from "./kafka-failures.ts";
-import { KafkaTooLarge, KafkaWriter } from "./kafka-writer.ts";
+import { KafkaWriter } from "./kafka-writer.ts";
 
 /**
  * All of the output that needs the library of Kafka. It is loaded when an output of this type runs: the
@@ -9,7 +9,6 @@ import { KafkaTooLarge, KafkaWriter } from "./kafka-writer.ts";
 export function kafkaClient(names: KafkaNames): KafkaClient {
   return {
     open: (parts) => KafkaWriter.open(parts),
-    tooLarge: (error) => (error instanceof KafkaTooLarge ? error : undefined),
     isFenced,
     failure: (error) => kafkaFailure(names, error),
     sharedId: () => sharedTransactionalId(names),

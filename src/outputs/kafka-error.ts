@@ -1,5 +1,25 @@
 import type { Target } from "./connection.ts";
 
+/** One event on its way. */
+export interface KafkaEvent {
+  /** Names the object: events of one object lie in one partition, in order. Undefined: of no object. */
+  readonly key: string | undefined;
+  readonly value: Buffer;
+  /** Members that were left out because the broker takes no record of this size. */
+  readonly leftOut?: string;
+}
+
+/** The broker does not take records of this size: the transaction was not committed. */
+export class KafkaTooLarge extends Error {
+  /** Each was refused in a batch of its own; empty when it was a batch of several. */
+  readonly alone: readonly KafkaEvent[];
+
+  constructor(alone: readonly KafkaEvent[]) {
+    super("the broker takes no batch of this size");
+    this.alone = alone;
+  }
+}
+
 /** What was being done when Kafka, or the way to it, failed. */
 export type KafkaStep =
   | "connect"

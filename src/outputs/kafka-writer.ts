@@ -10,7 +10,7 @@ import {
   targetAt,
   targetOf,
 } from "./kafka-connection.ts";
-import { codesOf, isOnly, KafkaError, type KafkaStep } from "./kafka-error.ts";
+import { codesOf, isOnly, KafkaError, type KafkaEvent, type KafkaStep, KafkaTooLarge } from "./kafka-error.ts";
 import { murmur2 } from "./murmur2.ts";
 
 /** Kafka ends a transaction that is open for longer. */
@@ -36,15 +36,6 @@ const DEFAULT_REPLICAS = -1;
 /** What a record costs beside its key and value. */
 const RECORD_HEAD_BYTES = 100;
 
-/** One event on its way. */
-export interface KafkaEvent {
-  /** Names the object: events of one object lie in one partition, in order. Undefined: of no object. */
-  readonly key: string | undefined;
-  readonly value: Buffer;
-  /** Members that were left out because the broker takes no record of this size. */
-  readonly leftOut?: string;
-}
-
 export interface KafkaWriterParts {
   readonly access: KafkaAccess;
   readonly topic: string;
@@ -57,17 +48,6 @@ export interface KafkaWriterParts {
   readonly compression: "zstd" | "gzip" | "snappy" | "lz4" | "none";
   readonly clock: Clock;
   readonly stop: AbortSignal;
-}
-
-/** The broker does not take records of this size: the transaction was not committed. */
-export class KafkaTooLarge extends Error {
-  /** Each was refused in a batch of its own; empty when it was a batch of several. */
-  readonly alone: readonly KafkaEvent[];
-
-  constructor(alone: readonly KafkaEvent[]) {
-    super("the broker takes no batch of this size");
-    this.alone = alone;
-  }
 }
 
 interface Message {
@@ -610,7 +590,7 @@ const SETTLING: ReadonlySet<string> = new Set([
 ]);
 
 /** Leaves out what was aborted, as every reader with `read_committed` does by itself. */
-class CommittedReader {
+export class CommittedReader {
   /** The value that was looked for was there. */
   hasWanted = false;
   readonly #wanted: Buffer | undefined;

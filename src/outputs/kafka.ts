@@ -4,8 +4,9 @@ import { type Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
 import type { DiskPorts } from "../stores/disk/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
+import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
-import type { KafkaEvent, KafkaTooLarge, KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
+import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
 import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
@@ -38,12 +39,14 @@ const LEFT_OUT_SHOWN = 10;
 
 /** What the output needs of the part that speaks to Kafka, which is loaded when it is first used. */
 export interface KafkaClient {
-  open(parts: KafkaWriterParts): Promise<KafkaWriter>;
-  tooLarge(error: unknown): KafkaTooLarge | undefined;
+  open(parts: KafkaWriterParts): Promise<KafkaTransactions>;
   isFenced(error: unknown): boolean;
   failure(error: unknown): { readonly failure: Failure; readonly needsPerson: boolean };
   sharedId(): Failure;
 }
+
+/** A writer of transactions, without how it does it. */
+export type KafkaTransactions = Pick<KafkaWriter, keyof KafkaWriter>;
 
 export interface KafkaParts {
   readonly name: string;
@@ -107,7 +110,7 @@ export class KafkaOutput implements Output {
   readonly #running: Promise<void>;
   readonly #listeners: OutputListener[] = [];
   readonly #fencedAtMs: number[] = [];
-  #writer: KafkaWriter | undefined;
+  #writer: KafkaTransactions | undefined;
   #group: Group | undefined;
   #sliceMostBytes = SLICE_MOST_BYTES;
   #sleepers: (() => void)[] = [];
@@ -250,7 +253,7 @@ export class KafkaOutput implements Output {
   }
 
   /** Shuts out every writer before this one, and learns what is committed. */
-  async #takeOver(client: KafkaClient): Promise<KafkaWriter> {
+  async #takeOver(client: KafkaClient): Promise<KafkaTransactions> {
     this.#writer?.close();
     const { access, topic, watermarkTopic, compression, clock } = this.#p;
     const writer = await client.open({
@@ -278,7 +281,7 @@ export class KafkaOutput implements Output {
     return writer;
   }
 
-  async #send(writer: KafkaWriter, group: Group): Promise<void> {
+  async #send(writer: KafkaTransactions, group: Group): Promise<void> {
     const last = group.records.at(-1) as Spooled;
     this.#unconfirmed = group.lines.length;
     await writer.commit(group.lines, this.#lane.watermarkAt(last), this.#sliceMostBytes);
@@ -336,10 +339,9 @@ export class KafkaOutput implements Output {
     this.#writer?.close();
     this.#writer = undefined;
     this.#unconfirmed = 0;
-    const tooLarge = client?.tooLarge(error);
-    if (tooLarge !== undefined && this.#group !== undefined) {
+    if (error instanceof KafkaTooLarge && this.#group !== undefined) {
       try {
-        return await this.#makeSmaller(this.#group, tooLarge);
+        return await this.#makeSmaller(this.#group, error);
       } catch (parking) {
         const failure = isFailure(parking)
           ? parking

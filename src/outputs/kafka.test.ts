@@ -1,0 +1,391 @@
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "@jest/globals";
+import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
+import { newFolder } from "../../test/harness/fakes/receiver.ts";
+import { Failure } from "../model/failure.ts";
+import { type KafkaClient, KafkaOutput, type KafkaParts, type KafkaTransactions } from "./kafka.ts";
+import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
+import type { KafkaWriterParts } from "./kafka-writer.ts";
+import type { Batch, OutputNotice } from "./output.ts";
+import { RejectedEvents } from "./rejected.ts";
+
+/** What happens to a transaction at the fake Kafka. */
+type Outcome =
+  | "committed"
+  /** Committed, and the answer is lost. */
+  | "committed-unheard"
+  /** Committed, and the program dies before it hears of it. */
+  | "committed-killed"
+  /** Neither committed nor answered. */
+  | "lost"
+  | Error;
+
+/** A run of the program; after a crash nothing of it goes on. */
+interface Life {
+  isOver: boolean;
+}
+
+/** What was committed, and how the next transactions end. No network: only the promise of a transaction. */
+class FakeKafka {
+  readonly committed: KafkaEvent[] = [];
+  readonly watermarks = new Map<string, Buffer>();
+  readonly outcomes: Outcome[] = [];
+  readonly sliceSizes: number[] = [];
+  /** The largest record that the topic takes. */
+  mostBytes = Number.POSITIVE_INFINITY;
+  opened = 0;
+  isUp = true;
+
+  /** @param life of the program that uses it. */
+  client(life: Life): KafkaClient {
+    return {
+      open: (parts) => this.#open(parts, life),
+      isFenced: (error) => error instanceof Error && error.message === "fenced",
+      failure: (error) => ({ failure: failureOf(error), needsPerson: false }),
+      sharedId: () => failureOf(new Error("another collector has this id")),
+    };
+  }
+
+  #open({ watermarkKey }: KafkaWriterParts, life: Life): Promise<KafkaTransactions> {
+    if (life.isOver) return new Promise(() => undefined);
+    this.opened += 1;
+    if (!this.isUp) return Promise.reject(new Error("down"));
+    const epoch = this.opened;
+    let isBroken = false;
+    return Promise.resolve({
+      watermark: this.watermarks.get(watermarkKey),
+      watermarkPartition: 7,
+      get isUsable() {
+        return !isBroken;
+      },
+      canRead: () => Promise.resolve(true),
+      close: () => undefined,
+      commit: async (events: readonly KafkaEvent[], watermark: Buffer, sliceMostBytes: number) => {
+        await Promise.resolve();
+        if (life.isOver) await new Promise(() => undefined);
+        this.sliceSizes.push(sliceMostBytes);
+        const outcome = this.outcomes.shift() ?? "committed";
+        const alone = events.filter(({ value }) => value.length > this.mostBytes);
+        isBroken = outcome !== "committed" || alone.length > 0;
+        if (alone.length > 0) throw new KafkaTooLarge(alone);
+        if (epoch !== this.opened) throw new Error("fenced");
+        if (outcome !== "lost" && !(outcome instanceof Error)) {
+          this.committed.push(...events);
+          this.watermarks.set(watermarkKey, watermark);
+        }
+        if (outcome === "committed-killed") {
+          life.isOver = true;
+          await new Promise(() => undefined);
+        }
+        if (outcome !== "committed") throw typeof outcome === "string" ? new Error("no answer") : outcome;
+      },
+    });
+  }
+
+  get texts(): readonly string[] {
+    return this.committed.map(({ value }) => value.toString("utf8"));
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  return new Failure("output-unreachable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: error instanceof Error ? error.message : "unknown",
+    nextStep: "Wait.",
+  });
+}
+
+interface Story {
+  readonly output: KafkaOutput;
+  readonly kafka: FakeKafka;
+  readonly clock: FakeClock;
+  readonly log: FakeLog;
+  readonly notices: OutputNotice[];
+  readonly folder: string;
+  readonly life: Life;
+}
+
+const open: KafkaOutput[] = [];
+const folders = new Set<string>();
+let ids = 0;
+afterEach(async () => {
+  for (const output of open.splice(0)) await output.close(0);
+  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
+  folders.clear();
+});
+
+function story(
+  options: Partial<Pick<KafkaParts, "recordFormat" | "spoolBytes">> & { readonly from?: Story } = {},
+): Story {
+  const { recordFormat = "json", spoolBytes = 8 << 20, from } = options;
+  const clock = new FakeClock(EVENING_MS, { pauses: "pass" });
+  const kafka = from?.kafka ?? new FakeKafka();
+  const folder = from?.folder ?? newFolder();
+  folders.add(folder);
+  const log = new FakeLog();
+  const notices: OutputNotice[] = [];
+  const life = { isOver: false };
+  const output = new KafkaOutput({
+    name: "outputs[0]",
+    where: "kafka.example:9093 topic th-cef",
+    topic: "th-cef",
+    watermarkTopic: "watermarks",
+    transactionalId: undefined,
+    recordFormat,
+    compression: "none",
+    access: { brokers: ["kafka.example:9093"], protocol: "tls", sasl: "none" },
+    client: () => Promise.resolve(kafka.client(life)),
+    spoolBytes,
+    stateFolder: join(folder, "outputs", "kafka-1"),
+    stateName: "kafka-1",
+    rejected: new RejectedEvents(folder, fs, clock),
+    ports: { disk: fs, clock, platform: process.platform },
+    clock,
+    random: FakeRandom.always(),
+    newId: () => `00000000-0000-4000-8000-${String((ids += 1)).padStart(12, "0")}`,
+    log,
+  });
+  output.listen({ noticed: (notice) => notices.push(notice) });
+  open.push(output);
+  return { output, kafka, clock, log, notices, folder, life };
+}
+
+/** The process is killed: nothing of it goes on, and its files are as they are. */
+function crash({ output, life }: Story): void {
+  life.isOver = true;
+  open.splice(open.indexOf(output), 1);
+}
+
+/** The next run after a crash. */
+function restart(from: Story): Story {
+  return story({ from });
+}
+
+/** Waits for the real disk; the bound only ends what hangs. */
+async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + 60_000;
+  while (!holds() && performance.now() < end) await fs.promises.stat("/");
+  expect(holds()).toBe(true);
+}
+
+const delivered = ({ output }: Story) => until(() => output.condition().spooledBytes === 0);
+
+/** Version `v` of object `name`, as an event whose text is `name@v`. */
+function versions(...names: readonly string[]): Batch {
+  const lines = names.map((name) => `${name}\n`);
+  let at = 0;
+  return {
+    bytes: Buffer.from(lines.join("")),
+    keys: names.map(keyOf),
+    ends: lines.map((line) => (at += Buffer.byteLength(line))),
+  };
+}
+
+function keyOf(text: string): string {
+  const [name, v = "0"] = text.split("@");
+  return `contoso|t:alerts:alert:${name}:2026-11-29T16:00:00.000000${v}Z`;
+}
+
+describe("a topic of Kafka", () => {
+  test("gets each event once, keyed by its object, and health without a key", async () => {
+    const it = story();
+    await it.output.write(versions("a@1", "b", "a@2"));
+    await it.output.write({ bytes: Buffer.from("health\n"), keys: [], ends: [] });
+    await delivered(it);
+
+    expect(it.kafka.committed.map(({ key, value }) => [key, value.toString()])).toEqual([
+      ["t:alerts:alert:a", "a@1"],
+      ["t:alerts:alert:b", "b"],
+      ["t:alerts:alert:a", "a@2"],
+      [undefined, "health"],
+    ]);
+    expect(it.output.condition()).toMatchObject({ state: "up", spooledBytes: 0, unconfirmed: 0, rejected: 0 });
+  });
+
+  test("gives every line of an event that has several the event's key", async () => {
+    const it = story();
+    await it.output.write({ bytes: Buffer.from("a1\na2\nb\nhealth\n"), keys: [keyOf("a"), keyOf("b")], ends: [6, 8] });
+    await delivered(it);
+
+    expect(it.kafka.committed.map(({ key }) => key)).toEqual([
+      "t:alerts:alert:a",
+      "t:alerts:alert:a",
+      "t:alerts:alert:b",
+      undefined,
+    ]);
+  });
+
+  test("does not get an event again whose transaction was committed but not answered", async () => {
+    const it = story();
+    it.kafka.outcomes.push("committed-unheard");
+    await it.output.write(versions("a", "b"));
+    await delivered(it);
+    expect(it.kafka.texts).toEqual(["a", "b"]);
+    expect(it.kafka.opened).toBe(2);
+  });
+
+  test("gets an event again whose transaction was not committed", async () => {
+    const it = story();
+    it.kafka.outcomes.push("lost", "lost");
+    await it.output.write(versions("a", "b"));
+    await delivered(it);
+    expect(it.kafka.texts).toEqual(["a", "b"]);
+  });
+
+  test("after a crash behind a commit gets only what was not committed", async () => {
+    const it = story();
+    await it.output.write(versions("a"));
+    await delivered(it);
+    it.kafka.outcomes.push("committed-killed");
+    await it.output.write(versions("b"));
+    await until(() => it.kafka.texts.length === 2);
+    crash(it);
+
+    const next = restart(it);
+    await next.output.write(versions("c"));
+    await delivered(next);
+    expect(next.kafka.texts).toEqual(["a", "b", "c"]);
+  });
+
+  test("knows after a crash what left the spool, because the engine's own journal comes later", async () => {
+    const it = story();
+    await it.output.write(versions("a"));
+    await delivered(it);
+    crash(it);
+
+    const next = restart(it);
+    expect([next.output.wants(keyOf("a")), next.output.wants(keyOf("b"))]).toEqual([false, true]);
+  });
+
+  test("loses nothing when the spool was empty and its numbers begin again", async () => {
+    let it = story();
+    for (const name of ["a", "b", "c"]) {
+      await it.output.write(versions(name));
+      await delivered(it);
+    }
+    crash(it);
+    // The watermark of the run before is further than where these lie.
+    it = restart(it);
+    it.kafka.isUp = false;
+    await it.output.write(versions("d"));
+    crash(it);
+    it = restart(it);
+    it.kafka.isUp = true;
+    await delivered(it);
+    expect(it.kafka.texts).toEqual(["a", "b", "c", "d"]);
+  });
+
+  test("loses nothing after its state folder was restored from a backup", async () => {
+    const it = story();
+    it.kafka.isUp = false;
+    await it.output.write(versions("a"));
+    crash(it);
+    const backup = newFolder();
+    folders.add(backup);
+    fs.cpSync(it.folder, backup, { recursive: true });
+    let next = restart(it);
+    next.kafka.isUp = true;
+    for (const name of ["b", "c", "d"]) {
+      await next.output.write(versions(name));
+      await delivered(next);
+    }
+    crash(next);
+    fs.rmSync(it.folder, { recursive: true });
+    fs.cpSync(backup, it.folder, { recursive: true });
+
+    next = restart(next);
+    next.kafka.isUp = false;
+    await next.output.write(versions("e"));
+    crash(next);
+    next = restart(next);
+    next.kafka.isUp = true;
+    await delivered(next);
+    expect(new Set(next.kafka.texts)).toEqual(new Set(["a", "b", "c", "d", "e"]));
+  });
+
+  test("is told of a failure only when the next writer meets it too, and when it is over", async () => {
+    const it = story();
+    it.kafka.outcomes.push("lost");
+    await it.output.write(versions("a"));
+    await delivered(it);
+    expect(it.log.lines.filter(({ level }) => level === "error")).toEqual([]);
+
+    it.kafka.outcomes.push("lost", "lost");
+    await it.output.write(versions("b"));
+    await delivered(it);
+    expect(it.log.lines.filter(({ level }) => level === "error").map(({ message }) => message)).toEqual(["no answer"]);
+    expect(it.log.lines.map(({ message }) => message)).toContain("the receiver is back");
+    expect(it.output.condition().state).toBe("up");
+  });
+
+  test("that two collectors with one transactional id take from each other is said", async () => {
+    const it = story();
+    it.kafka.outcomes.push(new Error("fenced"), new Error("fenced"), new Error("fenced"));
+    await it.output.write(versions("a"));
+    await delivered(it);
+    expect(it.log.lines.map(({ message }) => message)).toContain("another collector has this id");
+    expect(it.kafka.texts).toEqual(["a"]);
+  });
+
+  test("a spool that is full while Kafka is gone refuses events, and collection waits", async () => {
+    const it = story({ spoolBytes: 1 << 20 });
+    it.kafka.isUp = false;
+    const large = "x".repeat(600_000);
+    await it.output.write(versions(`a${large}`));
+    await until(() => it.output.condition().state === "down");
+    await expect(it.output.write(versions(`b${large}`))).rejects.toMatchObject({ code: "output-full" });
+    expect(it.output.condition().state).toBe("refusing");
+    it.kafka.isUp = true;
+    await delivered(it);
+    expect(it.output.condition().state).toBe("up");
+  });
+});
+
+describe("what the topic takes no record of that size for", () => {
+  const alert = (description: string) => JSON.stringify({ id: "a", description, mssp: { key: "k" } });
+
+  test("JSON goes without its largest members, and the log and the record name them", async () => {
+    const it = story();
+    it.kafka.mostBytes = 30_000;
+    await it.output.write(versions("b", alert("x".repeat(50_000)), "c"));
+    await delivered(it);
+
+    expect(it.kafka.texts).toEqual(["b", '{"id":"a","mssp":{"key":"k"}}', "c"]);
+    expect(it.kafka.committed[1]?.leftOut).toBe("description");
+    expect(it.log.lines).toContainEqual(
+      expect.objectContaining({
+        level: "warn",
+        message: "an event above Kafka's limit is sent without its large members",
+        fields: expect.objectContaining({ left_out: "description" }),
+      }),
+    );
+  });
+
+  test("CEF is kept aside with a notice, and the others go on", async () => {
+    const it = story({ recordFormat: "cef" });
+    it.kafka.mostBytes = 6_000;
+    const long = "c".repeat(7_000);
+    await it.output.write(versions("a", long, "b"));
+    await delivered(it);
+
+    expect(it.kafka.texts).toEqual(["a", "b"]);
+    expect(it.notices.map(({ about }) => about)).toEqual(["event-rejected"]);
+    expect(new RejectedEvents(it.folder, fs, it.clock).list()).toMatchObject([
+      { event: long, where: "kafka.example:9093 topic th-cef", key: expect.stringContaining("t:alerts:alert:c") },
+    ]);
+    expect(it.output.condition().rejected).toBe(1);
+  });
+
+  test("several events go in smaller requests", async () => {
+    const it = story();
+    it.kafka.outcomes.push(new KafkaTooLarge([]), new KafkaTooLarge([]));
+    await it.output.write(versions("a", "b"));
+    await delivered(it);
+    expect(it.kafka.texts).toEqual(["a", "b"]);
+    expect(it.kafka.sliceSizes).toEqual([900_000, 450_000, 225_000]);
+  });
+});
