@@ -12,6 +12,7 @@ import { KafkaWriter } from "../../src/outputs/kafka-writer.ts";
 import { BlindWriter } from "../harness/kafka/blind-writer.ts";
 import { KafkaBroker, missingKafkaParts } from "../harness/kafka/broker.ts";
 import { END_TXN, type Fate, KafkaProxy, type KafkaRequest, PRODUCE } from "../harness/kafka/proxy.ts";
+import { noteProof } from "../harness/proof.ts";
 
 jest.setTimeout(1_800_000);
 
@@ -150,6 +151,7 @@ withKafka([
       found.push(copies(topic, round));
     }
     expect(found).toEqual(Array.from({ length: ROUNDS }, () => [1, 1, 1]));
+    noteProof({ name: `kafka-late-endtxn-v${version}`, seed: null, counts: { rounds: ROUNDS, lost: 0, doubled: 0 } });
   });
 
   // From version 2 on the broker itself refuses the blind retry's old epoch more often: see the other broker.
@@ -178,7 +180,11 @@ withKafka([
       next.close();
       if ((copies(topic, round)[1] ?? 0) > 1) torn += 1;
     }
-    process.stderr.write(`kafka, transactions ${version}: the blind retry tore ${torn} of ${ROUNDS}\n`);
     expect(torn).toBe(ROUNDS);
+    noteProof({
+      name: `kafka-late-endtxn-v${version}-blind-retry`,
+      seed: null,
+      counts: { rounds: ROUNDS, doubled: torn },
+    });
   });
 });
