@@ -17,8 +17,8 @@ import { writeZip } from "./build/zip.ts";
 import { readBuildRecord } from "./build-binaries.ts";
 import {
   arcsightKit,
+  SHIPPED_PLATFORMS,
   type ShippedPlatform,
-  SPLUNK_PLATFORMS,
   sums,
   supportingAddon,
   technologyAddon,
@@ -30,7 +30,7 @@ const HELP = `npm run package -- [--require P,P] [--only NAME]...
 
 Packs every platform whose binary lies in dist/ and names on stderr what it left out. The same binaries and version give the same bytes.
 
-  --require P,P   ${Object.keys(SPLUNK_PLATFORMS).join(", ")}: a missing one is an error
+  --require P,P   ${Object.keys(SHIPPED_PLATFORMS).join(", ")}: a missing one is an error
   --only NAME     only the archives whose name contains NAME; may be given more than once
   --help
 `;
@@ -47,33 +47,24 @@ interface Archive {
 /** All archives of a release. */
 export function archives(version: string): Archive[] {
   const kit = (platform: ShippedPlatform) => `defender-mssp-arcsight-${version}-${platform}`;
+  const shipped = Object.keys(SHIPPED_PLATFORMS) as ShippedPlatform[];
   return [
-    {
-      name: `TA_defender_mssp-${version}-linux_x86_64.tgz`,
-      needs: ["linux-x64"],
-      entries: (packages, pages) => technologyAddon(["linux-x64"], packages, pages),
-    },
-    {
-      name: `TA_defender_mssp-${version}-windows_x86_64.tgz`,
-      needs: ["win-x64"],
-      entries: (packages, pages) => technologyAddon(["win-x64"], packages, pages),
-    },
+    ...shipped.map((platform) => ({
+      name: `TA_defender_mssp-${version}-${SHIPPED_PLATFORMS[platform].archive}.tgz`,
+      needs: [platform],
+      entries: (...[packages, pages]: Parameters<Archive["entries"]>) => technologyAddon([platform], packages, pages),
+    })),
     {
       name: `TA_defender_mssp-${version}.tgz`,
       needs: ["linux-x64", "win-x64"],
       entries: (packages, pages) => technologyAddon(["linux-x64", "win-x64"], packages, pages),
     },
     { name: `SA_defender_mssp-${version}.tgz`, needs: [], entries: () => supportingAddon() },
-    {
-      name: `${kit("linux-x64")}.tar.gz`,
-      needs: ["linux-x64"],
-      entries: (packages) => arcsightKit("linux-x64", kit("linux-x64"), packages),
-    },
-    {
-      name: `${kit("win-x64")}.zip`,
-      needs: ["win-x64"],
-      entries: (packages) => arcsightKit("win-x64", kit("win-x64"), packages),
-    },
+    ...shipped.map((platform) => ({
+      name: `${kit(platform)}.${platform === "win-x64" ? "zip" : "tar.gz"}`,
+      needs: [platform],
+      entries: (packages: readonly BundledPackage[]) => arcsightKit(platform, kit(platform), packages),
+    })),
   ];
 }
 
@@ -98,7 +89,7 @@ export async function inspectedArchive(name: string, entries: readonly ArchiveEn
 }
 
 function presentPlatforms(required: readonly string[]): ShippedPlatform[] {
-  const shipped = Object.keys(SPLUNK_PLATFORMS) as ShippedPlatform[];
+  const shipped = Object.keys(SHIPPED_PLATFORMS) as ShippedPlatform[];
   const unknown = required.filter((name) => !shipped.some((platform) => platform === name));
   if (unknown.length > 0)
     throw new ScriptProblem(`--require ${unknown.join(",")} is none of ${shipped.join(", ")}.`, 2);

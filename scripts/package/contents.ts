@@ -10,9 +10,17 @@ import { appManifest, type SplunkApp, SUPPORTING_ADDON, TECHNOLOGY_ADDON } from 
 import { thirdPartyNotices } from "./notices.ts";
 import { softwareBill } from "./sbom.ts";
 
-/** Splunk's folders for executables (Splunk docs, "Modular inputs overview"); it knows none for ARM. */
-export const SPLUNK_PLATFORMS = { "linux-x64": "linux_x86_64", "win-x64": "windows_x86_64" } as const;
-export type ShippedPlatform = keyof typeof SPLUNK_PLATFORMS;
+/**
+ * Where Splunk looks for an executable (Splunk docs, "Modular inputs overview"; the folders that AppInspect 1.6.1
+ * knows). It has no folder for ARM64, so that executable is in the plain `bin/`, which a platform's own folder beats.
+ * In a package for several platforms a host without a folder of its own would start it, so it has one of its own.
+ */
+export const SHIPPED_PLATFORMS = {
+  "linux-x64": { archive: "linux_x86_64", programFolder: "linux_x86_64/bin" },
+  "linux-arm64": { archive: "linux_arm64", programFolder: "bin" },
+  "win-x64": { archive: "windows_x86_64", programFolder: "windows_x86_64/bin" },
+} as const;
+export type ShippedPlatform = keyof typeof SHIPPED_PLATFORMS;
 
 /** Never in a package: what a running Splunk writes, and what an editor or a file manager leaves behind. */
 const UNWANTED =
@@ -43,7 +51,11 @@ export function technologyAddon(
   if (pages !== undefined) addPagesBundle(files, pages);
   addNotices(files, platforms, [...packages, ...(pages?.packages ?? [])]);
   for (const platform of platforms) {
-    addBinary(files, platform, `${SPLUNK_PLATFORMS[platform]}/bin/defender_mssp${PLATFORMS[platform].suffix}`);
+    addBinary(
+      files,
+      platform,
+      `${SHIPPED_PLATFORMS[platform].programFolder}/defender_mssp${PLATFORMS[platform].suffix}`,
+    );
   }
   return entriesBelow(TECHNOLOGY_ADDON.id, files);
 }

@@ -24,10 +24,12 @@ function textOf(entries: readonly ArchiveEntry[], path: string): string {
 test("the archives have the documented names", () => {
   expect(archives("1.2.3").map(({ name }) => name)).toEqual([
     "TA_defender_mssp-1.2.3-linux_x86_64.tgz",
+    "TA_defender_mssp-1.2.3-linux_arm64.tgz",
     "TA_defender_mssp-1.2.3-windows_x86_64.tgz",
     "TA_defender_mssp-1.2.3.tgz",
     "SA_defender_mssp-1.2.3.tgz",
     "defender-mssp-arcsight-1.2.3-linux-x64.tar.gz",
+    "defender-mssp-arcsight-1.2.3-linux-arm64.tar.gz",
     "defender-mssp-arcsight-1.2.3-win-x64.zip",
   ]);
 });
