@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { rawFromProperties, readArcSightConfig, realSecretReader } from "../hosts/arcsight/index.ts";
-import { type Configuration, readConfiguration } from "./configuration.ts";
+import { type Configuration, defaultStateDir, readConfiguration } from "./configuration.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
@@ -59,4 +59,29 @@ test("arcsight reads a properties file in UTF-16, and warns that a connector can
   expect(warnings).toContain(
     "The file is saved as UTF-16, which ArcSight's connectors cannot read. It is read here; save it as UTF-8, with letters beyond ASCII as \\u escapes.",
   );
+});
+
+describe("without a state folder of its own a command uses one below the account's home", () => {
+  const noHome = (): string => {
+    // What Node does for an account that is not in /etc/passwd.
+    throw Object.assign(new Error("uv_os_homedir returned ENOENT"), { code: "ERR_SYSTEM_ERROR" });
+  };
+
+  test.each<[NodeJS.ProcessEnv, string]>([
+    [{ HOME: "/home/collector" }, "/home/collector/.local/state/defender-mssp"],
+    [{ HOME: "/home/collector", XDG_STATE_HOME: "/var/lib" }, "/var/lib/defender-mssp"],
+    [{ HOME: "", XDG_STATE_HOME: "" }, "/of/the/account/.local/state/defender-mssp"],
+  ])("%j", (environment, folder) => {
+    expect(defaultStateDir(environment, () => "/of/the/account")).toBe(folder);
+  });
+
+  test("and an account without any home is told to name one", () => {
+    expect(() => defaultStateDir({}, noHome)).toThrow(
+      expect.objectContaining({
+        code: "settings",
+        say: "This account has no home folder (HOME is not set, and /etc/passwd does not name one), so the state folder has no place.",
+        nextStep: "Run the command again with --state DIR, or set `state_dir`.",
+      }),
+    );
+  });
 });

@@ -193,10 +193,23 @@ function fromFlags(given: Readonly<Record<string, string>>, customer: readonly s
   return { name, values: {} };
 }
 
-export function defaultStateDir(environment: NodeJS.ProcessEnv): string {
-  if (process.platform === "win32") return path.join(environment.LOCALAPPDATA ?? homedir(), "defender-mssp", "state");
-  return path.join(
-    environment.XDG_STATE_HOME ?? path.join(environment.HOME ?? homedir(), ".local", "state"),
-    "defender-mssp",
-  );
+/** Throws Failure `settings` for an account without a home folder. */
+export function defaultStateDir(environment: NodeJS.ProcessEnv, accountsHome: () => string = homedir): string {
+  const { LOCALAPPDATA, XDG_STATE_HOME, HOME } = environment;
+  const home = (): string => {
+    try {
+      return HOME || accountsHome();
+    } catch (cause) {
+      throw new Failure("settings", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: "This account has no home folder (HOME is not set, and /etc/passwd does not name one), so the state folder has no place.",
+        nextStep: "Run the command again with --state DIR, or set `state_dir`.",
+        cause,
+      });
+    }
+  };
+  return process.platform === "win32"
+    ? path.join(LOCALAPPDATA || home(), "defender-mssp", "state")
+    : path.join(XDG_STATE_HOME || path.join(home(), ".local", "state"), "defender-mssp");
 }
