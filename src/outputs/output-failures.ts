@@ -29,6 +29,11 @@ const REASONS: Readonly<
     say: "the file system is read-only",
     nextStep: "Choose another path, or allow this one in the systemd unit (ReadWritePaths=).",
   },
+  EBUSY: {
+    code: "output-broken",
+    say: "another program has it open, for example a virus scanner or a backup",
+    nextStep: "Exclude it from scans and from backups of open files. Collection resumes by itself.",
+  },
   EISDIR: {
     code: "output-broken",
     say: "it is a folder, not a file",

@@ -95,6 +95,11 @@ describe("a state folder that cannot be written says why, and what to do about t
       "this account has no write access",
       "Give the account that runs this program the right to write there. Collection resumes by itself.",
     ],
+    [
+      "EBUSY",
+      "another program has it open, for example a virus scanner or a backup",
+      "Exclude the folder from scans and from backups of open files. Collection resumes by itself.",
+    ],
     ["EUNKNOWN", "EUNKNOWN", "Free disk space or grant write access. Collection resumes by itself."],
   ])("%s: the folder and a file in it", async (code, reason, nextStep) => {
     const dir = ownFolder();

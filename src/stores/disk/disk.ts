@@ -75,6 +75,10 @@ const REASONS: Readonly<Record<string, Reason>> = {
     say: "a part of the path is a file or a symlink that leads nowhere, not a folder",
     nextStep: "Set `state_dir` to a folder, or correct the symlink.",
   },
+  EBUSY: {
+    say: "another program has it open, for example a virus scanner or a backup",
+    nextStep: "Exclude the folder from scans and from backups of open files. Collection resumes by itself.",
+  },
   EIO: { say: "the disk reports an error", nextStep: "Check the disk. Collection resumes by itself." },
   EMFILE: { say: "this process has too many files open", nextStep: OPEN_FILES },
   ENFILE: { say: "this machine has too many files open", nextStep: OPEN_FILES },
