@@ -33,6 +33,7 @@ test("on Windows the folder of a file host's tokens is closed to every other acc
     await vault?.store(sealed("rotated"), { refused: false });
 
     expect(spawned).toEqual([
+      [windowsProgram("whoami.exe"), "/user", "/fo", "csv", "/nh"],
       [
         windowsProgram("icacls.exe"),
         join(folder, "secrets"),

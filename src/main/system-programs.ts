@@ -5,7 +5,7 @@ import path from "node:path";
  * working folder, with this program's rights.
  */
 export function windowsProgram(
-  name: "icacls.exe" | "rundll32.exe",
+  name: "icacls.exe" | "rundll32.exe" | "whoami.exe",
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): string {
   return path.win32.join(windowsFolder(environment), "System32", name);
