@@ -14,7 +14,7 @@ export interface PartnerParts {
   readonly http: Http;
   readonly clock: Clock;
   readonly log: Log;
-  readonly signInService: Pick<SignInService, "accessToken" | "consentState">;
+  readonly signInService: Pick<SignInService, "consentState">;
 }
 
 /** Creates what `partner consent` needs. */
@@ -26,7 +26,7 @@ export function partnerServices({ http, clock, log, signInService }: PartnerPart
     missing,
     openJournal: (stateDir) => openConsentJournal({ disk: realDisk, clock, platform: process.platform, log }, stateDir),
     async gdapCustomers(homeApp, settings) {
-      const { tenants } = await listOf({ http, clock, log, signIn: signInService }, "gdap", homeApp);
+      const { tenants } = await listOf({ http, clock, log, random: realRandom }, "gdap", homeApp);
       return tenants.filter((tenant) => exclusionOf(settings, tenant, tenant.name) === undefined);
     },
   };
