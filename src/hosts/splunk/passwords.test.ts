@@ -306,7 +306,7 @@ describe("another process's change", () => {
     fake.send = async (request) => {
       const answer = await send(request);
       // After the first page, on which the last change stands.
-      if (request.url.includes("offset=3") && writes-- > 0) {
+      if (request.url.includes("offset=2") && writes-- > 0) {
         fake.send = send;
         await (await read(fake)).put(secret, sealed("y".repeat(2000)), FINGERPRINT);
       }
@@ -316,6 +316,49 @@ describe("another process's change", () => {
     await reader.refresh(ANNOUNCED_ONLY);
     expect(opened(reader, secret)).toBe("y".repeat(2000));
     expect(await requestsOf(fake, () => reader.refresh(ANNOUNCED_ONLY))).toEqual(["GET defender_mssp:changes:"]);
+  });
+
+  test.each(["are taken from an earlier page", "come on an earlier page"])(
+    "hides no secret when entries %s while the store is read page by page",
+    async (what) => {
+      const fake = new FakeSplunkd();
+      for (const name of ["a", "b", "c", "d"])
+        await (await read(fake)).put(credentialId(name), sealed(`of ${name}`), FINGERPRINT);
+      for (const other of ["first", "second", "third"]) fake.add("other_app", "aaa", other, "x");
+      // The entry of the changes is the last one of the first page, and a credential follows it.
+      fake.pageMax = 4;
+      const send = fake.send.bind(fake);
+      let pages = 0;
+      fake.send = async (request) => {
+        const answer = await send(request);
+        pages += 1;
+        for (const other of pages === 1 ? ["first", "second"] : []) {
+          if (what.startsWith("are taken")) fake.rows.delete(`aaa:${other}:`);
+          else fake.add("other_app", "aaa", `before-${other}`, "x");
+        }
+        return answer;
+      };
+      const reader = await read(fake);
+      const found = ["a", "b", "c", "d"].map((name) => opened(reader, credentialId(name)));
+      expect(found).toEqual(["of a", "of b", "of c", "of d"]);
+    },
+  );
+
+  test("is read to its end although its entries never stand still", async () => {
+    const fake = new FakeSplunkd();
+    await (await read(fake)).put(secret, sealed("x".repeat(2000)), FINGERPRINT);
+    fake.pageMax = 3;
+    const send = fake.send.bind(fake);
+    let n = 0;
+    fake.send = async (request) => {
+      const answer = await send(request);
+      n += 1;
+      fake.add("other_app", "aaa", `entry-${n}`, "x");
+      return answer;
+    };
+    const reader = await read(fake);
+    expect(n).toBeLessThan(500);
+    expect(opened(reader, secret)).toBe("x".repeat(2000));
   });
 
   test("leaves the store as it was while splunkd is busy, without a second try", async () => {

@@ -21,6 +21,8 @@ import { APP } from "./splunkd.ts";
 const REALM = "defender_mssp";
 const CHUNK_MAX = 250;
 const PAGE_ROWS = 500;
+/** How often the pages are read from the first one, while entries before a page come or go. */
+const READ_TRIES = 5;
 const CHANGES = "changes";
 /** Not the text of any change: the store may have changed while it was read. */
 const UNKNOWN_CHANGE = "";
@@ -116,24 +118,12 @@ export class PasswordStore {
     });
   }
 
-  async #readAll(
-    get: (path: string) => Promise<SplunkdAnswer>,
-  ): Promise<{ readonly entries: Map<string, Sealed>; readonly change: string | undefined }> {
+  async #readAll(get: (path: string) => Promise<SplunkdAnswer>): Promise<WholeStore> {
     this.#readAtMs = this.#clock.monotonicMs();
-    const found = new Map<string, Sealed>();
-    let change: string | undefined;
-    for (let offset = 0; ; ) {
-      const answer = await get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
-      if (answer.status !== 200) throw unexpected(answer.status);
-      const { rows, entries, total } = ownEntries(answer.json);
-      for (const entry of entries) found.set(entry.user, entry.password);
-      // Only what was read after this entry is known to be as new as it says.
-      if (change === undefined && found.has(CHANGES))
-        change = offset === 0 ? found.get(CHANGES)?.open((text) => text) : UNKNOWN_CHANGE;
-      offset += rows;
-      // Without a total, a short page is the last one.
-      if (rows === 0 || offset >= (total ?? (rows < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY)))
-        return { entries: found, change };
+    for (let tries = 1; ; tries += 1) {
+      const { isMoved, ...store } = await readPages(get);
+      // A store that never stands still is taken as it was read last: the next look reads it again.
+      if (!isMoved || tries === READ_TRIES) return store;
     }
   }
 
@@ -304,8 +294,45 @@ function entryPath(user: string): string {
 }
 
 /** The entries of this realm and app: the list also contains entries that other apps export. */
+interface WholeStore {
+  /** By user. */
+  readonly entries: Map<string, Sealed>;
+  readonly change: string | undefined;
+}
+
+/**
+ * Each page begins with the last row of the one before. Where that row is another one, entries came or went
+ * meanwhile, and one of them may stand on no page at all (`isMoved`).
+ */
+async function readPages(
+  get: (path: string) => Promise<SplunkdAnswer>,
+): Promise<WholeStore & { readonly isMoved: boolean }> {
+  const entries = new Map<string, Sealed>();
+  let change: string | undefined;
+  let isMoved = false;
+  let last: unknown;
+  for (let read = 0; ; ) {
+    const offset = Math.max(0, read - 1);
+    const answer = await get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
+    if (answer.status !== 200) throw unexpected(answer.status);
+    const { names, entries: own, total } = ownEntries(answer.json);
+    for (const entry of own) entries.set(entry.user, entry.password);
+    // Only what was read after this entry is known to be as new as it says.
+    if (change === undefined && entries.has(CHANGES))
+      change = read === 0 ? entries.get(CHANGES)?.open((text) => text) : UNKNOWN_CHANGE;
+    isMoved ||= read > 0 && names[0] !== last;
+    const more = names.length - (read - offset);
+    read += Math.max(0, more);
+    last = names.at(-1);
+    // Without a total, a short page is the last one.
+    if (more <= 0 || read >= (total ?? (names.length < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY)))
+      return { entries, change, isMoved };
+  }
+}
+
 function ownEntries(json: unknown): {
-  readonly rows: number;
+  /** Of all rows, also of other apps'. */
+  readonly names: readonly unknown[];
   readonly total: number | undefined;
   readonly entries: readonly Entry[];
 } {
@@ -319,7 +346,11 @@ function ownEntries(json: unknown): {
     return typeof user === "string" && typeof password === "string" ? [{ user, password: sealed(password) }] : [];
   });
   const total = member(member(json, "paging"), "total");
-  return { rows: list.length, total: typeof total === "number" ? total : undefined, entries };
+  return {
+    names: list.map((row: unknown) => member(row, "name")),
+    total: typeof total === "number" ? total : undefined,
+    entries,
+  };
 }
 
 function member(value: unknown, name: string): unknown {
