@@ -1,21 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { constants, createHash, createPrivateKey, sign, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
-import { type MadeCertificate, makeAppCertificate } from "../harness/app-certificate.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
 import { filesUnder, tokenIn } from "../harness/secret-search.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { type ReadyIdentity, type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
 /**
  * Customers without a client secret, as a process of its own: their tokens come from files that the platform
- * renews, or from the endpoint of a managed identity. The simulator accepts tokens that a registered
- * certificate has signed.
+ * renews, or from the endpoint of a managed identity.
  */
 
 // Real processes are waited for by what they write; this is only the bound for a machine that is busy.
@@ -23,17 +18,12 @@ jest.setTimeout(300_000);
 const BUSY_MACHINE_MS = 120_000;
 
 const MAIN = join(import.meta.dirname, "../../src/main/main.ts");
-const IDENTITY = "77777777-0000-4000-8000-000000000000";
 const NAMES = ["late", "renewed", "vanishing", "shared", "identity", "plain"] as const;
 type Name = (typeof NAMES)[number];
 
 let simulator: Simulator;
-let known: MadeCertificate;
-let unknown: MadeCertificate;
 let folder: string;
 let platform: string;
-let identities: Server;
-const asked: string[] = [];
 const printed: string[] = [];
 
 const customer = (name: Name) => simulator.control.customer(name);
@@ -42,52 +32,42 @@ const fileOf = (name: Name) => join(platform, name);
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "assertion-run-"));
   platform = mkdtempSync(join(tmpdir(), "assertion-platform-"));
-  const customers = NAMES.map(
-    (name) => `  - name: ${name}\n    generate:\n      - { stream: alerts, count: 3, from: -1d }\n`,
-  );
+  const customers = NAMES.map((name) => `  - { name: ${name}, generate: [{ stream: alerts, count: 3, from: -1d }] }\n`);
+  const identities = [
+    "  - { name: pod, kind: platform, trusted_by: [late, renewed, vanishing, shared] }",
+    "  - { name: machine, trusted_by: [identity] }",
+  ];
   const scenario = join(platform, "scenario.yaml");
-  writeFileSync(scenario, `name: assertions\nstory: no secret\nseed: 1\ncustomers:\n${customers.join("")}`);
+  writeFileSync(
+    scenario,
+    `name: assertions\nstory: no secret\nseed: 1\ncustomers:\n${customers.join("")}identities:\n${identities.join("\n")}\n`,
+  );
   simulator = await startSimulator({ scenario, warn: () => undefined });
-  [known, unknown] = await Promise.all([makeAppCertificate({ name: "known" }), makeAppCertificate({ name: "other" })]);
-  simulator.control.perform({ do: "certificate", customers: [...NAMES], pem: known.certificatePem });
   // Renewed after four seconds.
   simulator.control.perform({ do: "access-tokens", customers: [...NAMES], lifetime_seconds: 5 });
-  identities = createServer((request, response) => {
-    asked.push(`${String(request.headers["metadata"])} ${request.url ?? ""}`);
-    response.setHeader("content-type", "application/json");
-    response.end(JSON.stringify({ access_token: tokenOf("identity"), token_type: "Bearer" }));
-  });
-  await once(identities.listen(0, "127.0.0.1"), "listening");
 });
 afterAll(async () => {
-  identities.close();
   await simulator.stop();
   for (const made of [folder, platform]) rmSync(made, { recursive: true, force: true });
 });
 
-const base64url = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-
-/** A token as a platform issues it, for one customer's tenant. */
-function tokenOf(name: Name, { certificatePem, keyPem }: MadeCertificate = known): string {
-  const { client_id: app, tenant_id: tenant } = customer(name);
-  const print = createHash("sha256").update(new X509Certificate(certificatePem).raw).digest("base64url");
-  const nowS = Math.floor(Date.now() / 1000);
-  const aud = `${simulator.ready.login_url}/${tenant}/oauth2/v2.0/token`;
-  const text = `${base64url({ alg: "PS256", "x5t#S256": print })}.${base64url({ aud, iss: app, sub: app, exp: nowS + 3600 })}`;
-  const key = { key: createPrivateKey(keyPem), padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
-  return `${text}.${sign("RSA-SHA256", Buffer.from(text), key).toString("base64url")}`;
+function identityCalled(wanted: string): ReadyIdentity {
+  const found = simulator.ready.identities?.find(({ name }) => name === wanted);
+  if (found === undefined) throw new Error(`the scenario has no identity ${wanted}`);
+  return found;
 }
 
 /** As platforms do it: written aside and renamed. */
-function renew(name: Name, by: MadeCertificate = known): void {
-  writeFileSync(`${fileOf(name)}.new`, tokenOf(name, by));
+function renew(name: Name, other: { readonly subject?: string } = {}): void {
+  const { token } = simulator.control.perform({ do: "platform-token", identity: "pod", ...other });
+  writeFileSync(`${fileOf(name)}.new`, String(token));
   renameSync(`${fileOf(name)}.new`, fileOf(name));
 }
 
 const environment = () =>
   childEnvironment({
     HOME: folder,
-    DEFENDER_MSSP_TEST_IMDS: `http://127.0.0.1:${(identities.address() as AddressInfo).port}`,
+    DEFENDER_MSSP_TEST_IMDS: simulator.ready.imds_url ?? "",
   });
 
 /** A process with all that it writes. */
@@ -153,7 +133,11 @@ test("customers whose tokens the platform renews are collected, each fails by na
     if (name === "shared") return { credential: "mssp" };
     const { client_id, client_secret } = customer(name);
     if (name === "plain") return { client_id, client_secret };
-    return { client_id, assertion: name === "identity" ? `managed-identity:${IDENTITY}` : `file:${fileOf(name)}` };
+    return {
+      client_id,
+      assertion:
+        name === "identity" ? `managed-identity:${identityCalled("machine").client_id}` : `file:${fileOf(name)}`,
+    };
   };
   const config = join(folder, "defender-mssp.properties");
   const lines = NAMES.flatMap((name, n) =>
@@ -179,10 +163,14 @@ test("customers whose tokens the platform renews are collected, each fails by na
         (name) => new RegExp(state(name, "ok")),
       ),
     );
-    renew("renewed", unknown);
+    renew("renewed", { subject: "somebody-else" });
     rmSync(fileOf("vanishing"));
     await run.until(
-      inOrder(state("renewed", "ok"), failing("renewed", "federation-wrong")),
+      inOrder(
+        state("renewed", "ok"),
+        'the subject "somebody-else" of the token',
+        failing("renewed", "federation-wrong"),
+      ),
       inOrder(state("vanishing", "ok"), failing("vanishing", "assertion-unusable")),
     );
     for (const name of ["late", "renewed", "vanishing"] as const) renew(name);
@@ -199,10 +187,6 @@ test("customers whose tokens the platform renews are collected, each fails by na
 
   const events = readFileSync(join(folder, "events.jsonl"), "utf8");
   for (const name of NAMES) expect(events).toContain(`"${name}"`);
-  // One request for many sign-ins of the identity, with what only a program sends.
-  expect(asked).toEqual([
-    `true /metadata/identity/oauth2/token?${new URLSearchParams({ "api-version": "2018-02-01", resource: "api://AzureADTokenExchange", client_id: IDENTITY }).toString()}`,
-  ]);
   // What the program wrote: nothing of the platform's tokens, and no access token.
   for (const text of [...printed, ...filesUnder(folder).map((file) => readFileSync(file, "latin1"))])
     expect(tokenIn(text)).toBeUndefined();
@@ -221,8 +205,9 @@ test("doctor compares what the platform's token says with what register prints, 
 
   const { checks } = JSON.parse(doctor.said.split("\n")[0] ?? "") as { checks: { check: string; say: string }[] };
   const say = checks.find(({ check }) => check === "credential")?.say ?? "";
-  const triple = /Issuer: .+, Subject: .+, Audience: [^.]+\.\d[^ ]*/.exec(register.said)?.[0].split(". ")[0] ?? "none";
-  expect(triple).toContain(`Issuer: ${client_id}, Subject: ${client_id}, Audience: ${login_url}`);
+  const { issuer, subject, audience } = identityCalled("pod");
+  const triple = `Issuer: ${issuer}, Subject: ${subject}, Audience: ${audience}.`;
+  expect(register.said).toContain(triple);
   expect(say).toContain(triple);
   expect(say).toContain("is valid for 59 minutes");
   expect([tokenIn(doctor.said), tokenIn(register.said)]).toEqual([undefined, undefined]);
