@@ -113,10 +113,7 @@ export const relationshipList = (world: World, path: string): ListFacts | undefi
   return world.provider !== undefined && Object.hasOwn(LISTS, name) ? LISTS[name] : undefined;
 };
 
-/**
- * Answers one page of a list. Only the provider's home tenant has rows: a token of any other tenant that has
- * the permission gets an empty list.
- */
+/** Answers one page of a list. Only the home app in the home tenant has the permission. */
 export function answerRelationships(exchange: Exchange, list: ListFacts, world: World, tokens: TokenShop): void {
   const access: Access = {
     api: "graph",
@@ -125,15 +122,14 @@ export function answerRelationships(exchange: Exchange, list: ListFacts, world: 
     rights: { roles: list.roles, scopes: list.roles },
     voice: directoryVoice,
   };
-  const tenant = admit(exchange, access, world, tokens);
   const { provider } = world;
-  if (tenant === undefined || provider === undefined) return;
+  if (provider === undefined || admit(exchange, access, world, tokens) === undefined) return;
   if (list.target === "governance" && provider.governance !== "available") {
     refuseGovernance(exchange, provider.governance);
     return;
   }
   try {
-    sendRows(exchange, list, tenant === provider.home ? list.rows(provider, exchange.nowMs) : [], provider.pageMax);
+    sendRows(exchange, list, list.rows(provider, exchange.nowMs), provider.pageMax);
   } catch (error) {
     if (!(error instanceof QueryRefused)) throw error;
     graphVoice.badQuery(exchange, error.message);
