@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 export interface PartnerRequest {
   readonly step: string;
   readonly name: string;
-  readonly service: "login" | "graph" | "partnercenter";
+  readonly service: "login" | "graph" | "partnercenter" | "imds";
   readonly method: string;
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
