@@ -83,10 +83,13 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   const savedText = await memory.save({ ...next, customers: new Map([...customers, ...asBefore]) }, text);
 
   const failures = new Map<TenantId, Failure>();
-  const additions = wanted.flatMap((tenantId): NewCustomer[] => {
-    const customer = customers.get(tenantId);
-    return customer === undefined ? [] : [{ tenantId, name: customer.name }];
-  });
+  const additions = wanted
+    .flatMap((tenantId): NewCustomer[] => {
+      const customer = customers.get(tenantId);
+      return customer === undefined ? [] : [{ tenantId, name: customer.name }];
+    })
+    // People read the configuration.
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const notAdded = additions.length > 0 ? await host.enrol(additions) : NOTHING_FAILED;
   for (const { tenantId } of additions) {
     const customer = customers.get(tenantId);

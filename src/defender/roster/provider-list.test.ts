@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { AFTER_THE_ANSWER_MS, CountingTokens, type Scripted, ScriptedHttp } from "../../../test/harness/fakes/http.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { PARTNER_REQUESTS } from "../../../test/harness/partner-requests.ts";
 import { CLOUDS } from "../../model/cloud.ts";
 import type { CustomerListing } from "../../model/discovered.ts";
 import { Failure } from "../../model/failure.ts";
@@ -43,14 +44,16 @@ const page = (value: unknown, more: object = {}): Scripted => ({
   body: JSON.stringify({ "@odata.context": "x", value, ...more }),
 });
 
-function reading(source: ProviderSource, ...script: Scripted[]) {
+function reading(source: ProviderSource, ...given: readonly (Scripted | TenantId)[]) {
+  const script = given.filter((one): one is Scripted => typeof one !== "string");
+  const home = given.find((one): one is TenantId => typeof one === "string") ?? HOME;
   const http = new ScriptedHttp(...script);
   const tokens = new CountingTokens();
   const read = (): Promise<CustomerListing> =>
     readProviderList(
       {
         source,
-        home: HOME,
+        home,
         credential: "home",
         endpoints: CLOUDS.commercial,
         route: {},
@@ -63,6 +66,28 @@ function reading(source: ProviderSource, ...script: Scripted[]) {
     );
   return { http, tokens, read };
 }
+
+describe("the requests are those that the simulator is held against too", () => {
+  const requestsOf = (...names: readonly string[]) => PARTNER_REQUESTS.filter(({ name }) => names.includes(name));
+  const hrefOf = (path: string): string => new URL(path, GRAPH).href;
+  test.each<[ProviderSource, readonly string[], readonly string[]]>([
+    ["gdap", ["gdap-relationships", "gdap-relationships-next"], ["Contoso Inc", "fabrikam", "tailspin"]],
+    ["governance", ["governance-relationships"], ["woodgrove"]],
+  ])("%s", async (source, names, customers) => {
+    const requests = requestsOf(...names);
+    expect(requests.map(({ name }) => name)).toEqual(names);
+    const script = requests.map(({ answer }) => ({ body: (answer.body ?? "").replaceAll("{graph}", GRAPH) }));
+    const home = (/governingTenantId%20eq%20'([0-9a-f-]+)'/.exec(requests[0]?.path ?? "")?.[1] ?? HOME) as TenantId;
+    const { http, read } = reading(source, home, ...script);
+    const { tenants } = await read();
+    expect(http.asked.map(({ method, url }) => `${method} ${hrefOf(url)}`)).toEqual(
+      requests.map(({ method, path }) => `${method} ${hrefOf(path)}`),
+    );
+    for (const [n, { headers }] of requests.entries())
+      expect(http.asked[n]?.headers).toMatchObject({ ...headers, authorization: "Bearer token-1" });
+    expect(tenants.map(({ name }) => name)).toEqual(customers);
+  });
+});
 
 describe("the list of a provider's customers", () => {
   test("is asked for with the request that Microsoft documents for delegated admin relationships", async () => {
