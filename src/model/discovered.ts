@@ -147,6 +147,8 @@ export interface DiscoveryReport {
   readonly removed: ReadonlySet<TenantId>;
   /** Who could not be configured, or taken out. */
   readonly failures: ReadonlyMap<TenantId, Failure>;
+  /** In a dry run: why the list would not be believed without `--apply`. */
+  readonly doubt?: Failure;
 }
 
 /** Failures with which a customer's tenant, or its API, says that we have no access (any more). */

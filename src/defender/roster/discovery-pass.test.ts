@@ -24,6 +24,7 @@ class World {
   readonly refusing = new Set<TenantId>();
   readonly asked: TenantId[] = [];
   steps: string[] = [];
+  doubt: Failure | undefined;
   /** How many changes of the configuration this process survives. */
   survives = Number.POSITIVE_INFINITY;
   unwritable = new Set<string>();
@@ -68,6 +69,7 @@ class World {
 
   async list(numbers: readonly number[] | Failure, options: PassOptions = {}): Promise<readonly string[]> {
     this.steps = [];
+    this.doubt = undefined;
     await discoveryPass(
       {
         rules: this.rules,
@@ -93,7 +95,11 @@ class World {
               }),
       },
       options,
-    ).catch((error: unknown) => this.steps.push(error instanceof Failure ? error.code : "killed"));
+    )
+      .then(({ doubt }) => {
+        this.doubt = doubt;
+      })
+      .catch((error: unknown) => this.steps.push(error instanceof Failure ? error.code : "killed"));
     this.nowMs += HOUR;
     return this.steps;
   }
@@ -197,6 +203,17 @@ describe("one pass over the list of customers", () => {
       expect(await world.list(list)).toEqual(["discovery-doubtful"]);
     expect(world.discovered).toBe(before);
     expect(world.configured.size).toBe(5);
+  });
+
+  test("shows a person what a doubtful list would change, and that it is doubtful", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5]);
+    const before = world.discovered;
+    expect(await world.list([1, 2, 3], { isDry: true })).toEqual([]);
+    expect(world.doubt?.code).toBe("discovery-doubtful");
+    expect(await world.list([1, 2, 3, 4, 5], { isDry: true })).toEqual([]);
+    expect(world.doubt).toBeUndefined();
+    expect(world.discovered).toBe(before);
   });
 
   test("writes nothing in a dry run", async () => {

@@ -5,9 +5,9 @@ import type {
   DiscoveryReport,
   NewCustomer,
 } from "../../model/discovered.ts";
-import type { Failure } from "../../model/failure.ts";
+import { type Failure, isFailure } from "../../model/failure.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { type DiscoveryRules, judge, suspects } from "./discovery-rules.ts";
+import { type DiscoveryRules, judge, type Situation, suspects } from "./discovery-rules.ts";
 import { failureOf } from "./findings.ts";
 
 /** What is remembered between two passes. */
@@ -54,22 +54,22 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   // What is not configured has no access that could be lost.
   for (const tenantId of suspects({ nowMs: nowMs(), known, listing }))
     if (!configured.has(tenantId) || (await host.refuses(tenantId))) refusing.add(tenantId);
-  const { next, findings, toEnrol } = judge(rules, {
-    nowMs: nowMs(),
-    known,
-    listing,
-    configured,
-    refusing,
-    isConfirmed,
-  });
-  const wanted = isConfirmed ? announcedIn(next) : toEnrol;
+  const situation: Situation = { nowMs: nowMs(), known, listing, configured, refusing, isConfirmed };
+  const doubt = isDry ? doubtOf(rules, situation) : undefined;
+  const { next, findings, toEnrol } = judge(
+    rules,
+    doubt === undefined ? situation : { ...situation, isConfirmed: true },
+  );
+  // A dry run shows what `--apply` would do.
+  const wanted = isConfirmed || isDry ? announcedIn(next) : toEnrol;
   const told = findings.filter(({ kind }) => kind !== "forgotten" || host.forget !== undefined);
   const changes = told.map((finding) => ({
     ...finding,
     failure: failureOf(finding, { enrolled: !isDry && wanted.includes(finding.tenantId) }),
   }));
   const report = { changes, wanted, enrolled: new Set<TenantId>(), removed: new Set<TenantId>() };
-  if (isDry) return { ...report, customers: next.customers, failures: new Map() };
+  if (isDry)
+    return { ...report, customers: next.customers, failures: new Map(), ...(doubt === undefined ? {} : { doubt }) };
 
   const customers = new Map(next.customers);
   // What a host cannot forget yet is forgotten by the next pass of one that can.
@@ -113,6 +113,17 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   for (const { kind, tenantId } of findings) if (kind === "forgotten") await host.forget?.(tenantId);
   await memory.save({ ...next, customers }, savedText);
   return { ...report, customers, failures };
+}
+
+/** Why the list would change nothing, if a person who looks at it can say that it is right. */
+function doubtOf(rules: DiscoveryRules, situation: Situation): Failure | undefined {
+  try {
+    judge(rules, situation);
+    return undefined;
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return error;
+  }
 }
 
 const NOTHING_FAILED: ReadonlyMap<TenantId, Failure> = new Map();

@@ -218,10 +218,11 @@ function missing({ missing_since }: DiscoveredCustomer): string {
 function finish(
   { terminal }: OnboardingServices,
   place: RosterPlace,
-  { wanted, enrolled, removed, failures, customers }: DiscoveryReport,
+  { wanted, enrolled, removed, failures, customers, doubt }: DiscoveryReport,
   apply: boolean,
 ): ExitCode {
   const count = enrolled.size + removed.size;
+  if (doubt !== undefined) terminal.say(`A collector does not believe this list: ${doubt.say} ${doubt.nextStep}`);
   if (!apply && wanted.length > 0)
     terminal.say(`Nothing is written yet. To write ${customersIn(wanted.length)}, run the command again with --apply.`);
   else if (!apply) terminal.say(`Nothing is written. ${customersIn(customers.size)} ${are(customers.size)} known.`);
