@@ -39,7 +39,8 @@ const READ = [
   ".dependency-cruiser.mjs",
 ];
 /** Data and texts of others, and the list itself, which has to name the words. */
-const LEFT_OUT = /^test\/fixtures\/|(?:^|\/)(?:golden|__snapshots__)\/|(?:^|\/)package-lock\.json$|^scripts\/words\.json$|\.(?:png|csv|java)$/;
+const LEFT_OUT =
+  /^test\/fixtures\/|(?:^|\/)(?:golden|__snapshots__)\/|(?:^|\/)package-lock\.json$|^scripts\/words\.json$|\.(?:png|csv|java)$/;
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({

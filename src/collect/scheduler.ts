@@ -179,8 +179,9 @@ export class Scheduler {
   }
 
   /**
-   * Says something of a tenant that is not a state of a stream: one health event now. The states of a customer
-   * that is collected stay as they are; another tenant is `off`. Rejects with what the sink rejects with.
+   * Says something of a tenant that is not a state of a stream: one health event now. The states of a
+   * customer that is collected stay as they are; another tenant is `off`. Rejects with what the sink rejects
+   * with.
    */
   async announce(tenant: ReportedTenant, failure: Failure): Promise<void> {
     const member = this.#members.find(({ customer }) => customer.tenant.id === tenant.id);

@@ -101,8 +101,8 @@ function isPrintable(text: string): boolean {
 }
 
 /**
- * The index of a new customer after the model's: `{name}`, or the model's own name as a part of it, becomes the
- * new customer's name. Without such a part all customers share the index.
+ * The index of a new customer after the model's: `{name}`, or the model's own name as a part of it, becomes
+ * the new customer's name. Without such a part all customers share the index.
  *
  * @param taken indexes of other customers; one that is made for a customer is never theirs.
  */

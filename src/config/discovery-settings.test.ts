@@ -69,7 +69,7 @@ describe("discover", () => {
       { discover: "gdap", discover_credential: "home", discover_mode: "enrol" },
       "discover_defaults is missing although discover_mode is enrol",
     ],
-    ["a role that is no GUID", { discover: "gdap", discover_match: "role:reader" }, "discover_match contains"],
+    ["a role that is not a GUID", { discover: "gdap", discover_match: "role:reader" }, "discover_match contains"],
     ["a pause below an hour", { discover: "gdap", discover_hours: "0" }, "discover_hours"],
     ["a mode alone", { discover_mode: "enrol" }, "discover_mode is set, but discover is not"],
     ["a credential alone", { discover_credential: "home" }, "discover_credential is set, but discover is not"],

@@ -4,8 +4,8 @@ import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 const FILE = /^file:\s*(.+)$/i;
 
 /**
- * Reads `discover` and what belongs to it. Undefined without it, or when something is wrong together, which was
- * then passed to `complain`: customers are collected all the same.
+ * Reads `discover` and what belongs to it. Undefined without it, or when something is wrong together, which
+ * was then passed to `complain`: customers are collected all the same.
  */
 export function discoveryOf(
   globals: GlobalSettings,

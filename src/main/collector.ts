@@ -271,7 +271,7 @@ export class Collector {
     return this.#scheduler.announce(...what);
   }
 
-  /** Health of what is no customer. */
+  /** Health of something other than a customer. */
   healthOf(...whose: Parameters<Scheduler["healthOf"]>): ReturnType<Scheduler["healthOf"]> {
     return this.#scheduler.healthOf(...whose);
   }

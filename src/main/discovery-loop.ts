@@ -20,7 +20,9 @@ import type { CollectorForDiscovery, Discovery } from "./collector.ts";
 const HOUR_MS = 3_600_000;
 /** After the start, so that the customers' own first polls are not delayed. */
 const FIRST_AFTER_MS = 5_000;
-/** The list of customers in health events; no customer has this name, because a list is not an organisation. */
+/**
+ * The list of customers in health events; no customer has this name, because a list is not an organisation.
+ */
 const LIST = "list of customers";
 
 export interface DiscoveryLoopParts {
@@ -135,7 +137,7 @@ async function passOnce(parts: DiscoveryLoopParts, collector: CollectorForDiscov
   return report;
 }
 
-/** Every stream of the customer was refused at its last try. One that is still asked for is no refusal. */
+/** Every stream of the customer was refused at its last try. One that is still asked does not count. */
 function isRefusing({ customers }: CollectorStatus, tenantId: TenantId): boolean {
   const streams = customers.filter((one) => one.tenantId === tenantId).flatMap((one) => one.streams);
   return (

@@ -123,7 +123,7 @@ export interface NewCustomer {
 export interface DiscoveryHost {
   /** Names of the configured customers by tenant; domains are resolved. */
   configured(): Promise<ReadonlyMap<TenantId, string>>;
-  /** Does the tenant of this configured customer give us no token, or does its API reject it? */
+  /** Does the tenant of this configured customer give no token, or does its API reject it? */
   refuses(tenantId: TenantId): Promise<boolean>;
   /** Configures customers as `customers add` does. The result names those that were not written. */
   enrol(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
@@ -148,7 +148,7 @@ export interface DiscoveryReport {
   /** Who could not be configured, or taken out. */
   readonly failures: ReadonlyMap<TenantId, Failure>;
   /** In a dry run: why the list would not be believed without `--apply`. */
-  readonly doubt?: Failure;
+  readonly rejection?: Failure;
 }
 
 /** Failures with which a customer's tenant, or its API, says that we have no access (any more). */
@@ -163,7 +163,10 @@ const REFUSALS = new Set<FailureCode>([
   "tenant-not-found",
 ]);
 
-/** Is it the customer's own refusal? A credential of ours that fails, or a service that is busy, is not. */
+/**
+ * Is it the customer's own refusal? A credential of this program that fails, or a service that is busy, is
+ * not.
+ */
 export function isRefusal(code: FailureCode, actor: Actor): boolean {
   return REFUSALS.has(code) || (code === "app-not-found" && actor === "customer");
 }

@@ -989,7 +989,7 @@ export const FAILURE_CODES = {
   // The list of customers (`discover`).
   "customer-ended": {
     meaning:
-      "A customer left the list of customers, and its tenant refuses us. A customer that discovery enrolled is no longer polled; its checkpoints stay for 90 days.",
+      "A customer left the list of customers, and its tenant gives this program no token. A customer that discovery enrolled is no longer polled; its checkpoints stay for 90 days.",
     action: "Nothing to do if the contract has ended. Otherwise renew the relationship; collection then continues.",
     actors: ["operator"],
     exit: "signIn",

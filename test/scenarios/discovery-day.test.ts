@@ -163,7 +163,7 @@ class Day {
         return filePlace({ readText: readTextIfThere, roster }, this.properties);
       },
       secrets: () => Promise.resolve(this.#secrets()),
-      readText: () => Promise.reject(new Error("the list is no file")),
+      readText: () => Promise.reject(new Error("the list is not a file")),
       changed: () => {
         this.#mustReload = true;
       },
@@ -363,7 +363,8 @@ test("a day in which 5 customers appear, 3 end, 2 withdraw consent and one retur
     new Set(EVERYBODY.map((name) => day.tenantOf(name))),
   );
 
-  // 13:00. Three end: the list lacks them, which alone changes nothing; an hour later they refuse us as well.
+  // 13:00. Three end: the list lacks them, which alone changes nothing; an hour later they refuse the program
+  // as well.
   const over = ["old-0002", "old-0003", "old-0004"];
   expect(await day.hour(relationship(over, { status: "terminated" }), consent(over, "absent"))).toEqual([]);
   expect(day.configured()).toHaveLength(17);
@@ -382,7 +383,7 @@ test("a day in which 5 customers appear, 3 end, 2 withdraw consent and one retur
   expect(["old-0005", "old-0006"].map((name) => day.state(name))).toEqual(["awaiting-consent", "ok"]);
   expect(day.configured()).toHaveLength(14);
 
-  // 19:00. What is no list changes nothing, and says so; what lasts is said hourly, until the next list.
+  // 19:00. What is not a list changes nothing, and says so; what lasts is said hourly, until the next list.
   const before = day.discovered();
   let last = "";
   const unchanged = async (answer: object, said: string): Promise<void> => {
@@ -398,7 +399,8 @@ test("a day in which 5 customers appear, 3 end, 2 withdraw consent and one retur
   await unchanged({ status: 401, code: "InvalidAuthenticationToken" }, "unauthorised");
   await unchanged({ value: "missing" }, "discovery-doubtful");
   await unchanged({ status: 404, code: "ResourceNotFound" }, "refused");
-  // A forged list that lacks more than a fifth of the customers, which all would refuse us: however often it is shown.
+  // A forged list that lacks more than a fifth of the customers, which all would refuse the program: however
+  // often it is shown.
   const forged = numbered("old", 12).slice(6, 10);
   const forge = [relationship(forged, { listed: false }), consent(forged, "absent")];
   for (const actions of [[{ do: "clear-faults" }, ...forge], [], []])

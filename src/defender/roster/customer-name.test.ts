@@ -18,7 +18,7 @@ describe("a name from outside", () => {
     ['a"; reboot #', "a reboot"],
     ["$HOME `id` \\ %PATH%", "HOME id PATH"],
     ["../../etc/passwd", "etc passwd"],
-    ["\u0301leading mark", "leading mark"],
+    ["\u0301leading accent", "leading accent"],
     ["\u200b\u200d", ""],
     ["!!!", ""],
     ["e\u0301", "é"],

@@ -10,7 +10,7 @@ import { Failure } from "../../model/failure.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { discoveryPass, type PassOptions } from "./discovery-pass.ts";
 import type { DiscoveryRules } from "./discovery-rules.ts";
-import { doubtful } from "./provider-list.ts";
+import { notBelieved } from "./provider-list.ts";
 
 const HOUR = 3_600_000;
 const idOf = (n: number): TenantId => `${String(n).padStart(8, "0")}-2222-4333-8444-555555555555` as TenantId;
@@ -24,7 +24,7 @@ class World {
   readonly refusing = new Set<TenantId>();
   readonly asked: TenantId[] = [];
   steps: string[] = [];
-  doubt: Failure | undefined;
+  rejection: Failure | undefined;
   /** How many changes of the configuration this process survives. */
   survives = Number.POSITIVE_INFINITY;
   unwritable = new Set<string>();
@@ -69,7 +69,7 @@ class World {
 
   async list(numbers: readonly number[] | Failure, options: PassOptions = {}): Promise<readonly string[]> {
     this.steps = [];
-    this.doubt = undefined;
+    this.rejection = undefined;
     await discoveryPass(
       {
         rules: this.rules,
@@ -96,8 +96,8 @@ class World {
       },
       options,
     )
-      .then(({ doubt }) => {
-        this.doubt = doubt;
+      .then(({ rejection }) => {
+        this.rejection = rejection;
       })
       .catch((error: unknown) => this.steps.push(error instanceof Failure ? error.code : "killed"));
     this.nowMs += HOUR;
@@ -177,7 +177,7 @@ describe("one pass over the list of customers", () => {
     expect(await world.list([1, 2, 3, 4, 5])).toContain("remove C6");
   });
 
-  test("asks only tenants that were missing for an hour whether they refuse us", async () => {
+  test("asks only tenants that were missing for an hour whether they refuse this program", async () => {
     const world = new World();
     await world.list([1, 2, 3, 4, 5, 6]);
     await world.list([1, 2, 3, 4, 5]);
@@ -199,20 +199,20 @@ describe("one pass over the list of customers", () => {
     const world = new World();
     await world.list([1, 2, 3, 4, 5]);
     const before = world.discovered;
-    for (const list of [doubtful("The list of customers broke off"), [], [1, 2, 3]])
+    for (const list of [notBelieved("The list of customers ended in the middle"), [], [1, 2, 3]])
       expect(await world.list(list)).toEqual(["discovery-doubtful"]);
     expect(world.discovered).toBe(before);
     expect(world.configured.size).toBe(5);
   });
 
-  test("shows a person what a doubtful list would change, and that it is doubtful", async () => {
+  test("shows a person what such a list would change, and why it is not believed", async () => {
     const world = new World();
     await world.list([1, 2, 3, 4, 5]);
     const before = world.discovered;
     expect(await world.list([1, 2, 3], { isDry: true })).toEqual([]);
-    expect(world.doubt?.code).toBe("discovery-doubtful");
+    expect(world.rejection?.code).toBe("discovery-doubtful");
     expect(await world.list([1, 2, 3, 4, 5], { isDry: true })).toEqual([]);
-    expect(world.doubt).toBeUndefined();
+    expect(world.rejection).toBeUndefined();
     expect(world.discovered).toBe(before);
   });
 

@@ -41,8 +41,8 @@ export interface PassOptions {
  * Reads the list once and does what the rules say: asks suspects' tenants, tells the host, and changes the
  * configuration. Throws Failure if the list cannot be used, or nothing can be remembered.
  *
- * Splunk may end this process at the first change of its inputs. So everything is told and remembered before,
- * and what is not changed then is found again by the next pass.
+ * Splunk may end this process at the first change of its inputs. So everything is reported and remembered
+ * before, and what is not changed then is found again by the next pass.
  */
 export async function discoveryPass(parts: PassParts, options: PassOptions = {}): Promise<DiscoveryReport> {
   const { rules, memory, host, nowMs, readList } = parts;
@@ -55,21 +55,26 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   for (const tenantId of suspects({ nowMs: nowMs(), known, listing }))
     if (!configured.has(tenantId) || (await host.refuses(tenantId))) refusing.add(tenantId);
   const situation: Situation = { nowMs: nowMs(), known, listing, configured, refusing, isConfirmed };
-  const doubt = isDry ? doubtOf(rules, situation) : undefined;
+  const rejection = isDry ? rejectionOf(rules, situation) : undefined;
   const { next, findings, toEnrol } = judge(
     rules,
-    doubt === undefined ? situation : { ...situation, isConfirmed: true },
+    rejection === undefined ? situation : { ...situation, isConfirmed: true },
   );
   // A dry run shows what `--apply` would do.
   const wanted = isConfirmed || isDry ? announcedIn(next) : toEnrol;
-  const told = findings.filter(({ kind }) => kind !== "forgotten" || host.forget !== undefined);
-  const changes = told.map((finding) => ({
+  const reported = findings.filter(({ kind }) => kind !== "forgotten" || host.forget !== undefined);
+  const changes = reported.map((finding) => ({
     ...finding,
     failure: failureOf(finding, { enrolled: !isDry && wanted.includes(finding.tenantId) }),
   }));
   const report = { changes, wanted, enrolled: new Set<TenantId>(), removed: new Set<TenantId>() };
   if (isDry)
-    return { ...report, customers: next.customers, failures: new Map(), ...(doubt === undefined ? {} : { doubt }) };
+    return {
+      ...report,
+      customers: next.customers,
+      failures: new Map(),
+      ...(rejection === undefined ? {} : { rejection }),
+    };
 
   const customers = new Map(next.customers);
   // What a host cannot forget yet is forgotten by the next pass of one that can.
@@ -116,7 +121,7 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
 }
 
 /** Why the list would change nothing, if a person who looks at it can say that it is right. */
-function doubtOf(rules: DiscoveryRules, situation: Situation): Failure | undefined {
+function rejectionOf(rules: DiscoveryRules, situation: Situation): Failure | undefined {
   try {
     judge(rules, situation);
     return undefined;

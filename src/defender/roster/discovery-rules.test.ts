@@ -54,7 +54,7 @@ class Provider {
     this.rules = { ...this.rules, ...rules };
   }
 
-  /** What happens, as `kind name`, and `doubtful` for a list that changes nothing. */
+  /** What happens, as `kind name`, and `refused: …` for a list that changes nothing. */
   list(of: readonly ListedTenant[] | CustomerListing, how: Partial<Situation> = {}): string[] {
     const { nowMs, known, configured } = this;
     const given = Array.isArray(of) ? listing(of) : (of as CustomerListing);
@@ -81,7 +81,7 @@ class Provider {
       return findings.map(({ kind, customer }) => `${kind} ${customer.name}`);
     } catch (error) {
       if (!isFailure(error)) throw error;
-      return [`doubtful: ${error.say}`];
+      return [`refused: ${error.say}`];
     } finally {
       this.nowMs += HOUR;
     }
@@ -218,7 +218,7 @@ describe("a customer has ended", () => {
     expect(provider.list(tenants(1, 2, 3, 4, 5))).toEqual([]);
   });
 
-  test("never while its tenant gives us a token", () => {
+  test("never while its tenant gives a token", () => {
     const provider = given();
     provider.list(tenants(1, 2, 3, 4, 5));
     for (let hour = 0; hour < 48; hour += 1) expect(provider.list(tenants(1, 2, 3, 4, 5))).toEqual([]);
@@ -290,7 +290,7 @@ describe("a customer has ended", () => {
   });
 });
 
-describe("a list that is doubtful changes nothing", () => {
+describe("a list that is not believed changes nothing", () => {
   const given = (): Provider => {
     const provider = new Provider({ mode: "enrol" });
     provider.list(tenants(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
@@ -303,7 +303,7 @@ describe("a list that is doubtful changes nothing", () => {
     const before = provider.known;
     for (let hour = 0; hour < 5; hour += 1)
       expect(provider.list([], { isConfirmed: true })).toEqual([
-        "doubtful: Your tenant lists no customer; nothing was changed. Is it the partner tenant?",
+        "refused: Your tenant lists no customer; nothing was changed. Is it the partner tenant?",
       ]);
     expect(provider.known).toBe(before);
   });
@@ -313,7 +313,7 @@ describe("a list that is doubtful changes nothing", () => {
     const before = provider.known;
     for (let hour = 0; hour < 5; hour += 1)
       expect(provider.list(tenants(1, 2, 3, 4, 5, 6, 7, 11))).toEqual([
-        "doubtful: The list of customers lost 3 of 10 at once, so nothing was changed.",
+        "refused: The list of customers lost 3 of 10 at once, so nothing was changed.",
       ]);
     expect(provider.known).toBe(before);
     expect(provider.configured.size).toBe(10);

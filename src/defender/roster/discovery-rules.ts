@@ -11,7 +11,7 @@ import { isListed } from "../../model/discovered.ts";
 import { Failure } from "../../model/failure.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { uniqueName } from "./customer-name.ts";
-import { doubtful } from "./provider-list.ts";
+import { notBelieved } from "./provider-list.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -40,7 +40,7 @@ export interface Situation {
   readonly listing: CustomerListing;
   /** Names of the configured customers. */
   readonly configured: ReadonlyMap<TenantId, string>;
-  /** Of `suspects`, those whose tenant gives us no token, or whose API rejects it. */
+  /** Of `suspects`, those whose tenant gives no token, or whose API rejects it. */
   readonly refusing: ReadonlySet<TenantId>;
   /** A person looked at the list: it is believed although it lost many customers. */
   readonly isConfirmed?: boolean;
@@ -54,8 +54,8 @@ export interface Judgement {
 }
 
 /**
- * Whom to ask for a token before the list is judged: customers that were missing from a complete listing at
- * least an hour ago and still are.
+ * The tenants to ask for a token before the list is judged: customers that were missing from a complete
+ * listing at least an hour ago and still are.
  */
 export function suspects({ nowMs, known, listing }: Pick<Situation, "nowMs" | "known" | "listing">): TenantId[] {
   if (!listing.isComplete) return [];
@@ -66,12 +66,12 @@ export function suspects({ nowMs, known, listing }: Pick<Situation, "nowMs" | "k
 }
 
 /**
- * The one place that decides what a list of customers changes. Pure. Throws Failure `discovery-doubtful` for a
- * list that changes nothing.
+ * The one place that decides what a list of customers changes. Pure. Throws Failure `discovery-doubtful` for
+ * a list that changes nothing.
  */
 export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
   const { nowMs, known, listing, configured } = situation;
-  refuseDoubtful(situation);
+  refuseLoss(situation);
   const now = new Date(nowMs).toISOString();
   const next = new Map<TenantId, DiscoveredCustomer>();
   const findings: Finding[] = [];
@@ -116,7 +116,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     if (next.has(tenantId)) continue;
     const finding = withoutListing(tenantId, before, situation);
     if (finding.kind !== "forgotten") next.set(tenantId, finding.customer);
-    if (!finding.isNews) continue;
+    if (!finding.isReported) continue;
     const wasPolled = before.decided === "enrolled";
     findings.push({ kind: finding.kind, tenantId, customer: finding.customer, wasPolled });
   }
@@ -128,7 +128,7 @@ function isNewTo(before: DiscoveredCustomer | undefined): boolean {
   return before === undefined || before.decided === "excluded" || before.decided === "ended";
 }
 
-function refuseDoubtful({ known, listing, isConfirmed }: Situation): void {
+function refuseLoss({ known, listing, isConfirmed }: Situation): void {
   if (listing.tenants.length === 0) throw emptyList(listing);
   if (!listing.isComplete || isConfirmed === true) return;
   const listed = new Set(listing.tenants.map(({ tenantId }) => tenantId));
@@ -144,7 +144,7 @@ function refuseDoubtful({ known, listing, isConfirmed }: Situation): void {
 }
 
 function emptyList({ source }: CustomerListing): Failure {
-  if (source === "file") return doubtful("The list of customers is empty");
+  if (source === "file") return notBelieved("The list of customers is empty");
   return new Failure("discovery-doubtful", {
     actor: "operator",
     retry: { when: "later" },
@@ -224,7 +224,7 @@ function isExtended({ auto_extend, roles }: Relationship): boolean {
 interface Unlisted {
   readonly kind: "missing" | "ended" | "forgotten";
   readonly customer: DiscoveredCustomer;
-  readonly isNews: boolean;
+  readonly isReported: boolean;
 }
 
 function withoutListing(
@@ -235,18 +235,18 @@ function withoutListing(
   if (customer.decided === "ended") {
     const isOld = nowMs - Date.parse(customer.ended_at ?? customer.last_seen) >= KEEP_ENDED_MS;
     // Somebody who configures it again still needs what was kept.
-    if (isOld && !configured.has(tenantId)) return { kind: "forgotten", customer, isNews: true };
-    return { kind: "missing", customer, isNews: false };
+    if (isOld && !configured.has(tenantId)) return { kind: "forgotten", customer, isReported: true };
+    return { kind: "missing", customer, isReported: false };
   }
-  if (!listing.isComplete) return { kind: "missing", customer, isNews: false };
+  if (!listing.isComplete) return { kind: "missing", customer, isReported: false };
   const now = new Date(nowMs).toISOString();
   if (customer.missing_since === null)
-    return { kind: "missing", customer: { ...customer, missing_since: now }, isNews: true };
+    return { kind: "missing", customer: { ...customer, missing_since: now }, isReported: true };
   if (!isMissingLongEnough(customer, nowMs) || !refusing.has(tenantId))
-    return { kind: "missing", customer, isNews: false };
+    return { kind: "missing", customer, isReported: false };
   const ended = { ...customer, decided: "ended", ended_at: now } as const;
-  // Nobody was told of it, so nobody is told that it is gone.
-  return { kind: "ended", customer: ended, isNews: customer.decided !== "excluded" };
+  // It was never reported, so its end is not either.
+  return { kind: "ended", customer: ended, isReported: customer.decided !== "excluded" };
 }
 
 function isMissingLongEnough({ missing_since, decided }: DiscoveredCustomer, nowMs: number): boolean {

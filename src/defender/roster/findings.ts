@@ -2,7 +2,7 @@ import type { Finding } from "../../model/discovered.ts";
 import { Failure } from "../../model/failure.ts";
 
 /**
- * What health events and people are told of a finding; undefined for one that only a person who looks at the
+ * What health events and people hear of a finding; undefined for one that only a person who looks at the
  * list cares about.
  *
  * @param enrolled the customer is polled from now on.

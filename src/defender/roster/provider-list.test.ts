@@ -204,19 +204,22 @@ describe("a list that is not whole is not used", () => {
   const broken = new Failure("connection-reset", { actor: "microsoft", retry: { when: "soon" }, say: "reset" });
   test.each<[string, Scripted[]]>([
     ["is cut off in the middle of its JSON", [{ body: page([gdapRow()]).body?.slice(0, -20) ?? "" }]],
-    ["breaks off with the connection", [{ body: "{", breaks: broken }]],
+    ["ends with the connection", [{ body: "{", breaks: broken }]],
     ["has no rows", [{ body: "{}" }]],
     ["is null", [{ body: "null" }]],
     ["holds an object in place of its rows", [page({})]],
-    ["holds a row that is no object", [page([gdapRow(), null])]],
+    ["holds a row that is not an object", [page([gdapRow(), null])]],
     ["holds a row without a tenant", [page([gdapRow(), gdapRow({ customer: { displayName: "Contoso" } })])]],
-    ["holds a row whose tenant is no GUID", [page([gdapRow({ customer: { tenantId: "../..", displayName: "x" } })])]],
+    [
+      "holds a row whose tenant is not a GUID",
+      [page([gdapRow({ customer: { tenantId: "../..", displayName: "x" } })])],
+    ],
     ["holds a row without roles", [page([gdapRow({ accessDetails: null })])]],
     ["holds a row that ends at no time", [page([gdapRow({ endDateTime: "soon" })])]],
     ["is cut off on its second page", [next(own), { body: '{"value":[' }]],
     ["goes on at another host", [next("https://graph.microsoft.com.evil.example/v1.0/x")]],
     ["goes on without encryption", [next("http://graph.microsoft.com/v1.0/x")]],
-    ["has a next link that is no text", [next(5)]],
+    ["has a next link that is not text", [next(5)]],
     ["has an empty next link", [next("")]],
     ["leads back to itself", [next(own), next(own)]],
   ])("%s", async (_, script) => {
@@ -227,7 +230,7 @@ describe("a list that is not whole is not used", () => {
   });
 });
 
-describe("an answer that is no list says who must act", () => {
+describe("an answer that is not a list says who must act", () => {
   const error = (code: string, message = "…"): string => JSON.stringify({ error: { code, message } });
   test.each<[ProviderSource, number, string, string, string, string]>([
     [

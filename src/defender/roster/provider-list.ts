@@ -105,9 +105,9 @@ export interface ProviderListParts extends Omit<ApiCallerParts, "stanza" | "tena
 }
 
 /**
- * Reads the whole list of the provider's customers, signed in as the home app. A page that cannot be read makes
- * the whole list unusable. Throws Failure `discovery-doubtful`, `discovery-forbidden`, `discovery-unavailable`,
- * or one of the API, the network or the sign-in.
+ * Reads the whole list of the provider's customers, signed in as the home app. A page that cannot be read
+ * makes the whole list unusable. Throws Failure `discovery-doubtful`, `discovery-forbidden`,
+ * `discovery-unavailable`, or one of the API, the network or the sign-in.
  */
 export async function readProviderList(parts: ProviderListParts, signal: AbortSignal): Promise<CustomerListing> {
   const { source, home, credential } = parts;
@@ -125,8 +125,8 @@ export async function readProviderList(parts: ProviderListParts, signal: AbortSi
   const asked = new Set<string>();
   let url: string | undefined = list.firstPage(caller.base, home);
   while (url !== undefined) {
-    if (asked.has(url)) throw doubtful("The list of customers leads back to a page that was read already");
-    if (asked.size >= PAGES_MOST) throw doubtful(`The list of customers has more than ${PAGES_MOST} pages`);
+    if (asked.has(url)) throw notBelieved("The list of customers leads back to a page that was read already");
+    if (asked.size >= PAGES_MOST) throw notBelieved(`The list of customers has more than ${PAGES_MOST} pages`);
     asked.add(url);
     const answer = await askedOf(caller, url, signal, credential);
     if (!answer.isData) throw explained(answer, source, credential);
@@ -218,7 +218,7 @@ function explained(
 }
 
 /** A list that is not believed. */
-export function doubtful(what: string): Failure {
+export function notBelieved(what: string): Failure {
   return new Failure("discovery-doubtful", {
     actor: "operator",
     retry: { when: "later" },
@@ -233,11 +233,11 @@ async function pageOf(answer: HttpAnswer): Promise<{ readonly rows: readonly unk
     text = await answer.text(PAGE_MOST_BYTES);
   } catch (error) {
     if (!isFailure(error)) throw error;
-    throw doubtful("The list of customers broke off in the middle");
+    throw notBelieved("The list of customers ended in the middle");
   }
   const page = jsonOf(text);
   const rows = typeof page === "object" && page !== null ? (page as Row)["value"] : undefined;
-  if (!Array.isArray(rows)) throw doubtful("The list of customers is not the JSON that Microsoft documents");
+  if (!Array.isArray(rows)) throw notBelieved("The list of customers is not the JSON that Microsoft documents");
   return { rows, next: (page as Row)["@odata.nextLink"] };
 }
 
@@ -245,7 +245,7 @@ function nextOf(next: unknown, base: string): string | undefined {
   if (next === undefined || next === null) return undefined;
   const link = pageLink(typeof next === "string" && next !== "" ? next : "-", base);
   if (link.kind === "next") return link.url;
-  throw doubtful(
+  throw notBelieved(
     `The list of customers goes on at ${link.kind === "elsewhere" ? printable(link.origin) : "no address"}, which is not Microsoft Graph`,
   );
 }
@@ -258,7 +258,7 @@ function rowOf(read: () => ListedTenant | undefined): ListedTenant | undefined {
     return read();
   } catch (error) {
     if (!(error instanceof Torn)) throw error;
-    throw doubtful(`A row of the list of customers has no usable ${error.message}`);
+    throw notBelieved(`A row of the list of customers has no usable ${error.message}`);
   }
 }
 

@@ -122,7 +122,7 @@ function settingsIn({ nowMs }: OnboardingServices, place: RosterPlace, flags: Fl
   return { settings: discovery, globals, like: model === undefined || hasTyped ? { ...typed, cloud } : model };
 }
 
-/** Asked for tokens as the collector would ask; what cannot be found out is no refusal. */
+/** Asked for tokens as the collector would ask; what cannot be found out does not count. */
 async function refuses(
   services: OnboardingServices,
   place: RosterPlace,
@@ -212,17 +212,18 @@ function sayOf({ kind, customer, before, failure }: DiscoveryReport["changes"][n
 }
 
 function missing({ missing_since }: DiscoveredCustomer): string {
-  return `is missing from the list since ${(missing_since ?? "").slice(0, 16).replace("T", " ")}; it stays until its tenant refuses us too`;
+  return `is missing from the list since ${(missing_since ?? "").slice(0, 16).replace("T", " ")}; it stays until its tenant refuses this program too`;
 }
 
 function finish(
   { terminal }: OnboardingServices,
   place: RosterPlace,
-  { wanted, enrolled, removed, failures, customers, doubt }: DiscoveryReport,
+  { wanted, enrolled, removed, failures, customers, rejection }: DiscoveryReport,
   apply: boolean,
 ): ExitCode {
   const count = enrolled.size + removed.size;
-  if (doubt !== undefined) terminal.say(`A collector does not believe this list: ${doubt.say} ${doubt.nextStep}`);
+  if (rejection !== undefined)
+    terminal.say(`A collector does not believe this list: ${rejection.say} ${rejection.nextStep}`);
   if (!apply && wanted.length > 0)
     terminal.say(`Nothing is written yet. To write ${customersIn(wanted.length)}, run the command again with --apply.`);
   else if (!apply) terminal.say(`Nothing is written. ${customersIn(customers.size)} ${are(customers.size)} known.`);

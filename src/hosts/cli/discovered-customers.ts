@@ -29,7 +29,7 @@ export async function customersByTenant(
   return found;
 }
 
-/** Settings that say which customer it is, and those that a list gives, are no model for another one. */
+/** Settings that say which customer it is, and those that a list gives, are not copied to another one. */
 const OF_ONE_CUSTOMER = new Set(["tenant_id", "tenant_name", "cloud", "credential", "streams", "index", "auth"]);
 /** Splunk shows settings of the whole process in each input. */
 const COPIED = CUSTOMER_ROWS.map(({ key }) => key as string).filter((key) => !OF_ONE_CUSTOMER.has(key));
@@ -155,8 +155,8 @@ export interface FileListing extends CustomerListing {
 }
 
 /**
- * Reads `discover = file:LIST.csv`; domains are looked up. A row that cannot be used makes the list incomplete.
- * Throws Failure `discovery-doubtful` for a file that is missing, torn, or no list.
+ * Reads `discover = file:LIST.csv`; domains are looked up. A row that cannot be used makes the list
+ * incomplete. Throws Failure `discovery-doubtful` for a file that is missing, torn, or no list.
  */
 export async function readListFile(
   services: Services,
@@ -164,9 +164,9 @@ export async function readListFile(
   text: string | undefined,
   like: Pick<Stanza, "endpoints" | "route">,
 ): Promise<FileListing> {
-  if (text === undefined) throw doubtfulFile(`The list of customers ${file} does not exist`);
+  if (text === undefined) throw unusableFile(`The list of customers ${file} does not exist`);
   const list = readCustomerList(text);
-  if (!list.ok) throw doubtfulFile(`The list of customers ${file} ${list.say}`);
+  if (!list.ok) throw unusableFile(`The list of customers ${file} ${list.say}`);
   const wrong = list.wrong.map(({ line, say }) => `Line ${line} ${say}.`);
   const tenants = new Map<TenantId, ListedTenant>();
   const rows = new Map<TenantId, ListedCustomer>();
@@ -197,7 +197,7 @@ export async function readListFile(
   return { source: "file", tenants: [...tenants.values()], isComplete: wrong.length === 0, rows, wrong };
 }
 
-function doubtfulFile(what: string): Failure {
+function unusableFile(what: string): Failure {
   return new Failure("discovery-doubtful", {
     actor: "operator",
     retry: { when: "later" },

@@ -4,7 +4,8 @@ import type { SecretPlace } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 
 /**
- * The home app as a stanza of the provider's own tenant, with its secret. Throws Failure `credential-missing`,
+ * The home app as a stanza of the provider's own tenant, with its secret. Throws Failure
+ * `credential-missing`,
  * `endpoint-changed`.
  *
  * @param like where its requests go: the customers' addresses, which the secret must be bound to.

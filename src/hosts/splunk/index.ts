@@ -394,7 +394,7 @@ export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSe
 }
 
 /**
- * What is no input of this run (a customer of the list, the list itself) has no stanza, so another one carries
+ * What is not an input of this run (a customer of the list, the list itself) has no stanza, so another one carries
  * its health. Who may read that customer's index must not find others there.
  */
 function placeOfNobody(input: string, { stanzas }: SplunkDocument): HealthPlace | undefined {

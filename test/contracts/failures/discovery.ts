@@ -71,7 +71,10 @@ function said(known: DiscoveredCustomer | undefined, ends: string | null = null)
 }
 
 export const DISCOVERY: Causes = {
-  "customer-ended": ["two lists an hour apart lack a customer, and its tenant refuses us", () => said(missing)],
+  "customer-ended": [
+    "two lists an hour apart lack a customer, and its tenant refuses this program",
+    () => said(missing),
+  ],
   "customer-found": ["the list holds a customer that is not configured", () => said(undefined)],
   "discovery-doubtful": ["a row of the list of customers cannot be read", () => listed({ body: { value: [null] } })],
   "discovery-forbidden": [
