@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
@@ -98,13 +98,13 @@ async function run(argv: readonly string[], secret = ""): Promise<Conversation> 
           pause: () => Promise.resolve(),
         },
         openBrowser: () => Promise.resolve(false),
-        configuration: (given) =>
+        configuration: (wanted) =>
           readConfiguration(
             {
-              config: given["config"] as string | undefined,
-              customer: given["customer"] as string[] | undefined,
-              state: given["state"] as string | undefined,
-              argv: given,
+              config: wanted["config"] as string | undefined,
+              customer: wanted["customer"] as string[] | undefined,
+              state: wanted["state"] as string | undefined,
+              argv: wanted,
               environment,
             },
             async (text, file) => rawFromProperties(text, file, realSecretReader(environment, process.platform)),
@@ -152,8 +152,15 @@ const discoveringIn = (source: string, ...flags: readonly string[]) =>
   run([
     "customers",
     "discover",
-    ...["--config", config, "--discover", source, "--discover-credential", "home"],
-    ...[...stateFlag(), ...addressFlags(), ...flags],
+    "--config",
+    config,
+    "--discover",
+    source,
+    "--discover-credential",
+    "home",
+    ...stateFlag(),
+    ...addressFlags(),
+    ...flags,
   ]);
 const customersIn = () =>
   [...readFileSync(config, "latin1").matchAll(/^tenants\[\d+\]\.tenant_name=(.*)$/gm)].map(([, name]) => name);
@@ -177,7 +184,7 @@ describe("customers discover", () => {
       ].toSorted(),
     );
     expect(readFileSync(config, "latin1")).toBe(before);
-    expect(() => statSync(join(folder, "state", "discovered.json"))).toThrow();
+    expect(existsSync(join(folder, "state", "discovered.json"))).toBe(false);
   });
 
   test("with --apply adds them as customers add does, with the one stored credential that is not the home app", async () => {
@@ -230,8 +237,15 @@ describe("customers discover", () => {
     const list = join(folder, "customers.csv");
     writeFileSync(list, "name,tenant\nContoso,contoso.onmicrosoft.com\nNowhere,nowhere.example\n");
     const { code, out, said } = await run([
-      ...["customers", "discover", "--config", config, "--discover", `file:${list}`, "--apply"],
-      ...[...stateFlag(), ...addressFlags()],
+      "customers",
+      "discover",
+      "--config",
+      config,
+      "--discover",
+      `file:${list}`,
+      "--apply",
+      ...stateFlag(),
+      ...addressFlags(),
     ]);
     expect({ code, out }).toMatchObject({ code: 0, out: expect.stringContaining("+ Contoso") });
     expect(said).toContain("Line 3 (Nowhere) is not used");

@@ -70,7 +70,7 @@ class World {
   async list(numbers: readonly number[] | Failure, options: PassOptions = {}): Promise<readonly string[]> {
     this.steps = [];
     this.rejection = undefined;
-    await discoveryPass(
+    const pass = discoveryPass(
       {
         rules: this.rules,
         host: this.host,
@@ -95,11 +95,12 @@ class World {
               }),
       },
       options,
-    )
-      .then(({ rejection }) => {
-        this.rejection = rejection;
-      })
-      .catch((error: unknown) => this.steps.push(error instanceof Failure ? error.code : "killed"));
+    );
+    try {
+      this.rejection = (await pass).rejection;
+    } catch (error) {
+      this.steps.push(error instanceof Failure ? error.code : "killed");
+    }
     this.nowMs += HOUR;
     return this.steps;
   }

@@ -333,6 +333,36 @@ describe("a run", () => {
     expect((await host.look(new Set())).customers).toEqual([]);
   });
 
+  test("health of what is not an input goes under an input, but into no customer's index", async () => {
+    const healthOf = async (index: string, input: string): Promise<string> => {
+      const outside = world(runDocument(stanza("b", { index }), stanza("a", { index })));
+      const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+      await host.sink.health({
+        time: "2026-11-24T12:00:00.000Z",
+        tenant: "Fabrikam",
+        tenant_id: "",
+        input,
+        streams: [],
+        credential: null,
+        credential_days_left: null,
+        version: "1.0.0",
+      });
+      await host.close();
+      return outside.stdout.taken;
+    };
+    expect(await healthOf("customer_a", "Fabrikam")).toMatch(/stanza="defender_mssp:\/\/a".*<index>main<\/index>/s);
+    expect(await healthOf("main", "Fabrikam")).toMatch(/stanza="defender_mssp:\/\/a"/);
+    expect(await healthOf("main", "Fabrikam")).not.toContain("<index>");
+    expect(await healthOf("customer_a", "b")).toMatch(/stanza="defender_mssp:\/\/b"/);
+  });
+
+  test("a list of customers is read only where a Splunk administrator put it", async () => {
+    const outside = world(runDocument(stanza("a", {})));
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    await expect(host.readListFile("/etc/passwd")).rejects.toMatchObject({ code: "discovery-doubtful" });
+    await host.close();
+  });
+
   describe("a look for changed credentials", () => {
     const AUTH = "/opt/splunk/etc/auth/defender_mssp";
     const MASK = "********";

@@ -470,3 +470,26 @@ test("two thousand customers hold no more than a few files open", async () => {
   await first.folder.release({ orderly: true });
   expect(held).toBe(0);
 });
+
+describe("a tenant that is forgotten", () => {
+  test("loses its checkpoints and journals, and no other tenant does", async () => {
+    const dir = newFolder();
+    const clock = new FakeClock(T0, { pauses: "pass" });
+    const openIt = () => openStateFolder(dir, { clock, log: new FakeLog() }, { waitForLock: "10s" });
+    const other = "22222222-2222-4333-8444-555555555555" as TenantId;
+    const state = await openIt();
+    for (const tenantId of [CONTOSO, other]) {
+      const store = await state.open({ stanza: "any name", tenantId, stream: "alerts" });
+      await store.commit({ entries: entries(0, 3) });
+      // While a stream is open nothing of its tenant goes.
+      await state.forget?.(tenantId);
+      await store.close();
+    }
+    expect(fs.readdirSync(join(dir, "tenants")).toSorted()).toEqual([CONTOSO, other]);
+    await state.forget?.(CONTOSO);
+    await state.forget?.("33333333-2222-4333-8444-555555555555" as TenantId);
+    expect(fs.readdirSync(join(dir, "tenants"))).toEqual([other]);
+    await state.release({ orderly: true });
+    fs.rmSync(dir, { recursive: true, force: true });
+  });
+});
