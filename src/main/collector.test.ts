@@ -63,6 +63,7 @@ class Bench {
   connectionBroke: () => void = () => undefined;
 
   startedAtMs: number | undefined;
+  underContract: CollectorParts["customers"]["underContract"];
 
   readonly stanzas: readonly Stanza[];
 
@@ -113,6 +114,7 @@ class Bench {
         wanted: this.stanzas.filter(({ name }) => !this.refused.some(({ stanza }) => stanza.name === name)),
         refused: this.refused,
         misconfigured: this.misconfigured,
+        ...(this.underContract === undefined ? {} : { underContract: this.underContract }),
         credentials: {
           everyMs: 30_000,
           look: (failing) => {
@@ -199,6 +201,45 @@ class Bench {
     return this.log.lines.filter((line) => line.level === level).map(({ message }) => message);
   }
 }
+
+describe("the list of customers", () => {
+  test("is compared with the customers while they are collected, in health events and the status", async () => {
+    const bench = new Bench(1);
+    const [stanza] = bench.stanzas;
+    const listed = { tenantId: stanza?.tenantId as TenantId, name: "listed", isExcluded: false };
+    const other = { ...listed, tenantId: "99999999-2222-4333-8444-555555555555" as TenantId, name: "Litware" };
+    bench.underContract = () => Promise.resolve([listed, other]);
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(400_000);
+    const [event, ...others] = bench.sink.healths.filter(({ roster }) => roster !== undefined);
+    expect(others).toEqual([]);
+    expect(event?.roster).toMatchObject({
+      under_contract: 2,
+      configured: 1,
+      collected: 1,
+      say: "1 customer under contract is not configured (Litware).",
+      next_step: "Run `./defender-mssp customers list --against` to see all of them.",
+    });
+    expect(collector.status().roster).toEqual(event?.roster);
+    bench.stop.abort();
+    await running;
+    await collector.close();
+  });
+
+  test("makes no event where none was read", async () => {
+    const bench = new Bench(1);
+    bench.underContract = () => Promise.resolve(undefined);
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(400_000);
+    expect(bench.sink.healths.filter(({ roster }) => roster !== undefined)).toEqual([]);
+    expect(collector.status().roster).toBeUndefined();
+    bench.stop.abort();
+    await running;
+    await collector.close();
+  });
+});
 
 describe("the stop", () => {
   test("of a run lets pages finish, closes the destination, then saves state and closes connections", async () => {

@@ -1,10 +1,11 @@
 import { isCredentialFailure, noAnswerYet } from "../collect/failures.ts";
 import { FIRST_HEALTH_WITHIN_MS, OUTSTANDING_AFTER_MS } from "../collect/report.ts";
 import { ReportOnce } from "../collect/report-once.ts";
+import { RosterWatch, type RosterWatchParts } from "../collect/roster-watch.ts";
 import type { Customer } from "../collect/scheduler.ts";
 import { type Refusal, Scheduler } from "../collect/scheduler.ts";
 import { aborted } from "../model/aborted.ts";
-import { type CommandLines, healthWithCommands } from "../model/command-line.ts";
+import { type CommandLines, healthWithCommands, rosterWithCommands } from "../model/command-line.ts";
 import { asFailure, EXIT, type ExitCode, exitCodeOf, type Failure } from "../model/failure.ts";
 import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
@@ -35,6 +36,8 @@ export interface CollectorCustomers {
   /** Without it, credentials and files are as they were read at start. */
   readonly credentials?: CredentialWatch;
   readonly builder: Builder;
+  /** Who should be collected, by the list of the setting `discover`; undefined while none was read. */
+  readonly underContract?: RosterWatchParts["underContract"];
   /** Streams to be read; all that are configured when absent. */
   readonly only?: readonly StreamName[] | undefined;
 }
@@ -147,6 +150,7 @@ export class Collector {
   #isSingleRound = false;
   #breaks = 0;
   #fatal: Failure | undefined;
+  #rosterWatch: RosterWatch | undefined;
   #pagesFinished = true;
   #stoppedAtMs: number | undefined;
 
@@ -225,6 +229,7 @@ export class Collector {
       ["idle refresh tokens are no longer renewed", customers.builder.keepTokensAlive(stop)],
       ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
       ["the list of customers is no longer read", this.#p.discovery?.run(this, stop) ?? Promise.resolve()],
+      ["customers are no longer compared with the list", this.#watchRoster(stop)],
     ];
     for (const [message, work] of inBackground)
       void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
@@ -234,6 +239,23 @@ export class Collector {
       running.then(() => true),
       clock.pause(limits.finishPagesMs).then(() => false),
     ]);
+  }
+
+  async #watchRoster(stop: AbortSignal): Promise<void> {
+    const { customers, world } = this.#p;
+    const { underContract } = customers;
+    if (underContract === undefined) return;
+    const { clock, log, version, commands } = world;
+    const sink = withCommands(this.#destination.sink, commands);
+    this.#rosterWatch = new RosterWatch({
+      underContract,
+      customers: () => this.status().customers,
+      send: (event) => sink.health(event),
+      version,
+      clock,
+      log,
+    });
+    await this.#rosterWatch.run(stop);
   }
 
   /**
@@ -297,8 +319,14 @@ export class Collector {
         credentialDaysLeft: null,
         streams: [],
       }));
-    const customers = this.#scheduler.status().map((one) => withCommandsInStatus(one, this.#p.world.commands));
-    return { customers: [...customers, ...joining], outputs: this.#destination.outputs?.() ?? [] };
+    const { commands } = this.#p.world;
+    const customers = this.#scheduler.status().map((one) => withCommandsInStatus(one, commands));
+    const roster = this.#rosterWatch?.latest;
+    return {
+      customers: [...customers, ...joining],
+      outputs: this.#destination.outputs?.() ?? [],
+      ...(roster === undefined ? {} : { roster: rosterWithCommands(roster, commands) }),
+    };
   }
 
   /** Closes the destination, saves state and gives it up, within the limits of the host. */

@@ -19,6 +19,7 @@ import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
 import { Collector, type Discovery, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
+import { contractIn } from "./contract.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
@@ -206,6 +207,7 @@ async function collect(
           },
         },
         builder: new CustomerBuilder({ ...world, log, globals }, ({ name }) => vaults.get(name)),
+        ...(stateDir === undefined ? {} : { underContract: () => Promise.resolve(contractIn(stateDir, log)) }),
       },
       openState:
         stateDir === undefined

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import path from "node:path";
 import { createSignInService } from "../auth/sign-in-service.ts";
+import { SCHEME } from "../config/scheme.ts";
 import { belongsToSplunk, looksIntoSplunk, splunkAccess } from "../hosts/cli/ask.ts";
 import { realTerminal } from "../hosts/cli/terminal.ts";
 import { resolveSecrets, Splunkd, splunkdLogin } from "../hosts/splunk/index.ts";
@@ -68,7 +70,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
   const signInService = createSignInService({
     http,
     clock,
-    readText: (path) => readFile(path, "utf8"),
+    readText: (file) => readFile(file, "utf8"),
     async keep(stanza, rotated) {
       if (secrets) await secrets.putRefreshToken(stanza, rotated);
       else await (await fileSecrets({})).putRefreshToken(stanza, rotated);
@@ -120,9 +122,11 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       return fromSplunk(found, await splunkPlace(() => splunkAccess({ terminal, environment }, flags)));
     },
     splunkPlace,
+    stateDirOfSplunk: () =>
+      environment["SPLUNK_HOME"] && path.join(environment["SPLUNK_HOME"], "var/lib/splunk/modinputs", SCHEME),
     filePlace: fileSecrets,
     fingerprintOf: presentFingerprint,
-    readText: (path, encoding) => readTextIfThere(path, encoding),
+    readText: (file, encoding) => readTextIfThere(file, encoding),
     async writeSecretFile(path, content, encoding, readers = "owner") {
       const bytes = content.open((text) => Buffer.from(text, encoding));
       const restoreReaders = readers === "as-before" ? readersOf(path) : () => undefined;

@@ -13,6 +13,7 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { readIfThere, realDisk, replaceFile } from "../stores/disk/disk.ts";
 import { savedFacts } from "../stores/disk/facts.ts";
 import { streamProgress } from "../stores/disk/progress.ts";
+import { contractIn } from "./contract.ts";
 import { discover } from "./discovery.ts";
 import { realClock, realRandom } from "./world.ts";
 
@@ -37,6 +38,7 @@ export function rosterServices({ http, clock, log, splunkd }: RosterParts): Rost
       return new SplunkInputs(await splunkd(await access()), clock);
     },
     discover: (request, host) => discover({ http, clock, log, random: realRandom }, request, host),
+    underContract: (stateDir) => contractIn(stateDir, log),
     kept: keptIn,
   };
 }

@@ -1,5 +1,6 @@
 import type { HealthEvent } from "./event.ts";
 import type { Log, LogFields } from "./ports.ts";
+import type { RosterReport } from "./roster-report.ts";
 import type { SettingsHost } from "./setting.ts";
 import { settingsFor } from "./settings-table.ts";
 
@@ -127,7 +128,13 @@ export function healthWithCommands(event: HealthEvent, commands: Pick<CommandLin
   return {
     ...event,
     streams: event.streams.map((stream) => ({ ...stream, say: text(stream.say), next_step: text(stream.next_step) })),
+    ...(event.roster === undefined ? {} : { roster: rosterWithCommands(event.roster, commands) }),
   };
+}
+
+/** The comparison with the list, with its command as it runs here. */
+export function rosterWithCommands(roster: RosterReport, commands: Pick<CommandLines, "inText">): RosterReport {
+  return { ...roster, next_step: roster.next_step && commands.inText(roster.next_step) };
 }
 
 /** A log whose lines hold the commands as they run here. */

@@ -3,6 +3,7 @@ import type { PermissionDrift } from "./granted-permissions.ts";
 import type { Ticks } from "./instant.ts";
 import { formatInstant } from "./instant.ts";
 import type { RecordHead, SourceRecord } from "./record.ts";
+import type { RosterReport } from "./roster-report.ts";
 import type { RecordKind, StreamName } from "./stream.ts";
 import type { Tenant, TenantId } from "./tenant.ts";
 
@@ -85,4 +86,6 @@ export interface HealthEvent {
   readonly version: string;
   /** Absent before the first token. */
   readonly permissions?: PermissionDrift;
+  /** Only in the event that compares all customers with the list; it has no customer and no streams. */
+  readonly roster?: RosterReport;
 }

@@ -564,6 +564,13 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "signIn",
   },
+  "roster-difference": {
+    meaning:
+      "The list of customers and reality differ: somebody under contract is not configured, not consented or silent, or somebody configured is not under contract.",
+    action: "Run `defender-mssp customers list --against` to see all of them.",
+    actors: ["operator"],
+    exit: "usage",
+  },
   "secret-id-pasted": {
     meaning: "The ID of a client secret was given instead of its value.",
     action: "Make a new client secret under Certificates & secrets, and copy the column Value.",

@@ -2,6 +2,7 @@ import type { CloudName } from "./cloud.ts";
 import type { CustomerListing, DiscoveryHost, DiscoveryReport, DiscoverySettings } from "./discovered.ts";
 import type { Failure } from "./failure.ts";
 import type { GrantedByApi } from "./granted-permissions.ts";
+import type { ContractCustomer } from "./roster-report.ts";
 import type { SplunkAccess } from "./sign-in.ts";
 import type { Stanza } from "./stanza.ts";
 import type { TenantId } from "./tenant.ts";
@@ -60,6 +61,11 @@ export interface RosterServices {
    * used: nothing is changed then.
    */
   discover(request: DiscoveryRequest, host: DiscoveryHost): Promise<DiscoveryReport>;
+  /**
+   * Who is under contract, by the last list of customers that was read; undefined before the first. Throws
+   * Failure `state-damaged`, `state-unreadable`.
+   */
+  underContract(stateDir: string): readonly ContractCustomer[] | undefined;
   /**
    * What the collector's state folder says of customers; empty where it holds nothing of one. Nothing is
    * locked, so a collector may run meanwhile.

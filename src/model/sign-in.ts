@@ -347,6 +347,8 @@ export interface OnboardingServices {
    * Splunk's credential store through splunkd's REST. It is opened once; `access` is then not called again.
    */
   splunkPlace(access: () => Promise<SplunkAccess>): Promise<SecretPlace>;
+  /** The state folder of the modular input on this machine; undefined where Splunk's home is not known. */
+  stateDirOfSplunk(): string | undefined;
   /** `secrets/` of the state folder. */
   filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
   /**

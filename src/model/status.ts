@@ -1,5 +1,6 @@
 import type { Change, Found, StreamHealth } from "./event.ts";
 import type { PermissionDrift } from "./granted-permissions.ts";
+import type { RosterReport } from "./roster-report.ts";
 
 /** What a request was answered with, by the API or by the sign-in before it. `none`: no answer. */
 export const ANSWER_STATUSES = [
@@ -61,6 +62,8 @@ export interface OutputStatus {
 /** What one collector knows of itself. */
 export interface CollectorStatus {
   readonly customers: readonly CustomerStatus[];
+  /** Absent while no list of customers was read. */
+  readonly roster?: RosterReport;
   readonly outputs: readonly OutputStatus[];
 }
 
@@ -91,4 +94,6 @@ export interface StatusDocument {
     readonly unconfirmed: number | null;
     readonly rejected: number;
   }[];
+  /** As in health events; absent while no list of customers was read. */
+  readonly roster?: RosterReport;
 }

@@ -2,7 +2,11 @@ import type { StreamHealth } from "../model/event.ts";
 import type { CollectorStatus, StatusDocument, StreamStatus } from "../model/status.ts";
 
 /** The JSON of `/status` and of `status --json`. */
-export function statusDocument(name: string, version: string, { customers, outputs }: CollectorStatus): StatusDocument {
+export function statusDocument(
+  name: string,
+  version: string,
+  { customers, outputs, roster }: CollectorStatus,
+): StatusDocument {
   return {
     version,
     collectors: [{ name, version, alive: true, customers: customers.length }],
@@ -22,6 +26,7 @@ export function statusDocument(name: string, version: string, { customers, outpu
       unconfirmed: rest.unconfirmed,
       rejected: rest.rejected,
     })),
+    ...(roster === undefined ? {} : { roster }),
   };
 }
 

@@ -99,6 +99,7 @@ export class OutputsSink implements Sink {
   }
 
   async health(event: HealthEvent): Promise<void> {
+    // What names several customers goes to no output that is for some of them.
     const branches = this.#branches.filter(({ tenants }) => tenants?.has(event.input) ?? true);
     throwFirst(
       await Promise.allSettled(

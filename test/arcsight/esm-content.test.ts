@@ -7,6 +7,7 @@ import { fullNameOf, HEALTH_CLASSES, HEALTH_NOTICES } from "../../src/format/arc
 import { writeFlatHealth } from "../../src/format/arcsight/flat-json.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
 import type { HealthEvent } from "../../src/model/event.ts";
+import type { RosterReport } from "../../src/model/roster-report.ts";
 import { readCef } from "../contracts/strict-cef.ts";
 
 const PAGE = readFileSync(resolve(import.meta.dirname, "../../docs/arcsight/esm-content.md"), "utf8");
@@ -55,10 +56,26 @@ const EVENT: HealthEvent = {
   version: "1.0.0",
 };
 
+const roster: RosterReport = {
+  under_contract: 2,
+  configured: 1,
+  consented: 1,
+  collected: 1,
+  silent: 0,
+  failure: "roster-difference",
+  actor: "operator",
+  say: "1 customer under contract is not configured.",
+  next_step: "Look.",
+  differences: [{ tenant: "Litware", tenant_id: "", difference: "not-configured" }],
+  more: 0,
+};
+
 function cefLines() {
   const out = new ByteWriter();
   writeCefHealth(out, EVENT, "xdr");
-  for (const notice of HEALTH_NOTICES.slice(2)) writeCefNotice(out, notice, EVENT, "A sentence.", "xdr");
+  writeCefHealth(out, { ...EVENT, tenant: "", tenant_id: "", streams: [], credential_days_left: null, roster }, "xdr");
+  for (const notice of HEALTH_NOTICES.slice(2).filter((one) => one !== "roster-difference"))
+    writeCefNotice(out, notice, EVENT, "A sentence.", "xdr");
   return out.toString().trimEnd().split("\n").map(readCef);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Customers that take a permission or the whole consent back, and one that granted too much: what the
+ * Customers that withdraw a permission or the whole consent, and one that granted too much: what the
  * collector's health events, `doctor` and `customers list` say, with the program from its sources.
  */
 import { spawn } from "node:child_process";
@@ -107,7 +107,7 @@ const newestOf = (health: readonly HealthEvent[], name: string) =>
   health.filter(({ tenant }) => tenant === name).at(-1);
 const DATED = /It was granted before, and is missing since \d{4}-\d\d-\d\d \d\d:\d\d UTC\./;
 
-test("what customers take back has a date in health events, doctor and the list, and what is too much is reported once", async () => {
+test("what customers withdraw has a date in health events, doctor and the list, and what is too much is reported once", async () => {
   const before = await collected();
   expect(newestOf(before, "contoso")?.permissions).toEqual({
     granted: [ALERT, INCIDENT],

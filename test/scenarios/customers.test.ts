@@ -480,6 +480,50 @@ test("the list of customers shows who must act, and what cannot be used", async 
   expect(listed.said).toContain("4 customers: 0 have consented, 3 have not yet, 1 need somebody to act.");
 });
 
+test("the list against the customers under contract names who is not configured, and who is not under contract", async () => {
+  const { flags } = await sharedByThree();
+  const early = await run("customers", "list", "--against", ...flags);
+  expect([early.code, early.said]).toEqual([2, expect.stringContaining("No list of customers was read yet.")]);
+  const seen = { source: "file", first_seen: "2026-11-29T10:00:00Z", last_seen: "2026-11-29T10:00:00Z" };
+  const listedAs = (name: string, more: object = {}) => ({
+    ...seen,
+    name,
+    listed_name: name,
+    missing_since: null,
+    ended_at: null,
+    relationships: [],
+    decided: "announced",
+    by: "discovery",
+    excluded_by: null,
+    reminded: [],
+    ...more,
+  });
+  const idOf = (digit: string) => `${digit.repeat(8)}-2222-4333-8444-555555555555`;
+  const customers = {
+    [tenantOf("contoso")]: listedAs("Contoso"),
+    [idOf("1")]: listedAs("Litware"),
+    [idOf("2")]: listedAs("Tailspin", { decided: "excluded", excluded_by: "discover_exclude" }),
+    [idOf("3")]: listedAs("Gone", { missing_since: "2026-11-29T10:00:00Z" }),
+  };
+  mkdirSync(join(folder, "state"), { recursive: true });
+  const file = join(folder, "state/discovered.json");
+  writeFileSync(file, JSON.stringify({ version: 1, listed_at: "2026-11-29T10:00:00Z", customers }));
+  const listed = await run("customers", "list", "--against", "--json", ...flags);
+  expect(listed.said).toContain("2 under contract are not configured.");
+  expect(
+    listed.out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object),
+  ).toEqual([
+    expect.objectContaining({ customer: "adatum", under_contract: false, say: expect.stringMatching(/^It is not in/) }),
+    expect.objectContaining({ customer: "contoso", under_contract: true }),
+    expect.objectContaining({ customer: "fabrikam", under_contract: false }),
+    expect.objectContaining({ customer: "Litware", state: "not-configured", actor: "operator", under_contract: true }),
+    expect.objectContaining({ customer: "Tailspin", state: "not-configured", actor: "" }),
+  ]);
+});
+
 describe("customers in Splunk", () => {
   let rest: Rest;
   let splunk: readonly string[];

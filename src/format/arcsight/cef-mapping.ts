@@ -342,6 +342,7 @@ export const HEALTH_NOTICES = [
   "test",
   "event-rejected",
   "output-unacknowledged",
+  "roster-difference",
 ] as const;
 export type HealthNotice = (typeof HEALTH_NOTICES)[number];
 
@@ -362,6 +363,7 @@ export const HEALTH_CLASSES: Readonly<
   test: { name: "Defender collection test event", severity: "1" },
   "event-rejected": { name: "Defender collection output rejected an event", severity: "7" },
   "output-unacknowledged": { name: "Defender collection output does not acknowledge events", severity: "4" },
+  "roster-difference": { name: "Defender customers differ from the list of customers", severity: "5" },
 };
 
 /** The closed set of event class ids. `:evidence`: a line of its own for one evidence item. */

@@ -9,11 +9,12 @@ import { scanAnswer } from "../../json/answer-scanner.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import type { RosterReport } from "../../model/roster-report.ts";
 import { type CefEvidence, writeCef, writeCefHealth, writeCefNotice } from "./cef.ts";
 import { CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
 import { CEF_PROFILES, type CefProfile, eventClassIds, mappingTable } from "./cef-mapping.ts";
-import { writeFlatJson } from "./flat-json.ts";
+import { writeFlatHealth, writeFlatJson } from "./flat-json.ts";
 import { FLAT_FIELDS, serviceOf } from "./flat-record.ts";
 import { siemRows } from "./siem-rows.ts";
 
@@ -482,6 +483,38 @@ describe("a health event in CEF", () => {
     credential_days_left: 5,
     version: "0.1.0",
   };
+
+  const roster: RosterReport = {
+    under_contract: 2,
+    configured: 1,
+    consented: 1,
+    collected: 1,
+    silent: 0,
+    failure: "roster-difference",
+    actor: "operator",
+    say: "1 customer under contract is not configured (Litware).",
+    next_step: "Look.",
+    differences: [{ tenant: "Litware", tenant_id: "", difference: "not-configured" }],
+    more: 0,
+  };
+
+  test("of the list of customers is one line without a tenant, and none while nothing differs", () => {
+    const of = (given: RosterReport) => {
+      const out = new ByteWriter();
+      const health = { ...event, tenant: "", tenant_id: "", streams: [], credential: null, credential_days_left: null };
+      const written = writeCefHealth(out, { ...health, roster: given }, "xdr");
+      const flat = new ByteWriter();
+      expect(writeFlatHealth(flat, { ...health, roster: given })).toBe(written);
+      return { cef: out.toString().trimEnd(), flat: flat.toString() };
+    };
+    const { header, extension } = readCef(of(roster).cef);
+    expect([header[3], header[5]]).toEqual(["health:roster-difference", "5"]);
+    expect(Object.fromEntries(extension)).toMatchObject({ cn1: "1", reason: "roster-difference", cs1: "operator" });
+    expect(extension.get("msg")).toBe("1 customer under contract is not configured (Litware). Look.");
+    expect([extension.has("cs3"), extension.has("deviceExternalId")]).toEqual([false, false]);
+    expect(JSON.parse(of(roster).flat)).toMatchObject({ status: "roster-difference", description: roster.say });
+    expect(of({ ...roster, failure: null })).toEqual({ cef: "", flat: "" });
+  });
 
   test("is a line per stream and one per condition, with fixed class ids", () => {
     for (const profile of CEF_PROFILES) {

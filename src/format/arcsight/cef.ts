@@ -225,6 +225,16 @@ export function writeCefHealth(
     writeHealthLine(out, { profile, version }, state, event, pairs, severity);
     lines++;
   };
+  if (event.roster?.failure) {
+    const { roster } = event;
+    const pairs: CefPair[] = [
+      number("cn1", roster.differences.length + roster.more, "Differences"),
+      { key: "reason", value: roster.failure ?? "", cutOrder: 3 },
+      { key: "cs1", value: roster.actor ?? "", label: "Who Must Act", cutOrder: 4 },
+      { key: "msg", value: [roster.say, roster.next_step ?? ""].join(" "), cutOrder: 1 },
+    ];
+    line("roster-difference", pairs);
+  }
   const days = event.credential_days_left;
   for (const stream of event.streams) {
     const pairs: CefPair[] = [
@@ -293,7 +303,7 @@ function writeHealthLine(
   };
   const common: CefPair[] = [
     ...(event.tenant_id === "" ? [] : [{ key: "deviceExternalId", value: event.tenant_id } as const]),
-    { key: "cs3", value: event.tenant, label: "Tenant", cutOrder: 5 },
+    ...(event.tenant === "" ? [] : [{ key: "cs3", value: event.tenant, label: "Tenant", cutOrder: 5 } as const]),
     ...(at === undefined ? [] : [{ key: "rt", value: String(msFromTicks(at)) } as const]),
   ];
   out.text(`${fittedCefLine(header, [...common, ...pairs])}\n`);

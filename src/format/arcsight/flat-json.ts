@@ -32,6 +32,10 @@ function flatLine(record: FlatRecord): string {
  * Returns how many.
  */
 export function writeFlatHealth(out: ByteWriter, event: HealthEvent): number {
+  if (event.roster?.failure) {
+    writeFlatNotice(out, "roster-difference", event, event.roster.say);
+    return 1;
+  }
   for (const stream of event.streams) {
     const line: Record<string, string | number | null | undefined> = {
       tenantId: event.tenant_id,

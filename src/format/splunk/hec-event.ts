@@ -10,7 +10,7 @@ import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { parseInstant, TICKS_PER_SECOND, type Ticks } from "../../model/instant.ts";
 import { type EventStyle, writeRecordJson } from "./record-json.ts";
-import { HEALTH_SOURCETYPE, healthSourceOf, sourceOf, sourcetypeOf } from "./splunk-event.ts";
+import { HEALTH_SOURCETYPE, healthSourceOf, ROSTER_SOURCE, sourceOf, sourcetypeOf } from "./splunk-event.ts";
 
 export type { EventStyle } from "./record-json.ts";
 
@@ -34,14 +34,19 @@ export function writeHecEvent(out: ByteWriter, delivery: Delivery, style: EventS
 
 /** A health event, beside the customer's other events. */
 export function writeHecHealth(out: ByteWriter, event: HealthEvent, place: HecPlace): void {
-  writeHecOwn(out, event, event.time, event.tenant_id, place);
+  const source = event.roster === undefined ? healthSourceOf(event.tenant_id) : ROSTER_SOURCE;
+  writeHecFrom(out, event, event.time, source, place);
 }
 
 /** Any other event of this program: a notice, a test event. */
 export function writeHecOwn(out: ByteWriter, event: object, time: string, tenantId: string, place: HecPlace): void {
+  writeHecFrom(out, event, time, healthSourceOf(tenantId), place);
+}
+
+function writeHecFrom(out: ByteWriter, event: object, time: string, source: string, place: HecPlace): void {
   raw.reset();
   raw.text(JSON.stringify(event));
-  const meta = { ...place, source: healthSourceOf(tenantId), sourcetype: HEALTH_SOURCETYPE };
+  const meta = { ...place, source, sourcetype: HEALTH_SOURCETYPE };
   writeHec(out, parseInstant(time) ?? 0n, meta);
 }
 

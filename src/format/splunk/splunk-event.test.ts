@@ -3,8 +3,10 @@ import fc from "fast-check";
 import { AnswerScanner, scanAnswer } from "../../json/answer-scanner.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
+import type { RosterReport } from "../../model/roster-report.ts";
 import type { StreamName } from "../../model/stream.ts";
 import type { Tenant, TenantId } from "../../model/tenant.ts";
+import { writeHecHealth } from "./hec-event.ts";
 import {
   beginStreamedEvent,
   type EventStyle,
@@ -236,6 +238,19 @@ describe("a health event", () => {
     credential_days_left: 12,
     version: "0.1.0",
   };
+
+  test("that compares all customers with the list has a source of its own, so that it is nobody's health", () => {
+    const roster = { failure: null } as RosterReport;
+    const out = new ByteWriter();
+    writeSplunkHealth(out, "contoso", { ...health, tenant: "", tenant_id: "", roster });
+    expect(out.toString()).toContain("<source>defender_mssp:roster</source>");
+    const hec = new ByteWriter();
+    writeHecHealth(hec, { ...health, tenant: "", tenant_id: "", roster }, { host: "h", index: undefined });
+    expect(JSON.parse(hec.toString())).toMatchObject({
+      source: "defender_mssp:roster",
+      sourcetype: "defender_mssp:health",
+    });
+  });
 
   test("belongs to the customer's stanza and has a source and sourcetype of its own", () => {
     const out = new ByteWriter();

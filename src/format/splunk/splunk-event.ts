@@ -61,6 +61,9 @@ export function sourceOf(delivery: Pick<Delivery, "stream" | "tenant">): string 
 
 export const HEALTH_SOURCETYPE: string = SOURCETYPE.health;
 
+/** Of the event that compares all customers with the list: searches for one customer's health do not meet it. */
+export const ROSTER_SOURCE = "defender_mssp:roster";
+
 /** Of health events; the tenant may not be known. */
 export function healthSourceOf(tenantId: string): string {
   return `${SOURCETYPE.health}:${tenantId || "unknown"}`;
@@ -158,7 +161,7 @@ export function endStreamedEvent(out: ByteWriter, xml: boolean): void {
  */
 export function writeSplunkHealth(out: ByteWriter, stanza: string, event: HealthEvent, index?: string): void {
   const at = splunkTime(msFromTicks(parseInstant(event.time) ?? 0n));
-  const source = xmlText(healthSourceOf(event.tenant_id));
+  const source = xmlText(event.roster === undefined ? healthSourceOf(event.tenant_id) : ROSTER_SOURCE);
   const toIndex = index === undefined ? "" : `<index>${xmlText(index)}</index>`;
   out.text(
     `${openOf(stanza)}${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype>${toIndex}<data>${escapeMarkup(jsonForXml(event))}${END}`,

@@ -101,7 +101,11 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
               },
             })
             .options(settingsShown(new Set()))
-            .options({ waiting: yes("Only customers that have not consented yet"), ...JSON_FLAG })
+            .options({
+              waiting: yes("Only customers that have not consented yet"),
+              against: yes("Also shows who is under contract by the list of customers, and who is not configured"),
+              ...JSON_FLAG,
+            })
             .example("$0 customers list --config inputs.conf --waiting", "who still has to consent"),
         run(async () => (await import("./customers-list.ts")).listCustomers),
       )

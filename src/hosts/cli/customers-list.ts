@@ -5,14 +5,15 @@ import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, type Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
 import { firstWithdrawal, withdrawnSentence } from "../../model/granted-permissions.ts";
+import { printable } from "../../model/printable.ts";
 import type { CustomerProgress, KeptOfCustomer } from "../../model/roster.ts";
 import type { AppCredential, OnboardingServices } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
-import { CUSTOMERS_AT_ONCE, secretPlace, splunkAccess, textFlag } from "./ask.ts";
+import { CUSTOMERS_AT_ONCE, secretPlace, splunkAccess, textFlag, usage } from "./ask.ts";
 
-type State = "consented" | "awaiting-consent" | "failing" | "misconfigured";
+type State = "consented" | "awaiting-consent" | "failing" | "misconfigured" | "not-configured";
 
 /** A line of `customers list --json`; member names are those of the JSON. */
 interface Line {
@@ -25,6 +26,8 @@ interface Line {
   readonly last_poll: string;
   readonly actor: Actor | "";
   readonly say: string;
+  /** With --against: is it in the list of customers? */
+  readonly under_contract?: boolean;
 }
 
 const WHO: Readonly<Record<Actor, string>> = {
@@ -47,17 +50,57 @@ export async function listCustomers(services: OnboardingServices, flags: Flags):
     lines.push(await look(services, stanza, keptOf?.(stanza)));
     terminal.progress(`${lines.length} of ${stanzas.length + refused.length} customers`);
   });
-  const shown = lines
+  const all = flags["against"] === true ? against(services, lines, stateDir) : lines;
+  const shown = all
     .filter(({ state }) => flags["waiting"] !== true || state === "awaiting-consent")
     .toSorted((a, b) => a.customer.localeCompare(b.customer));
   if (flags["json"] === true) for (const line of shown) terminal.out(`${JSON.stringify(line)}\n`);
   else table(services, shown);
+  const missing = all.length - lines.length;
+  if (missing > 0) terminal.say(`${missing} under contract ${missing === 1 ? "is" : "are"} not configured.`);
   const waiting = lines.filter(({ state }) => state === "awaiting-consent").length;
   const failing = lines.filter(({ state }) => state === "failing" || state === "misconfigured").length;
   terminal.say(
     `${lines.length} customers: ${lines.length - waiting - failing} have consented, ${waiting} have not yet, ${failing} need somebody to act.`,
   );
   return EXIT.done;
+}
+
+/**
+ * The configured customers with what the list of customers says of each, and those that only the list has.
+ * Throws Failure `usage` while no list was read.
+ */
+function against({ roster }: OnboardingServices, lines: readonly Line[], stateDir: string | undefined): Line[] {
+  const list = stateDir === undefined ? undefined : roster.underContract(stateDir);
+  if (list === undefined)
+    throw usage(
+      "No list of customers was read yet.",
+      "Set `discover`, and give --state of the collector if it is not here.",
+    );
+  const listed = new Set<string>(list.map(({ tenantId }) => tenantId));
+  const configuredIds = new Set(lines.map(({ tenant_id }) => tenant_id));
+  const names = new Set(lines.filter(({ tenant_id }) => tenant_id === "").map((line) => line.customer.toLowerCase()));
+  return [
+    ...lines.map((line): Line => {
+      const isListed = listed.has(line.tenant_id);
+      const say = isListed ? line.say : `It is not in the list of customers. ${line.say}`.trimEnd();
+      return { ...line, say, under_contract: isListed };
+    }),
+    ...list
+      .filter(({ tenantId, name }) => !configuredIds.has(tenantId) && !names.has(name.toLowerCase()))
+      .map(
+        ({ tenantId, name, isExcluded }): Line => ({
+          ...lineFor({
+            customer: name,
+            tenant_id: tenantId,
+            state: "not-configured",
+            actor: isExcluded ? "" : "operator",
+            say: isExcluded ? "It is excluded by the settings." : "It is under contract and is not collected.",
+          }),
+          under_contract: true,
+        }),
+      ),
+  ];
 }
 
 interface Configured {
@@ -95,7 +138,7 @@ async function inSplunk(services: OnboardingServices, flags: Flags): Promise<Con
       refused.push(lineFor({ ...named(stanza), ...outcomeOf(error) }));
     }
   }
-  return { stanzas, refused, stateDir: textFlag(flags, "state") };
+  return { stanzas, refused, stateDir: textFlag(flags, "state") ?? services.stateDirOfSplunk() };
 }
 
 /** Each customer once, with its first problem. */
@@ -171,9 +214,15 @@ function lineFor(given: {
   };
 }
 
+/** One cell of a table that may be pasted into a spreadsheet: one line, and not a formula. */
+function cell(text: string): string {
+  const plain = printable(text);
+  return /^[=+\-@]/.test(plain) ? `'${plain}` : plain;
+}
+
 function table({ terminal }: OnboardingServices, lines: readonly Line[]): void {
   if (lines.length === 0) return;
-  const width = Math.min(40, Math.max(8, ...lines.map(({ customer }) => customer.length)));
+  const width = lines.reduce((widest, { customer }) => Math.min(40, Math.max(widest, cell(customer).length)), 8);
   const row = (cells: readonly string[]): void => {
     const [customer = "", tenant = "", since = "", event = "", state = "", actor = "", say = ""] = cells;
     terminal.out(
@@ -185,5 +234,13 @@ function table({ terminal }: OnboardingServices, lines: readonly Line[]): void {
   const minute = (iso: string): string => (iso === "" ? "-" : `${iso.slice(0, 10)} ${iso.slice(11, 16)}`);
   row(["CUSTOMER", "TENANT", "CONSENT SINCE", "LAST EVENT", "STATE", "ACTOR", "WHAT"]);
   for (const { customer, tenant_id, consent_since, last_event, state, actor, say } of lines)
-    row([customer, tenant_id, minute(consent_since), minute(last_event), state, actor === "" ? "-" : WHO[actor], say]);
+    row([
+      cell(customer),
+      cell(tenant_id),
+      minute(consent_since),
+      minute(last_event),
+      state,
+      actor === "" ? "-" : WHO[actor],
+      printable(say),
+    ]);
 }

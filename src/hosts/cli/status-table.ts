@@ -2,6 +2,7 @@ import { ALL_STREAMS, type HealthState, type StreamHealth } from "../../model/ev
 import { Failure } from "../../model/failure.ts";
 import { withdrawnSince } from "../../model/granted-permissions.ts";
 import { printable } from "../../model/printable.ts";
+import type { RosterReport } from "../../model/roster-report.ts";
 import type { StatusDocument } from "../../model/status.ts";
 import {
   ACTORS_IN_ORDER,
@@ -30,7 +31,7 @@ const MIB = 1024 * 1024;
 type Customer = StatusDocument["customers"][number];
 
 /** `status` for a person: customers by state and reason, the largest lag, outputs with what waits. */
-export function statusTable({ version, collectors, customers, outputs }: StatusDocument): string {
+export function statusTable({ version, collectors, customers, outputs, roster }: StatusDocument): string {
   const states = Map.groupBy(customers, ({ streams }) => worstOf(streams));
   const parts = [
     collectors
@@ -45,6 +46,7 @@ export function statusTable({ version, collectors, customers, outputs }: StatusD
     ),
     reasonTable(reasonsIn(customers)),
     unneededRemarks(customers),
+    roster === undefined ? "" : rosterTable(roster),
     lagLine(customers),
     outputs.length === 0 ? "" : outputsTable(outputs),
   ];
@@ -75,6 +77,12 @@ function reasonsIn(customers: readonly Customer[]): readonly ReasonLine[] {
   return ACTORS_IN_ORDER.flatMap((actor) =>
     reasonsOf(unready.filter(({ failure }) => failure.actor === actor)).map(reasonLine),
   );
+}
+
+/** The list of customers against reality. */
+function rosterTable({ under_contract, configured, consented, collected, silent, say }: RosterReport): string {
+  const counts = [under_contract, configured, consented, collected, silent].map(String);
+  return `${textTable(["UNDER CONTRACT", "CONFIGURED", "CONSENTED", "COLLECTED", "SILENT"], [counts])}${printable(say)}\n`;
 }
 
 function lagLine(customers: readonly Customer[]): string {

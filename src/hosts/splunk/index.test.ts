@@ -8,6 +8,7 @@ import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
 import type { RefreshTokenVault } from "../../model/ports.ts";
+import type { RosterReport } from "../../model/roster-report.ts";
 import { sealed } from "../../model/sealed.ts";
 import { settingsFor } from "../../model/settings-table.ts";
 import { networkFailure } from "../../net/network-failures.ts";
@@ -218,6 +219,44 @@ describe("a run", () => {
     expect(await host.close()).toBe("closed");
     expect(outside.stdout.taken).toMatch(/^<stream>\n<event .*<\/event>\n<\/stream>\n$/s);
     expect(outside.lines.join("")).not.toContain("s3cret");
+  });
+
+  const differing: RosterReport = {
+    under_contract: 1,
+    configured: 2,
+    consented: 2,
+    collected: 2,
+    silent: 0,
+    failure: "roster-difference",
+    actor: "operator",
+    say: "1 customer under contract is not configured (Litware).",
+    next_step: null,
+    differences: [{ tenant: "Litware", tenant_id: "", difference: "not-configured" }],
+    more: 0,
+  };
+
+  test.each([
+    ["names the customers where all inputs have one index", "main", /Litware/],
+    ["names none where an input has another index, because its readers are not ours", "other", /^(?!.*Litware)/s],
+  ])("compares all customers with the list under the first input, and %s", async (_, index, wanted) => {
+    const secret = { client_secret: "s3cret" };
+    const outside = world(runDocument(stanza("one", secret), stanza("two", { ...secret, index })));
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    await host.sink.health({
+      time: "2026-11-24T12:00:00Z",
+      tenant: "",
+      tenant_id: "",
+      input: "",
+      streams: [],
+      credential: null,
+      credential_days_left: null,
+      version: "1",
+      roster: differing,
+    });
+    await host.close();
+    expect(outside.stdout.taken).toContain('<event stanza="defender_mssp://one"');
+    expect(outside.stdout.taken).toContain("1 customer under contract is not configured");
+    expect(outside.stdout.taken).toMatch(wanted);
   });
 
   test.each([

@@ -395,14 +395,17 @@ export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSe
 
 /**
  * What is not an input of this run (a customer of the list, the list itself) has no stanza, so another one carries
- * its health. Who may read that customer's index must not find others there.
+ * its health. Who may read one customer's index must not find others there.
  */
 function placeOfNobody(input: string, { stanzas }: SplunkDocument): HealthPlace | undefined {
   if (stanzas.some(({ name }) => name === input)) return undefined;
   const [carrier] = stanzas.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   if (carrier === undefined) return undefined;
-  const index = carrier.values["index"]?.open((text) => text.trim()) ?? "";
-  return { stanza: carrier.name, ...(["", "default", SHARED_INDEX].includes(index) ? {} : { index: SHARED_INDEX }) };
+  const indexOf = ({ values }: (typeof stanzas)[number]) => values["index"]?.open((text) => text.trim()) ?? "";
+  const isShared =
+    ["", "default", SHARED_INDEX].includes(indexOf(carrier)) ||
+    (stanzas.length > 1 && new Set(stanzas.map(indexOf)).size === 1);
+  return { stanza: carrier.name, ...(isShared ? {} : { index: SHARED_INDEX }) };
 }
 
 /** Splunk's own default, which every installation has. */

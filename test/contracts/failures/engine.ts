@@ -1,5 +1,6 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
+import { compareRoster } from "../../../src/collect/roster-watch.ts";
 import { createHuntingSource } from "../../../src/defender/hunting/hunting-source.ts";
 import { loadHuntingQueries } from "../../../src/main/hunting-queries.ts";
 import { CLOUDS } from "../../../src/model/cloud.ts";
@@ -12,6 +13,7 @@ import { takeLock } from "../../../src/stores/disk/lock.ts";
 import { DiskTempFile } from "../../../src/stores/disk/temp-file.ts";
 import {
   alerts,
+  CONTOSO,
   EASY,
   HOUR,
   MINUTE,
@@ -197,6 +199,19 @@ export const ENGINE: Causes = {
       collected("record-quarantined", (stream) => {
         stream.extra = [{ readable: false, reason: "no-id", byteLength: 77, sha256: "ab".repeat(32) }];
       }),
+  ],
+  "roster-difference": [
+    "a customer of the list is not configured",
+    () => {
+      const customer = { tenantId: CONTOSO, name: "Contoso", isExcluded: false };
+      const { failure, actor, say, next_step } = compareRoster({
+        underContract: [customer],
+        customers: [],
+        nowMs: T0,
+        collectingForMs: HOUR,
+      });
+      return { code: failure ?? "", actor: actor ?? "", say, nextStep: next_step ?? "" };
+    },
   ],
   "tenant-mismatch": [
     "a record carries another tenant's id",
