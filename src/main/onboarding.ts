@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import path from "node:path";
+import { join } from "node:path";
 import { createSignInService } from "../auth/sign-in-service.ts";
 import { SCHEME } from "../config/scheme.ts";
 import { belongsToSplunk, looksIntoSplunk, splunkAccess } from "../hosts/cli/ask.ts";
@@ -123,7 +123,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     },
     splunkPlace,
     stateDirOfSplunk: () =>
-      environment["SPLUNK_HOME"] && path.join(environment["SPLUNK_HOME"], "var/lib/splunk/modinputs", SCHEME),
+      environment["SPLUNK_HOME"] && join(environment["SPLUNK_HOME"], "var/lib/splunk/modinputs", SCHEME),
     filePlace: fileSecrets,
     fingerprintOf: presentFingerprint,
     readText: (file, encoding) => readTextIfThere(file, encoding),

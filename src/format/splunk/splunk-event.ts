@@ -61,7 +61,7 @@ export function sourceOf(delivery: Pick<Delivery, "stream" | "tenant">): string 
 
 export const HEALTH_SOURCETYPE: string = SOURCETYPE.health;
 
-/** Of the event that compares all customers with the list: searches for one customer's health do not meet it. */
+/** Of the event that compares all customers with the list. Searches for customers' health do not find it. */
 export const ROSTER_SOURCE = "defender_mssp:roster";
 
 /** Of health events; the tenant may not be known. */

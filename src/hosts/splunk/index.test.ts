@@ -237,7 +237,7 @@ describe("a run", () => {
 
   test.each([
     ["names the customers where all inputs have one index", "main", /Litware/],
-    ["names none where an input has another index, because its readers are not ours", "other", /^(?!.*Litware)/s],
+    ["names none where an input has another index, because others may read that", "other", /^(?!.*Litware)/s],
   ])("compares all customers with the list under the first input, and %s", async (_, index, wanted) => {
     const secret = { client_secret: "s3cret" };
     const outside = world(runDocument(stanza("one", secret), stanza("two", { ...secret, index })));
