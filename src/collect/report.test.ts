@@ -133,4 +133,21 @@ describe("the permissions of a customer", () => {
     expect(reported.map((event) => [event.streams[0]?.state, event.streams[0]?.say])).toEqual([["ok", "Too many."]]);
     expect(sent.length).toBeGreaterThan(2);
   });
+
+  test("that no stream needs are not reported in place of a stream's own failure", async () => {
+    const { clock, sent, now, report } = reporting();
+    const stream = report.stream("alerts");
+    stream.be("failing", new Failure("service-error", { actor: "microsoft", retry: { when: "soon" }, say: "500." }));
+    now.news = [new Failure("permissions-unneeded", { actor: "operator", retry: { when: "never" }, say: "Too many." })];
+    for (let minute = 0; minute < 90; minute += 1) {
+      report.flush();
+      await clock.advance(60_000);
+    }
+    await report.idle();
+    expect(new Set(sent.map(({ streams }) => streams[0]?.failure))).toEqual(new Set(["service-error"]));
+    stream.be("ok");
+    report.flush();
+    await report.idle();
+    expect(sent.map(({ streams }) => streams[0]?.failure)).toContain("permissions-unneeded");
+  });
 });

@@ -310,7 +310,8 @@ export class CustomerReport {
   /** Sends the event that is due, if one is. */
   flush(): void {
     this.#warn();
-    const [stream] = this.streams;
+    // A stream's own failure must not be hidden behind one.
+    const stream = this.streams.find(({ failure }) => failure === undefined);
     if (stream) for (const failure of this.#permissions?.news() ?? []) void this.incident(stream, failure);
     if (!this.#changed && this.#clock.monotonicMs() < this.#dueAtMs) return;
     this.#changed = false;
