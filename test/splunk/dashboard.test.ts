@@ -7,10 +7,15 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { compareRoster } from "../../src/collect/roster-watch.ts";
+import { writeSplunkHealth } from "../../src/format/splunk/splunk-event.ts";
+import { ByteWriter } from "../../src/json/byte-writer.ts";
+import type { TenantId } from "../../src/model/tenant.ts";
+import { customerStatus, streamStatus } from "../harness/monitoring/status.ts";
 import type { Value } from "./eval-language.ts";
 import { setNow } from "./eval-language.ts";
 import { type CollectedHealth, collectHealth, healthOfOldVersion } from "./health-events.ts";
-import { allSamples, CUSTOMERS } from "./samples.ts";
+import { allSamples, CUSTOMERS, indexed } from "./samples.ts";
 import type { IndexedEvent } from "./search-time.ts";
 import { shippedConf, shippedWorld as world } from "./shipped.ts";
 import type { Row, SearchWorld } from "./spl.ts";
@@ -410,6 +415,52 @@ describe("the dashboard Customers", () => {
     expect(shown("Hosts that collect", [])).toMatchObject([
       { host: "none", say: expect.stringMatching(/^No health event has come in 30 days: no input is enabled/) },
     ]);
+  });
+
+  /** The event that a collector writes for this comparison. */
+  const compared = (names: readonly string[], collecting: readonly string[], host: string): IndexedEvent => {
+    const idOf = (name: string) => `${name.length}${name.length}000000-2222-4333-8444-555555555555` as TenantId;
+    const walk_completed_at = new Date(nowS * 1000).toISOString();
+    const roster = compareRoster({
+      underContract: names.map((name) => ({ tenantId: idOf(name), name, isExcluded: false })),
+      customers: collecting.map((name) =>
+        customerStatus(name, { tenantId: idOf(name), streams: [streamStatus({ walk_completed_at })] }),
+      ),
+      nowMs: nowS * 1000,
+      collectingForMs: DAY_S * 1000,
+    });
+    const out = new ByteWriter();
+    const nobody = { tenant: "", tenant_id: "", input: "", streams: [], credential: null, credential_days_left: null };
+    writeSplunkHealth(out, "contoso", { ...nobody, time: walk_completed_at, version: "1", roster });
+    return { ...indexed(out.toString().trimEnd()), host };
+  };
+
+  test("shows the newest comparison with the list of each host, and every customer that differs", () => {
+    const events = [
+      ago(compared(["one", "three", "seventeen"], [], "hf1"), HOUR_S),
+      compared(["one", "three"], ["one", "unlisted"], "hf1"),
+      compared(["four"], ["four"], "hf2"),
+    ];
+    const panel = (title: string) => plain(runSearch(panels.get(title)?.query ?? "", world(events)));
+    const rows = panel("List against reality");
+    expect(rows.find(({ host }) => host === "hf1")).toMatchObject({
+      under_contract: 2,
+      configured: 2,
+      collected: 2,
+      silent: 0,
+      say: "1 customer under contract is not configured (three). 1 configured customer is not under contract (unlisted).",
+      next_step: expect.stringContaining("customers list --against"),
+    });
+    expect(rows.find(({ host }) => host === "hf2")).toMatchObject({ say: "The customers are as the list says." });
+    expect(panel("Customers that differ from the list").map((row) => [row["tenant"], row["difference"]])).toEqual([
+      ["three", "not-configured"],
+      ["unlisted", "not-under-contract"],
+    ]);
+  });
+
+  test("takes no comparison with the list for a customer", () => {
+    const before = worst();
+    expect(worst([...health.events, compared(["one"], [], "h")])).toEqual(before);
   });
 
   test("shows the chosen customer's alerts by severity, technique and newest version", () => {

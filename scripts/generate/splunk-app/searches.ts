@@ -3,6 +3,7 @@ import type { ConfStanza } from "./conf.ts";
 import { confFile } from "./conf.ts";
 import { CREDENTIAL_COLUMNS, FIRST_END, LOOKUP, SILENT_COLUMNS, SILENT_CUSTOMERS, SILENT_S } from "./customers.ts";
 import { reportStanzas, SEVERAL_CUSTOMERS, SEVERAL_CUSTOMERS_DAILY } from "./reports.ts";
+import { ROSTER } from "./roster.ts";
 
 /** One search text as it stands in a conf file or view: a line, pipes between the commands. */
 function pipeline(...commands: readonly string[]): string {
@@ -95,6 +96,7 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
     ),
     why: "One row per input and stream from the newest health event; sort by -rank for the worst first. Health events come hourly, so 7,500 s without one count as silence (state `silent`, rank 6); a disabled input is `off` (rank 0) and never silent. lag_s counts until now. An input leaves after 7 days of silence if its host still reports others: then it was deleted.",
   },
+  ROSTER,
 ];
 
 export function macrosConf(): string {

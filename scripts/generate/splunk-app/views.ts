@@ -2,6 +2,7 @@ import { GENERATED } from "../generated.ts";
 import type { AppName } from "./apps.ts";
 import { SILENT_S } from "./customers.ts";
 import { SEVERAL_CUSTOMERS_PANELS } from "./reports.ts";
+import { ROSTER, ROSTER_EARLIEST } from "./roster.ts";
 
 /** A dashboard's search with its time range. */
 export interface Panel {
@@ -106,6 +107,22 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       kind: "table",
       after: `${ONE_ROW_PER_CUSTOMER} | where isnotnull(credential_days_left) | sort 0 credential_days_left | table tenant, input, credential, credential_days_left`,
       options: { count: "10", drilldown: "none" },
+    },
+  ],
+  [
+    {
+      title: "List against reality",
+      kind: "table",
+      search: `\`${ROSTER.name}\` | table host, compared, under_contract, configured, consented, collected, silent, say, next_step`,
+      earliest: ROSTER_EARLIEST,
+      options: { count: "10", drilldown: "none" },
+    },
+    {
+      title: "Customers that differ from the list",
+      kind: "table",
+      search: `\`${ROSTER.name}\` | spath path=roster.differences{} output=one | mvexpand one | eval tenant=json_extract(one,"tenant"), tenant_id=json_extract(one,"tenant_id"), difference=json_extract(one,"difference") | where isnotnull(tenant) | sort 0 difference tenant | table tenant, difference, tenant_id, host`,
+      earliest: ROSTER_EARLIEST,
+      options: { count: "20", drilldown: "none" },
     },
   ],
   [
