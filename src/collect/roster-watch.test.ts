@@ -65,7 +65,7 @@ describe("the list against reality", () => {
     );
   });
 
-  test("is no difference while everybody is collected", () => {
+  test("does not differ while everybody is collected", () => {
     expect(compare([listed(1), listed(2)], [polled(1), polled(2)])).toMatchObject({
       failure: null,
       actor: null,

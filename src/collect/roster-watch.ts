@@ -98,7 +98,7 @@ export interface RosterWatchParts {
   readonly log: Log;
 }
 
-/** Compares the customers with the list: one health event per change, and hourly while there is a difference. */
+/** Compares the customers with the list: one health event per change, and hourly while something differs. */
 export class RosterWatch {
   readonly #p: RosterWatchParts;
   readonly #beganAtMs: number;
@@ -141,10 +141,10 @@ export class RosterWatch {
     const now = roster.failure === null ? "" : JSON.stringify([roster.differences, roster.more]);
     const isChange = now !== this.#sent;
     if (!isChange && (now === "" || monotonicMs < this.#dueAtMs)) return;
-    const isNews = now !== this.#logged;
+    const isUnsaid = now !== this.#logged;
     this.#logged = now;
-    if (isNews && roster.failure === null) log.info(roster.say);
-    else if (isNews)
+    if (isUnsaid && roster.failure === null) log.info(roster.say);
+    else if (isUnsaid)
       log.warn(roster.say, { failure: roster.failure ?? undefined, next_step: roster.next_step ?? undefined });
     const event: HealthEvent = {
       time: new Date(nowMs).toISOString(),

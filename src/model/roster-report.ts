@@ -9,7 +9,7 @@ export interface RosterDifference {
   readonly difference: RosterGap;
 }
 
-/** The list of customers against reality; member names are those of the JSON in health events and `/status`. */
+/** The list of customers against reality; member names are those of health events and `/status`. */
 export interface RosterReport {
   readonly under_contract: number;
   readonly configured: number;
