@@ -41,6 +41,11 @@ const PROOFS: readonly {
   },
   { script: "jest", args: ["test/crash"], promise: "a crash at every step loses nothing and repeats only replays" },
   {
+    script: "jest",
+    args: ["test/scenarios/partner-consent"],
+    promise: "200 customers; killed at every request, partner consent leaves nothing behind",
+  },
+  {
     script: "bench",
     args: ["chaos", "--minutes", "10", "--runs", "1"],
     promise: "ten minutes of kills and clock steps lose nothing",
