@@ -1,14 +1,12 @@
 import { describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { withStory } from "../../../test/harness/nock/story.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { Failure } from "../../model/failure.ts";
 import type { ConsentJournal, JournalEntry, OpenGrant, PartnerSession } from "../../model/partner-consent.ts";
 import type { Http, HttpRequest } from "../../model/ports.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { createHttp } from "../../net/http.ts";
 import { createPartnerConsent } from "./partner-consent.ts";
 
 const HOME = "aaaaaaaa-0000-4000-8000-000000000000";
@@ -183,82 +181,6 @@ function run(
     progress: () => undefined,
   });
 }
-
-test("each request at a customer is literally the one that Microsoft documents, in this order", async () => {
-  const http = createHttp({ environment: {} });
-  const bearer = (token: string) => ({ reqheaders: { authorization: `Bearer ${token}` } });
-  try {
-    const { answered, outcomes } = await withStory(async (story) => {
-      story
-        .on(PARTNER_HOST)
-        .post(
-          `/v1/customers/${CUSTOMER}/applicationconsents`,
-          {
-            applicationId: BRIDGE,
-            displayName: "MSSP Defender consent bridge",
-            applicationGrants: [
-              {
-                enterpriseApplicationId: "00000003-0000-0000-c000-000000000000",
-                scope: "Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All",
-              },
-            ],
-          },
-          bearer("partner-token"),
-        )
-        .reply(201, {})
-        .delete(`/v1/customers/${CUSTOMER}/applicationconsents/${BRIDGE}`, undefined, bearer("partner-token"))
-        .reply(204);
-      story
-        .on(LOGIN_HOST)
-        .post(
-          `/${CUSTOMER}/oauth2/v2.0/token`,
-          (form: Record<string, string>) =>
-            form["grant_type"] === "refresh_token" &&
-            form["refresh_token"] === "0.refresh" &&
-            form["client_id"] === BRIDGE &&
-            form["client_secret"] === "bridge's secret" &&
-            String(form["scope"]).split(" ").includes("https://graph.microsoft.com/.default"),
-        )
-        .query(true)
-        .reply(200, { token_type: "Bearer", expires_in: 3600, access_token: "user-token", refresh_token: "0.rotated" });
-      const assigned = (appRoleId: string) => ({
-        principalId: READER_PRINCIPAL,
-        resourceId: GRAPH_PRINCIPAL,
-        appRoleId,
-      });
-      story
-        .on(GRAPH_HOST)
-        .get(`/v1.0/servicePrincipals(appId='${READER}')?$select=id`, undefined, bearer("user-token"))
-        .reply(404, {})
-        .post("/v1.0/servicePrincipals", { appId: READER }, bearer("user-token"))
-        .reply(201, { id: READER_PRINCIPAL })
-        .get(`/v1.0/servicePrincipals(appId='${GRAPH}')?$select=id,appRoles`, undefined, bearer("user-token"))
-        .reply(200, { id: GRAPH_PRINCIPAL, appRoles: APP_ROLES })
-        .get(`/v1.0/servicePrincipals/${READER_PRINCIPAL}/appRoleAssignments`, undefined, bearer("user-token"))
-        .reply(200, { value: [] })
-        .post(
-          `/v1.0/servicePrincipals/${GRAPH_PRINCIPAL}/appRoleAssignedTo`,
-          assigned(ALERT_ROLE),
-          bearer("user-token"),
-        )
-        .reply(201, {})
-        .post(
-          `/v1.0/servicePrincipals/${GRAPH_PRINCIPAL}/appRoleAssignedTo`,
-          assigned(INCIDENT_ROLE),
-          bearer("user-token"),
-        )
-        .reply(201, {});
-      return {
-        outcomes: await run(http),
-        answered: story.answered.map((one) => one.replace(/\?client-request-id=.*$/, "")),
-      };
-    });
-    expect(outcomes).toMatchObject([{ result: "granted" }]);
-    expect(answered).toEqual([GRANT, TOKEN, FIND_READER, ADD_READER, FIND_GRAPH, HELD, ASSIGN, ASSIGN, REMOVE]);
-  } finally {
-    await http.close();
-  }
-});
 
 describe("the journal", () => {
   test("holds each write, with ids only, before the request that does it", async () => {
