@@ -248,7 +248,7 @@ describe("a written refusal has its sentence, and the bridge does not stay:", ()
   });
 });
 
-describe("a written refusal that means `done already` is no failure:", () => {
+describe("a written refusal that means `done already` counts as done:", () => {
   test.each<[string, Play]>([
     [
       "consent-is-there",
