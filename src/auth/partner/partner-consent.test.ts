@@ -514,6 +514,62 @@ test("the sign-in asks for Partner Center as the user, with PKCE, and lets the p
   });
 });
 
+test.each<[number, string, string, string]>([
+  [700016, "unauthorized_client", "app-not-found", "The bridge does not exist in your own tenant."],
+  [65001, "invalid_grant", "consent-missing", "Your own tenant has not consented to the bridge's permission"],
+  [7000222, "invalid_client", "secret-expired", "has expired"],
+])("AADSTS%d at the sign-in itself is about the bridge in the own tenant", async (number, error, code, words) => {
+  const answer = { status: 400, body: { error, error_codes: [number] } };
+  const consent = createPartnerConsent({
+    http: new FakeMicrosoft({ [`POST ${LOGIN_HOST}/${HOME}/oauth2/v2.0/token`]: answer }),
+    clock: new FakeClock(),
+    random: FakeRandom.always(),
+    missing: () => Promise.resolve([]),
+  });
+  const flow = consent.beginSignIn(session.home, session.bridge, "http://localhost:44300/defender-mssp");
+  const landed = `${flow.redirectUri}?code=c0de&state=${flow.state}`;
+  const failure = await flow.complete(landed).catch((thrown: unknown) => thrown);
+  expect(failure).toMatchObject({ code, say: expect.stringContaining(words) });
+  expect((failure as Failure).nextStep).not.toMatch(/token acquire|consent-url|credential set/);
+});
+
+test("removing first and granting then share Partner Center's limit", async () => {
+  const clock = new FakeClock(undefined, { pauses: "pass" });
+  const others = Array.from({ length: 60 }, (_, n) => `cccccccc-0000-4000-8000-0000000001${n + 10}`);
+  const consents = (tenant: string): string => `${PARTNER_HOST}/v1/customers/${tenant}/applicationconsents`;
+  const times: number[] = [];
+  const microsoft = new FakeMicrosoft(
+    Object.fromEntries(
+      others.flatMap((tenant) => [
+        [`DELETE ${consents(tenant)}/${BRIDGE}`, { status: 204 }],
+        [`POST ${consents(tenant)}`, { status: 404 }],
+      ]),
+    ),
+  );
+  const send = microsoft.send.bind(microsoft);
+  microsoft.send = (request) => {
+    times.push(clock.now);
+    return send(request);
+  };
+  const consent = createPartnerConsent({
+    http: microsoft,
+    clock,
+    random: FakeRandom.always(),
+    missing: () => Promise.resolve(["x"]),
+  });
+  const journal = new FakeJournal();
+  await consent.removeBridges(
+    session,
+    journal,
+    others.map((tenant) => ({ home: HOME, tenant, bridge: BRIDGE })),
+  );
+  const customers = others.map((tenant) => customer(tenant, tenant));
+  await consent.grant({ session, journal, customers, keepBridge: false, progress: () => undefined });
+  expect(times).toHaveLength(120);
+  const inOneSecond = times.map((from) => times.filter((at) => at >= from && at < from + 1000).length);
+  expect(Math.max(...inOneSecond)).toBeLessThan(50);
+});
+
 test("what an interrupted run left is removed with the bridge that the journal names", async () => {
   const other = "99999999-0000-4000-8000-000000000000";
   const request = `DELETE ${PARTNER_HOST}/v1/customers/${CUSTOMER}/applicationconsents/${other}`;

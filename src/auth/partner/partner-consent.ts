@@ -24,7 +24,7 @@ import { redeem } from "../redeem.ts";
 import { renewAfterMs } from "../token-cycle.ts";
 import { grantPermissions } from "./customer-directory.ts";
 import { PartnerCenter } from "./partner-center.ts";
-import { asPartner, bridgeLeft, rolesPending } from "./partner-failures.ts";
+import { asPartner, asPartnerAtHome, bridgeLeft, rolesPending } from "./partner-failures.ts";
 
 /** Enough for 200 customers in a minute, and far below every limit. */
 const CUSTOMERS_AT_ONCE = 4;
@@ -65,6 +65,13 @@ type Consent = Pick<PartnerServices, "beginSignIn" | "removeBridges" | "grant">;
  * out, whatever happened.
  */
 export function createPartnerConsent(parts: PartnerConsentParts): Consent {
+  // One for each sign-in, because Partner Center's limit is one for all its requests.
+  const partnerCenters = new WeakMap<PartnerSession, PartnerCenter>();
+  const partnerCenterOf = (session: PartnerSession): PartnerCenter => {
+    const known = partnerCenters.get(session) ?? partnerCenterFor(parts, session);
+    partnerCenters.set(session, known);
+    return known;
+  };
   return {
     beginSignIn(home, bridge, redirectUri) {
       if (bridge.kind === "secret") refuseSecretId(bridge.secret, bridge.clientId);
@@ -75,11 +82,11 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
         redirectUri,
         scope: SCOPE,
       });
-      return { ...flow, complete: (landed) => flow.complete(landed).catch(throwAsPartner(home.tenantName)) };
+      return { ...flow, complete: (landed) => flow.complete(landed).catch(throwOfHome) };
     },
 
     async removeBridges(session, journal, grants) {
-      const partnerCenter = partnerCenterFor(parts, session);
+      const partnerCenter = partnerCenterOf(session);
       const failures = new Map<string, Failure>();
       await inParallel(grants, CUSTOMERS_AT_ONCE, async ({ tenant, bridge }) => {
         const left = await removeBridge(
@@ -95,7 +102,7 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
     },
 
     async grant(run) {
-      const partnerCenter = partnerCenterFor(parts, run.session);
+      const partnerCenter = partnerCenterOf(run.session);
       const outcomes: PartnerOutcome[] = [];
       let ofTheRun: Failure | undefined;
       await inParallel(run.customers, CUSTOMERS_AT_ONCE, async (stanza) => {
@@ -119,10 +126,8 @@ function isOfTheRun({ code, say }: Failure): boolean {
   return OF_THE_RUN.has(code) || (code === "partner-mfa-missing" && say.startsWith("Partner Center"));
 }
 
-function throwAsPartner(customer: string): (error: unknown) => never {
-  return (error) => {
-    throw isFailure(error) ? asPartner(error, customer) : error;
-  };
+function throwOfHome(error: unknown): never {
+  throw isFailure(error) ? asPartnerAtHome(error) : error;
 }
 
 async function grantAt(
@@ -246,9 +251,8 @@ function partnerCenterFor(parts: PartnerConsentParts, session: PartnerSession): 
   };
   let renewal: Promise<Sealed> | undefined;
   const renewed = async (): Promise<Sealed> => {
-    const fresh = await redeemAs(parts, session, home, { audience: PARTNERCENTER_URL, scope: SCOPE }).catch(
-      throwAsPartner(home.tenantName),
-    );
+    const wanted = { audience: PARTNERCENTER_URL, scope: SCOPE };
+    const fresh = await redeemAs(parts, session, home, wanted).catch(throwOfHome);
     held = { token: fresh.token, renewAtMs: parts.clock.monotonicMs() + renewAfterMs(fresh.lifetimeMs) };
     return fresh.token;
   };

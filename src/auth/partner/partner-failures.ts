@@ -55,7 +55,8 @@ export function directoryRefusal({ status }: JsonReply, customer: string): Failu
 }
 
 function stepRefused(who: string, status: number, customer: string): Failure {
-  const passing = status === 429 || status >= 500;
+  // An access token that ended or was revoked is another one in the next run.
+  const passing = status === 401 || status === 429 || status >= 500;
   return new Failure("partner-step-refused", {
     actor: passing ? "microsoft" : "us",
     retry: { when: passing ? "later" : "never" },
@@ -132,48 +133,71 @@ const POLICIES = new Set<FailureCode>([
   "sign-in-frequency",
 ]);
 
-/** A sign-in's sentences name steps of the collector. Here a person signs in as partner, with the bridge. */
+type Words = { readonly say?: string; readonly nextStep: string };
+
+/** The same failure, with what this person can do. */
+function reworded(failure: Failure, code: FailureCode, actor: Failure["actor"], words: Words): Failure {
+  const { say, retry, status } = failure;
+  return new Failure<FailureCode>(code, {
+    actor,
+    retry,
+    area: "sign-in",
+    say: words.say ?? say,
+    nextStep: words.nextStep,
+    cause: failure,
+    ...(status === undefined ? {} : { status }),
+  });
+}
+
+/**
+ * A sign-in's sentences name steps of the collector. Here a person signs in as partner, with the bridge, in a
+ * customer's tenant.
+ */
 export function asPartner(failure: Failure, customer: string): Failure {
-  const { code, say, nextStep, retry, status } = failure;
-  const as = (
-    changed: FailureCode,
-    actor: Failure["actor"],
-    words: { readonly say?: string; readonly nextStep: string },
-  ): Failure =>
-    new Failure<FailureCode>(changed, {
-      actor,
-      retry,
-      area: "sign-in",
-      say: words.say ?? say,
-      nextStep: words.nextStep,
-      cause: failure,
-      ...(status === undefined ? {} : { status }),
-    });
+  const { code } = failure;
   if (code === "user-unknown")
-    return as("user-unknown", "operator", {
+    return reworded(failure, "user-unknown", "operator", {
       say: `Your user is a guest at ${customer}, or in no security group of the GDAP relationship.`,
       nextStep:
         "Add your user to a security group of the relationship, or correct `tenant_id`, and run the command again.",
     });
   if (code === "consent-missing" || code === "app-not-found")
-    return as("bridge-consent-pending", "microsoft", {
+    return reworded(failure, "bridge-consent-pending", "microsoft", {
       say: `Microsoft does not show the bridge's consent at ${customer} yet.`,
       nextStep: RUN_AGAIN,
     });
-  if (code === "mfa-needed")
-    return as("partner-mfa-missing", "operator", {
-      nextStep: `${AGAIN_IN_A_BROWSER} ${EXEMPT}`,
+  return asPersons(failure);
+}
+
+/** The same in the partner's own tenant. */
+export function asPartnerAtHome(failure: Failure): Failure {
+  const { code } = failure;
+  if (code === "app-not-found")
+    return reworded(failure, code, "operator", {
+      say: "The bridge does not exist in your own tenant.",
+      nextStep: "Check --bridge-client-id. `defender-mssp register --bridge-app` prints how to register the app.",
     });
+  if (code === "consent-missing" || code === "admin-consent-needed" || code === "consent-declined")
+    return reworded(failure, code, failure.actor, {
+      say: "Your own tenant has not consented to the bridge's permission for Partner Center.",
+      nextStep: "Run the command again, and accept the permission as a user who may consent in your own tenant.",
+    });
+  return asPersons(failure);
+}
+
+function asPersons(failure: Failure): Failure {
+  const { code, actor, nextStep } = failure;
+  if (code === "mfa-needed")
+    return reworded(failure, "partner-mfa-missing", "operator", { nextStep: `${AGAIN_IN_A_BROWSER} ${EXEMPT}` });
   if (OF_THE_BRIDGE.has(code))
-    return as(code, "operator", {
+    return reworded(failure, code, "operator", {
       nextStep:
         "Make a new client secret for the bridge (`defender-mssp register --bridge-app` prints the step), and run the command again.",
     });
-  if (POLICIES.has(code))
-    return as(code, failure.actor, {
-      nextStep: `${withoutCommands(nextStep)} ${EXEMPT}`,
-    });
-  return nextStep.includes("defender-mssp") ? as(code, failure.actor, { nextStep: AGAIN_IN_A_BROWSER }) : failure;
+  if (POLICIES.has(code)) return reworded(failure, code, actor, { nextStep: `${withoutCommands(nextStep)} ${EXEMPT}` });
+  return nextStep.includes("defender-mssp")
+    ? reworded(failure, code, actor, { nextStep: AGAIN_IN_A_BROWSER })
+    : failure;
 }
 
 function withoutCommands(nextStep: string): string {

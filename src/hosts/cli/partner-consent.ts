@@ -80,7 +80,8 @@ interface PartnerSettings {
 }
 
 async function settingsOf(services: OnboardingServices, flags: Flags): Promise<PartnerSettings> {
-  const { config: _config, customer: _customer, ...own } = flags;
+  // A tenant among the flags would replace that of every configured customer.
+  const { config: _config, customer: _customer, "tenant-id": _tenant, "tenant-name": _name, ...own } = flags;
   const base = await services.customers(
     { ...own, "tenant-id": textFlag(flags, "home"), "tenant-name": HOME_NAME },
     { needSecrets: false },
