@@ -1,0 +1,232 @@
+import { describe, expect, test } from "@jest/globals";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { parseStanzas } from "../../config/settings.ts";
+import { commandLines } from "../../model/command-line.ts";
+import type { DiscoverySettings, ListedTenant } from "../../model/discovered.ts";
+import { isFailure } from "../../model/failure.ts";
+import type { ConsentJournal, OpenGrant, PartnerRun } from "../../model/partner-consent.ts";
+import { sealed } from "../../model/sealed.ts";
+import type { OnboardingServices } from "../../model/sign-in.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import type { Flags } from "./ask.ts";
+import { partnerConsent } from "./partner-consent.ts";
+
+const HOME = "aaaaaaaa-0000-4000-8000-000000000000";
+const BRIDGE = "bbbbbbbb-0000-4000-8000-000000000000";
+const READER = "eeeeeeee-0000-4000-8000-000000000000";
+const PRIVILEGED_ROLE_ADMINISTRATOR = "e8611ab8-c189-46e8-94e1-60213ab1f814";
+const tenant = (n: number): TenantId => `cccccccc-0000-4000-8000-00000000000${n}` as TenantId;
+
+function listed(n: number, name: string, roles: readonly string[] = [PRIVILEGED_ROLE_ADMINISTRATOR]): ListedTenant {
+  const relationship = { id: `${n}`, name: "r", status: "active", roles, ends: null, auto_extend: null };
+  return { tenantId: tenant(n), name, relationships: [relationship] };
+}
+
+interface World {
+  /** Name and tenant of the customers of the configuration. */
+  readonly configured?: readonly (readonly [name: string, tenant: string])[];
+  readonly listed?: readonly ListedTenant[];
+  readonly open?: readonly OpenGrant[];
+  /** Tenants whose access tokens have all permissions. */
+  readonly complete?: readonly string[];
+  readonly flags?: Flags;
+}
+
+/** What `partner consent` did with the world around it. */
+async function run({ configured = [], listed: list, open = [], complete = [], flags = {} }: World) {
+  const did: string[] = [];
+  const said: string[] = [];
+  const out: string[] = [];
+  const runs: PartnerRun[] = [];
+  const grants = [...open];
+  const journal: ConsentJournal = {
+    path: "journal.ndjson",
+    unreadable: 0,
+    openGrants: () => grants,
+    append: () => Promise.resolve(),
+    close: () => {
+      did.push("close");
+      return Promise.resolve();
+    },
+  };
+  const discovery: DiscoverySettings = {
+    source: "gdap",
+    credential: "home",
+    mode: "announce",
+    exclude: [],
+    everyHours: 1,
+  };
+  const clock = new FakeClock();
+  const place = {
+    name: "secrets",
+    storedCredential: () => Promise.resolve({ clientId: READER, tenant: HOME }),
+    withCredential: (stanza: Stanza) =>
+      Promise.resolve({
+        ...stanza,
+        clientId: stanza.clientId ?? READER,
+        clientSecret: stanza.clientSecret ?? sealed("reader's secret"),
+      }),
+  };
+  const services = {
+    terminal: {
+      interactive: false,
+      out: (text: string) => out.push(text),
+      say: (line: string) => said.push(line),
+      ask: () => Promise.resolve(""),
+      askSecret: () => Promise.resolve(sealed("http://localhost:44300/defender-mssp?code=c")),
+      readAll: () => Promise.resolve(""),
+      progress: () => undefined,
+    },
+    commands: commandLines({ program: ["defender-mssp"], shell: "posix", flags: {}, secrets: "files" }),
+    environment: { DEFENDER_MSSP_CLIENT_SECRET: "bridge's secret" },
+    nowMs: () => clock.nowMs(),
+    // As the real ones do, the environment's secret becomes every customer's.
+    customers(given: Flags) {
+      const raw =
+        given["config"] === undefined
+          ? [{ name: "home", values: { tenant_id: String(given["tenant-id"]), credential: "mssp" } }]
+          : configured.map(([name, tenant_id]) => ({ name, values: { tenant_id, client_id: BRIDGE } }));
+      const withSecret = raw.map((one) => ({ ...one, values: { ...one.values, client_secret: "bridge's secret" } }));
+      const { stanzas } = parseStanzas(withSecret, { host: "cli", nowMs: 0 });
+      const rest = { problems: [], refused: [], warnings: [], consentRedirect: "", stateDir: "state" };
+      return Promise.resolve({ stanzas, ...rest, ...(list === undefined ? {} : { discovery }) });
+    },
+    roster: { findTenant: () => Promise.resolve({ tenantId: HOME as TenantId, cloud: undefined }) },
+    filePlace: () => Promise.resolve(place),
+    partner: {
+      beginSignIn: () => {
+        did.push("sign-in");
+        const signedIn = { account: "admin", refreshToken: sealed("r"), accessToken: sealed("a") };
+        return {
+          url: "https://login.example",
+          redirectUri: "http://localhost:44300/defender-mssp",
+          state: "s",
+          complete: () => Promise.resolve(signedIn),
+        };
+      },
+      openJournal: () => Promise.resolve(journal),
+      gdapCustomers: () => Promise.resolve(list ?? []),
+      missing: (stanza: Stanza) =>
+        Promise.resolve(complete.includes(stanza.tenantId) ? [] : ["SecurityAlert.Read.All"]),
+      removeBridges: (_: unknown, __: unknown, these: readonly OpenGrant[]) => {
+        did.push(`remove ${these.map((one) => one.tenant).join()}`);
+        grants.length = 0;
+        return Promise.resolve(new Map());
+      },
+      grant: (one: PartnerRun) => {
+        did.push("grant");
+        runs.push(one);
+        return Promise.resolve(one.customers.map((stanza) => ({ stanza, result: "granted" as const })));
+      },
+    },
+  } as unknown as OnboardingServices;
+  const all: Flags = { home: "mssp.example", "bridge-client-id": BRIDGE, credential: "mssp", all: true, ...flags };
+  let code: number | undefined;
+  let failure: string | undefined;
+  try {
+    code = await partnerConsent(services, all);
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    failure = `${error.say} ${error.nextStep}`;
+  }
+  return { code, failure, did, said: said.join("\n"), out: out.join(""), runs, customers: runs[0]?.customers ?? [] };
+}
+
+describe("partner consent", () => {
+  test("takes the bridge out first where an earlier run may have left it, after the sign-in and before any grant", async () => {
+    const open = [{ home: HOME, tenant: tenant(9), bridge: BRIDGE }];
+    const { did, said } = await run({ listed: [listed(1, "contoso")], open });
+    expect(did).toEqual(["sign-in", `remove ${tenant(9)}`, "grant", "close"]);
+    expect(said).toContain("The bridge may still be at 1 customers after an earlier run. It is removed first.");
+  });
+
+  test("leaves what another partner tenant's run left to that tenant, and says so", async () => {
+    const open = [{ home: tenant(8), tenant: tenant(9), bridge: BRIDGE }];
+    const { did, said } = await run({ listed: [listed(1, "contoso")], open });
+    expect(did).toEqual(["sign-in", "grant", "close"]);
+    expect(said).toContain("1 customers of another partner tenant");
+  });
+
+  test("keeps what --keep-bridge kept", async () => {
+    const open = [{ home: HOME, tenant: tenant(9), bridge: BRIDGE }];
+    const { did, said } = await run({ listed: [listed(1, "contoso")], open, flags: { "keep-bridge": true } });
+    expect(did).toEqual(["sign-in", "grant", "close"]);
+    expect(said).toContain("The bridge stays at 1 customers, as --keep-bridge says.");
+  });
+
+  test("never takes the bridge's secret, or a customer's own app, as the reader's", async () => {
+    const { customers, runs } = await run({
+      configured: [["contoso", tenant(1)]],
+      listed: [listed(1, "Contoso Inc"), listed(2, "Fabrikam")],
+      flags: { config: "x.properties" },
+    });
+    expect(customers.map(({ tenantName }) => tenantName)).toEqual(["contoso", "Fabrikam"]);
+    for (const { clientId, clientSecret, credential, auth } of customers) {
+      expect({ clientId, credential, auth }).toEqual({ clientId: READER, credential: "mssp", auth: "app" });
+      expect(clientSecret?.open((value) => value)).toBe("reader's secret");
+    }
+    const bridge = runs[0]?.session.bridge;
+    expect(bridge?.kind === "secret" && bridge.secret.open((value) => value)).toBe("bridge's secret");
+  });
+
+  test("--dry-run signs in nobody, grants nothing, and says whose relationship lacks the role", async () => {
+    const { code, did, out } = await run({
+      listed: [listed(1, "contoso"), listed(2, "fabrikam", []), listed(3, "northwind", []), listed(4, "tailspin")],
+      complete: [tenant(3), tenant(4)],
+      flags: { "dry-run": true },
+    });
+    expect(code).toBe(6);
+    expect(did).toEqual(["close"]);
+    expect(out).toContain("partner-role-missing fabrikam: No GDAP relationship with fabrikam has the role");
+    expect(out).toContain("2 of 4 customers have all permissions, 1 would get them, 1 would fail.");
+  });
+
+  test("--dry-run without the list says that missing roles are not noticed", async () => {
+    const { code, said } = await run({
+      configured: [["contoso", tenant(1)]],
+      flags: { "dry-run": true, config: "x.properties" },
+    });
+    expect(code).toBe(0);
+    expect(said).toContain("The GDAP relationships are not read, so missing roles are not noticed.");
+  });
+
+  test("leaves out configured customers without a relationship, and names them", async () => {
+    const { customers, said } = await run({
+      configured: [
+        ["contoso", tenant(1)],
+        ["old", tenant(7)],
+      ],
+      listed: [listed(1, "Contoso Inc")],
+      flags: { config: "x.properties" },
+    });
+    expect(customers.map(({ tenantName }) => tenantName)).toEqual(["contoso"]);
+    expect(said).toContain("1 configured customers have no active GDAP relationship and are left out: old.");
+  });
+
+  test.each([["fabrikam"], ["FABRIKAM"], [tenant(2)]])("--customer %s finds the customer", async (customer) => {
+    const { customers } = await run({
+      listed: [listed(1, "contoso"), listed(2, "Fabrikam")],
+      flags: { all: false, customer: [customer] },
+    });
+    expect(customers.map(({ tenantId }) => tenantId)).toEqual([tenant(2)]);
+  });
+
+  test.each<[string, World, string]>([
+    [
+      "one of two customers of a name",
+      { listed: [listed(1, "a"), listed(2, "A")], flags: { customer: ["a"] } },
+      "2 customers are called a. Give --customer with the tenant ID.",
+    ],
+    ["an unknown customer", { listed: [listed(1, "a")], flags: { customer: ["b"] } }, "No customer is called b."],
+    ["nobody", { listed: [listed(1, "a")], flags: { all: false } }, "No customer was given."],
+    ["an empty list", { listed: [] }, "Your tenant lists no customer with an active GDAP relationship."],
+    ["no list and no configuration", {}, "No customer is known"],
+    ["a bridge that is not a GUID", { flags: { "bridge-client-id": "x" } }, "--bridge-client-id is not a GUID."],
+    ["missing flags", { flags: { home: undefined, credential: undefined } }, "--home and --credential are missing."],
+  ])("refuses %s before anybody signs in", async (_, world, words) => {
+    const { failure, did } = await run(world);
+    expect(failure).toContain(words);
+    expect(did).not.toContain("sign-in");
+  });
+});
