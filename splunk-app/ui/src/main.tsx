@@ -11,7 +11,7 @@ import { EditPage } from "./pages/edit.tsx";
 import { Progress } from "./pages/progress.tsx";
 
 const Page = styled.div`
-  background: ${variables.backgroundColorPage};
+  background: ${variables.backgroundColorSection};
   color: ${variables.contentColorDefault};
   font: 14px/1.5 ${variables.sansFontFamily};
   box-sizing: border-box;

@@ -1,6 +1,14 @@
 /** The only caller of splunkd. What goes wrong becomes a sentence; no value that was typed gets into one. */
 import { createFetchInit } from "@splunk/splunk-utils/fetch";
 import { createRESTURL } from "@splunk/splunk-utils/url";
+import {
+  DESTINATION_KEYS,
+  INTAKE_REALM,
+  intakeEntries,
+  type TypedDestination,
+} from "../../../src/config/intake-slot.ts";
+import { MASK } from "../../../src/config/splunk-keys.ts";
+import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { Input, Status } from "./state/customers.ts";
 
 const APP = "TA_defender_mssp";
@@ -39,7 +47,10 @@ async function call(
   try {
     answer = await fetch(url, { ...init, headers, ...(body === undefined ? {} : { body }) });
   } catch {
-    throw new RestProblem(0, "Splunk Web does not answer. The page goes on by itself when the connection is back.");
+    throw new RestProblem(
+      0,
+      "Splunk Web does not answer. What you typed stays; try again when the connection is back.",
+    );
   }
   const text = await answer.text();
   if (answer.ok) return jsonOf(text);
@@ -79,27 +90,90 @@ interface Entry {
   readonly content: Readonly<Record<string, unknown>>;
 }
 
+function textsIn(content: Readonly<Record<string, unknown>>): Values {
+  return Object.fromEntries(
+    Object.entries(content).flatMap(([key, value]) =>
+      typeof value === "string" || typeof value === "number" || typeof value === "boolean"
+        ? [[key, String(value)]]
+        : [],
+    ),
+  );
+}
+
 /** All inputs, disabled ones too. */
 export async function listInputs(): Promise<readonly Input[]> {
   const answer = (await call("GET", INPUTS, { query: { count: "0" } })) as { readonly entry?: readonly Entry[] };
   return (answer.entry ?? []).map(({ name, content }) => {
-    const values = Object.fromEntries(
-      Object.entries(content).flatMap(([key, value]) =>
-        typeof value === "string" || typeof value === "number" || typeof value === "boolean"
-          ? [[key, String(value)]]
-          : [],
-      ),
-    );
+    const values = textsIn(content);
     return { name, values, isDisabled: /^(1|true)$/i.test(values["disabled"] ?? "") };
   });
 }
 
-export async function createInput(name: string, values: Readonly<Record<string, string>>): Promise<void> {
-  await call("POST", INPUTS, { form: { ...values, name } });
+type Values = Readonly<Record<string, string>>;
+
+/** Throws RestProblem 409 where there is an input of this name: its secrets must not be replaced. */
+export async function createInput(name: string, values: Values): Promise<void> {
+  const exists = await call("GET", `${INPUTS}/${encodeURIComponent(name)}`).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof RestProblem && error.status === 404) return false;
+      throw error;
+    },
+  );
+  if (exists) throw new RestProblem(409, sentenceFor(409, ""));
+  const inherited = await inheritedSettings();
+  await saveWithSecrets(name, values, { ...inherited, ...values }, (form) =>
+    call("POST", INPUTS, { form: { ...form, name } }),
+  );
 }
 
-export async function editInput(name: string, values: Readonly<Record<string, string>>): Promise<void> {
-  await call("POST", `${INPUTS}/${encodeURIComponent(name)}`, { form: values });
+/** @param all what holds for the input beside the changes. */
+export async function editInput(name: string, changes: Values, all: Values): Promise<void> {
+  await saveWithSecrets(name, changes, all, (form) => call("POST", `${INPUTS}/${encodeURIComponent(name)}`, { form }));
+}
+
+/** What every input has that sets nothing else. */
+async function inheritedSettings(): Promise<Values> {
+  try {
+    const path = "configs/conf-inputs/defender_mssp";
+    const answer = (await call("GET", path)) as { readonly entry?: readonly Entry[] };
+    return textsIn(answer.entry?.[0]?.content ?? {});
+  } catch (error) {
+    if (error instanceof RestProblem && error.status === 404) return {};
+    throw error;
+  }
+}
+
+/**
+ * Puts typed secrets into the credential store, where the input takes them over, then saves the input with
+ * masks in their place. When that fails, the secrets are deleted.
+ */
+async function saveWithSecrets(
+  name: string,
+  typed: Values,
+  all: Values,
+  save: (form: Values) => Promise<unknown>,
+): Promise<void> {
+  const where = Object.fromEntries(DESTINATION_KEYS.map((key) => [key, all[key] ?? ""])) as TypedDestination;
+  const secrets = SECRET_KEYS.filter((key) => (typed[key] ?? "") !== "" && typed[key] !== MASK);
+  const written: string[] = [];
+  try {
+    for (const key of secrets)
+      for (const entry of intakeEntries(name, key, typed[key] ?? "", where, Date.now())) {
+        written.push(entry.name);
+        await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } });
+      }
+    await save({ ...typed, ...Object.fromEntries(secrets.map((key) => [key, MASK])) });
+  } catch (error) {
+    for (const entry of written) await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`).catch(() => undefined);
+    throw error;
+  }
+}
+
+const PASSWORDS = "storage/passwords";
+
+function passwordId(entry: string): string {
+  return encodeURIComponent(`${INTAKE_REALM.replaceAll(":", "\\:")}:${entry}:`);
 }
 
 export async function switchInput(name: string, isOn: boolean): Promise<void> {

@@ -8,6 +8,7 @@ import { isFailure } from "../../model/failure.ts";
 import type { Clock, Log, Random, RefreshTokenVault } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { FileStamps, type StampOf } from "../../stores/disk/file-stamps.ts";
+import { takeIntake } from "./intake.ts";
 import type { PasswordStore, SecretId } from "./passwords.ts";
 import { credentialId, customerSecretId } from "./passwords.ts";
 import { fileNamed } from "./secret-files.ts";
@@ -70,6 +71,8 @@ export class CustomerCredentials {
   readonly #stamps: FileStamps;
   /** By customer: the files whose content decides whether it can sign in. */
   readonly #files = new Map<string, readonly string[]>();
+  /** By input: why a secret that was typed on a page was not taken over. */
+  #notTaken: ReadonlyMap<string, Failure> = new Map();
   #access: PasswordAccess = {};
   #openings = 0;
   #openAgainAtMs = 0;
@@ -138,6 +141,9 @@ export class CustomerCredentials {
   async #openStore(): Promise<void> {
     if (this.#stanzas.size === 0) return;
     this.#access = await this.#p.openStore([...this.#stanzas.values()]);
+    const { store } = this.#access;
+    // Only here: a page saves its input after the secret, and splunkd restarts this program for that.
+    if (store !== undefined) this.#notTaken = await takeIntake(store, [...this.#stanzas.values()], this.#p);
     this.#openings += 1;
     this.#openAgainAtMs = this.#p.clock.monotonicMs() + backoffMs(OPEN_AGAIN, this.#openings, this.#p.random);
   }
@@ -187,7 +193,11 @@ export class CustomerCredentials {
     // Stamped before they are read, so that a change meanwhile is found by the next look.
     for (const stanza of stanzas) this.#watchFilesOf(stanza);
     const { store, failure } = this.#access;
-    const resolution = await resolveSecrets(stanzas, this.#masked, store, failure, this.#p.secrets);
+    const resolved = await resolveSecrets(stanzas, this.#masked, store, failure, this.#p.secrets);
+    const resolution = {
+      ...resolved,
+      refused: resolved.refused.map((one) => ({ ...one, failure: this.#notTaken.get(one.stanza.name) ?? one.failure })),
+    };
     for (const one of resolution.ready) {
       const { name } = one.stanza;
       this.#ready.set(name, one);

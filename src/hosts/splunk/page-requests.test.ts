@@ -22,7 +22,7 @@ function refusal(say: string): Failure {
 }
 
 function bench(rows: readonly Row[], input: AskedInput | undefined = READY, checks: readonly DoctorCheck[] = []) {
-  const stored = new Map(rows.map((row) => [row._key, row]));
+  const stored = new Map(rows.map((row) => [row["_key"], row]));
   const written: Row[] = [];
   const clock = new FakeClock();
   const log = new FakeLog();
@@ -36,8 +36,8 @@ function bench(rows: readonly Row[], input: AskedInput | undefined = READY, chec
       return {
         rows: () => Promise.resolve([...stored.values()]),
         async replace(row) {
-          if (!stored.has(row._key)) return false;
-          stored.set(row._key, row as Row);
+          if (!stored.has(row["_key"])) return false;
+          stored.set(row["_key"], row as Row);
           written.push(structuredClone(row) as Row);
           return true;
         },

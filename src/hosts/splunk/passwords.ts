@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { INTAKE_REALM, type IntakeSlot, intakeSlots } from "../../config/intake-slot.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Clock, Random } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -50,6 +51,7 @@ export interface StoredSecret {
 }
 
 interface Entry {
+  readonly realm: typeof REALM | typeof INTAKE_REALM;
   readonly user: string;
   readonly password: Sealed;
 }
@@ -70,6 +72,8 @@ export class PasswordStore {
   readonly #random: Random;
   /** Every entry of this app by user name. */
   #entries: Map<string, Sealed> = new Map();
+  /** Entries of the pages in Splunk Web, by user name. */
+  #intake: Map<string, Sealed> = new Map();
   /** The text of the entry `changes` up to which the entries are known. */
   #readUpTo: string | undefined;
   /** Reads of the whole store and writes would mix old entries with new ones. */
@@ -90,8 +94,9 @@ export class PasswordStore {
    */
   static async read(splunkd: Splunkd, clock: Clock, random: Random): Promise<PasswordStore> {
     const store = new PasswordStore(splunkd, clock, random);
-    const { entries, change } = await store.#readAll((path) => splunkd.get(path));
+    const { entries, intake, change } = await store.#readAll((path) => splunkd.get(path));
     store.#entries = entries;
+    store.#intake = intake;
     store.#readUpTo = change;
     return store;
   }
@@ -110,9 +115,10 @@ export class PasswordStore {
       // Asked for before the entries are read: a write in between is then found by the next look.
       const announced = always ? undefined : await lastChange(get);
       if (!always && announced === this.#readUpTo) return new Set<SecretId>();
-      const { entries, change } = await this.#readAll(get);
+      const { entries, intake, change } = await this.#readAll(get);
       const changed = changedIds(this.#entries, entries);
       this.#entries = entries;
+      this.#intake = intake;
       this.#readUpTo = always ? change : announced;
       return changed;
     });
@@ -141,6 +147,20 @@ export class PasswordStore {
     const text = digest(packed) === index.d ? unpack(packed) : undefined;
     if (text === undefined) throw damaged(id);
     return { value: sealed(text), fingerprint: index.s, storedAtMs: index.t * 1000 };
+  }
+
+  /** Secrets that pages in Splunk Web left for their inputs. */
+  intakeSlots(): readonly IntakeSlot[] {
+    return intakeSlots(this.#intake);
+  }
+
+  /** Deletes a slot. Throws the failures of Splunkd. */
+  async dropIntake({ entries }: IntakeSlot): Promise<void> {
+    for (const name of entries) {
+      const { status } = await this.#splunkd.delete(entryPath(name, INTAKE_REALM));
+      if (status !== 200 && status !== 404) throw unexpected(status);
+      this.#intake.delete(name);
+    }
   }
 
   /** Names of the stored shared credentials, in their order. */
@@ -288,15 +308,17 @@ function sameText(a: Sealed | undefined, b: Sealed | undefined): boolean {
   return a?.open((left) => b?.open((right) => left === right)) ?? a === b;
 }
 
-/** `<realm>:<user>:`; neither part contains a colon, so nothing needs escaping inside. */
-function entryPath(user: string): string {
-  return `${COLLECTION}/${encodeURIComponent(`${REALM}:${user}:`)}`;
+/** `<realm>:<user>:`; a colon inside either part is written `\\:`. */
+function entryPath(user: string, realm = REALM): string {
+  return `${COLLECTION}/${encodeURIComponent(`${realm.replaceAll(":", "\\:")}:${user}:`)}`;
 }
 
-/** The entries of this realm and app: the list also contains entries that other apps export. */
+/** The entries of these realms and this app: the list also contains entries that other apps export. */
 interface WholeStore {
   /** By user. */
   readonly entries: Map<string, Sealed>;
+  /** Typed on a page in Splunk Web, and not taken over yet. */
+  readonly intake: Map<string, Sealed>;
   readonly change: string | undefined;
 }
 
@@ -308,6 +330,7 @@ async function readPages(
   get: (path: string) => Promise<SplunkdAnswer>,
 ): Promise<WholeStore & { readonly isMoved: boolean }> {
   const entries = new Map<string, Sealed>();
+  const intake = new Map<string, Sealed>();
   let change: string | undefined;
   let isMoved = false;
   let last: unknown;
@@ -316,7 +339,7 @@ async function readPages(
     const answer = await get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
     if (answer.status !== 200) throw unexpected(answer.status);
     const { names, entries: own, total } = ownEntries(answer.json);
-    for (const entry of own) entries.set(entry.user, entry.password);
+    for (const { realm, user, password } of own) (realm === REALM ? entries : intake).set(user, password);
     // Only what was read after this entry is known to be as new as it says.
     if (change === undefined && entries.has(CHANGES))
       change = read === 0 ? entries.get(CHANGES)?.open((text) => text) : UNKNOWN_CHANGE;
@@ -326,7 +349,7 @@ async function readPages(
     last = names.at(-1);
     // Without a total, a short page is the last one.
     if (more <= 0 || read >= (total ?? (names.length < PAGE_ROWS ? 0 : Number.POSITIVE_INFINITY)))
-      return { entries, change, isMoved };
+      return { entries, intake, change, isMoved };
   }
 }
 
@@ -342,8 +365,10 @@ function ownEntries(json: unknown): {
     const content = member(row, "content");
     const user = member(content, "username");
     const password = member(content, "clear_password");
-    if (member(content, "realm") !== REALM || member(member(row, "acl"), "app") !== APP) return [];
-    return typeof user === "string" && typeof password === "string" ? [{ user, password: sealed(password) }] : [];
+    const realm = member(content, "realm");
+    if ((realm !== REALM && realm !== INTAKE_REALM) || member(member(row, "acl"), "app") !== APP) return [];
+    const isText = typeof user === "string" && typeof password === "string";
+    return isText ? [{ realm, user, password: sealed(password) }] : [];
   });
   const total = member(member(json, "paging"), "total");
   return {

@@ -74,7 +74,7 @@ export class FakeSplunkd implements Http {
   async close(): Promise<void> {}
 
   add(app: string, realm: string, user: string, password: string): void {
-    this.rows.set(`${realm}:${user}:`, { app, realm, password });
+    this.rows.set(idOf(realm, user), { app, realm, password });
   }
 
   #list(url: URL): HttpAnswer {
@@ -97,7 +97,7 @@ export class FakeSplunkd implements Http {
   }
 
   #create(app: string, form: Record<string, string>): HttpAnswer {
-    const id = `${form["realm"]}:${form["name"]}:`;
+    const id = idOf(form["realm"] ?? "", form["name"] ?? "");
     if ((form["password"] ?? "").length > this.passwordMax) return answer(400, "{}");
     if (this.rows.has(id)) return answer(409, "<response/>");
     this.rows.set(id, { app, realm: form["realm"] ?? "", password: form["password"] ?? "" });
@@ -114,13 +114,18 @@ export class FakeSplunkd implements Http {
   }
 }
 
+/** A colon inside the realm is written `\\:`. */
+function idOf(realm: string, user: string): string {
+  return `${realm.replaceAll(":", "\\:")}:${user}:`;
+}
+
 function entryOf(id: string, row: StoredRow) {
   return {
     name: id,
     acl: { app: row.app, owner: "nobody", sharing: "app" },
     content: {
       realm: row.realm,
-      username: id.slice(row.realm.length + 1, -1),
+      username: id.slice(idOf(row.realm, "").length - 1, -1),
       clear_password: row.password,
       encr_password: "$7$x",
     },

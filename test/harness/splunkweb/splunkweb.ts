@@ -88,7 +88,7 @@ export class SplunkWeb {
     this.#sessions.clear();
   }
 
-  /** As after a login in another tab: pages that are open hold an old key until they read the cookie again. */
+  /** As after a login in another tab: open pages hold an old key until they read the cookie again. */
   changeFormKey(): void {
     this.#formKey = newKey();
   }
@@ -105,7 +105,8 @@ export class SplunkWeb {
     if (!url.pathname.startsWith(`${base}/`)) return redirect(response, `${base}/app/${app}/start`);
     const below = decodeURIComponent(url.pathname.slice(base.length + 1));
     if (below === "account/login") return this.#login(request, response, url);
-    if (below.startsWith("splunkd/__raw/")) return this.#pass(request, response, url, below.slice(13));
+    if (below.startsWith("splunkd/__raw/"))
+      return this.#pass(request, response, url.pathname.slice(`${base}/splunkd/__raw`.length), url.search);
     if (below === "config") return script(response, configScript(this.#host, this.#build));
     if (below === "i18ncatalog") return script(response, "");
     if (below.startsWith("static/")) return this.#static(response, below.replace(/^static\/(@[^/]*\/)?/, ""));
@@ -171,10 +172,11 @@ export class SplunkWeb {
     response.end();
   }
 
-  async #pass(request: IncomingMessage, response: ServerResponse, url: URL, below: string): Promise<void> {
+  /** Hands the path on as it was encoded: names may hold anything. */
+  async #pass(request: IncomingMessage, response: ServerResponse, below: string, search: string): Promise<void> {
     const method = request.method ?? "GET";
     const body = await bodyOf(request);
-    const answer = await this.#passed(method, below + url.search, request, body);
+    const answer = await this.#passed(method, below + search, request, body);
     this.calls.push({ method, path: below, status: answer.status });
     response.writeHead(answer.status, { "content-type": answer.type, "cache-control": "no-store" });
     response.end(answer.text);

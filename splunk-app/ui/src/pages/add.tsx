@@ -7,6 +7,7 @@ import StepBar from "@splunk/react-ui/StepBar";
 import Text from "@splunk/react-ui/Text";
 import TextArea from "@splunk/react-ui/TextArea";
 import { type ReactElement, useEffect, useRef, useState } from "react";
+import styled from "styled-components";
 import { createInput, editInput, RestProblem, statusRows } from "../rest.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, sentence } from "../state/validate.ts";
@@ -19,6 +20,13 @@ import { useRequest } from "./use-request.ts";
 const STEPS = ["Customer", "Sign-in", "Consent", "Test"] as const;
 const OF_STEP = [["name", ...STEP_FIELDS.customer.map(({ key }) => key)], STEP_FIELDS.signIn.map(({ key }) => key)];
 const SECRETS = STEP_FIELDS.signIn.filter(({ secret }) => secret === true).map(({ key }) => key);
+
+/** The heading says the same where the bar has no room. */
+const Wide = styled.div`
+  @media (max-width: 480px) {
+    display: none;
+  }
+`;
 
 /** Add a customer: from its name to its first event. */
 export function AddPage(): ReactElement {
@@ -47,7 +55,7 @@ export function AddPage(): ReactElement {
     if (step === 0) return setStep(1);
     setSaving(true);
     try {
-      await (saved === undefined ? createInput(name, given) : editInput(name, given));
+      await (saved === undefined ? createInput(name, given) : editInput(name, given, given));
       setSaved(name);
       // What was typed is in Splunk's hands now; nothing of it stays in the page.
       setValues((before) => Object.fromEntries(Object.entries(before).filter(([key]) => !SECRETS.includes(key))));
@@ -63,13 +71,15 @@ export function AddPage(): ReactElement {
   return (
     <>
       <Heading level={1}>Add a customer</Heading>
-      <StepBar activeStepId={step}>
-        {STEPS.map((title, at) => (
-          <StepBar.Step key={title} stepId={at}>
-            {title}
-          </StepBar.Step>
-        ))}
-      </StepBar>
+      <Wide>
+        <StepBar activeStepId={step}>
+          {STEPS.map((title, at) => (
+            <StepBar.Step key={title} stepId={at}>
+              {title}
+            </StepBar.Step>
+          ))}
+        </StepBar>
+      </Wide>
       <Heading level={2} elementRef={heading} tabIndex={-1}>
         Step {step + 1} of 4: {STEPS[step]}
       </Heading>
@@ -134,8 +144,8 @@ const NAME_HELP =
   "A short name for this customer. It is the customer name in events unless another one is given below.";
 
 function ConsentStep({ customer, onGiven }: { readonly customer: string; readonly onGiven: () => void }): ReactElement {
-  const [turn, setTurn] = useState(0);
-  const { answer, note } = useRequest(customer, "consent", turn);
+  const [attempt, setAttempt] = useState(0);
+  const { answer, note } = useRequest(customer, "consent", attempt);
   const { consent, missing = [], state, ok, say } = answer;
   return (
     <>
@@ -170,7 +180,7 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
         </>
       )}
       {ok === true && <Button appearance="primary" label="Next: test" onClick={onGiven} />}
-      {state === "refused" && <Button label="Ask again" onClick={() => setTurn(turn + 1)} />}
+      {state === "refused" && <Button label="Ask again" onClick={() => setAttempt(attempt + 1)} />}
     </>
   );
 }
@@ -178,8 +188,8 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
 const STATUS_MS = 2_000;
 
 function TestStep({ customer }: { readonly customer: string }): ReactElement {
-  const [turn, setTurn] = useState(0);
-  const { answer, note } = useRequest(customer, "doctor", turn);
+  const [attempt, setAttempt] = useState(0);
+  const { answer, note } = useRequest(customer, "doctor", attempt);
   const [firstEventAt, setFirstEventAt] = useState<string>();
   const tick = useTick(STATUS_MS);
   useEffect(() => {
@@ -201,7 +211,7 @@ function TestStep({ customer }: { readonly customer: string }): ReactElement {
         )}
       </div>
       {(answer.state === "done" || answer.state === "refused") && (
-        <Button label="Test again" onClick={() => setTurn(turn + 1)} />
+        <Button label="Test again" onClick={() => setAttempt(attempt + 1)} />
       )}
     </>
   );

@@ -5,7 +5,6 @@ import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
 import Modal from "@splunk/react-ui/Modal";
-import Paginator from "@splunk/react-ui/Paginator";
 import Select from "@splunk/react-ui/Select";
 import Switch from "@splunk/react-ui/Switch";
 import Table from "@splunk/react-ui/Table";
@@ -121,7 +120,8 @@ export function CustomersPage(): ReactElement {
               <Table.Row key={row.name} data-test="customer">
                 <Table.Cell>
                   <Link to={`#/customer/${encodeURIComponent(row.name)}`}>{row.tenant}</Link>
-                  <div>{row.tenantId}</div>
+                  <br />
+                  {row.tenantId}
                 </Table.Cell>
                 <Table.Cell>
                   <Chip appearance={LOOKS[row.state] ?? "outline"}>{row.state}</Chip>
@@ -164,11 +164,11 @@ export function CustomersPage(): ReactElement {
         {page.found} of {rows.length} customers
       </p>
       {page.pages > 1 && (
-        <Paginator
-          current={page.page}
-          totalPages={page.pages}
-          onChange={(_event, { page: chosen }) => setShown((before) => ({ ...before, page: chosen }))}
-        />
+        <nav aria-label="Pages of customers" style={{ display: "flex", gap: 8, alignItems: "center" }}>
+          <Button label="Previous" disabled={page.page === 1} onClick={() => change({ page: page.page - 1 })} />
+          Page {page.page} of {page.pages}
+          <Button label="Next" disabled={page.page === page.pages} onClick={() => change({ page: page.page + 1 })} />
+        </nav>
       )}
       {leaving !== undefined && (
         <DeleteDialog

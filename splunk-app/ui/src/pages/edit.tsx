@@ -21,8 +21,8 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [failure, setFailure] = useState("");
   const [said, setSaid] = useState("");
   const [isTicked, setTicked] = useState(false);
-  const [turn, setTurn] = useState(0);
-  const { answer, note } = useRequest(turn === 0 ? undefined : name, "doctor", turn);
+  const [attempt, setAttempt] = useState(0);
+  const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
   useEffect(() => {
     listInputs()
       .then((inputs) => {
@@ -46,7 +46,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
     if (Object.keys(changed).length === 0) return setSaid("Nothing has changed.");
     try {
       // splunkd's own form sends the tenant with each edit, and the input checks it with the rest.
-      await editInput(name, { tenant_id: values["tenant_id"] ?? "", ...changed });
+      await editInput(name, { tenant_id: values["tenant_id"] ?? "", ...changed }, values);
       const kept = Object.fromEntries(
         FIELDS.map(({ key, secret }) => [key, secret === true && changed[key] ? MASK : (values[key] ?? "")]),
       );
@@ -91,9 +91,9 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
         <Button appearance="primary" label="Save" disabled={mustTick() && !isTicked} onClick={() => void save()} />
       </form>
       <Heading level={2}>Test</Heading>
-      <Button label={turn === 0 ? "Test" : "Test again"} onClick={() => setTurn(turn + 1)} />
+      <Button label={attempt === 0 ? "Test" : "Test again"} onClick={() => setAttempt(attempt + 1)} />
       {note !== "" && <Message type="warning">{note}</Message>}
-      {turn > 0 && <Checks answer={answer} />}
+      {attempt > 0 && <Checks answer={answer} />}
     </>
   );
 }

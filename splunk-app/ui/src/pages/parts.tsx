@@ -23,7 +23,7 @@ export function SecretWarning({ isTicked, onTick }: TickProps): ReactElement | n
   if (!mustTick()) return null;
   return (
     <Message type="error">
-      Splunk Web is open over http, so others on the network can read a secret that you type here. Turn on https
+      Splunk Web is open over http, so others on the network can read a secret that you type here. Enable https
       (enableSplunkWebSSL in web.conf).
       <Switch appearance="checkbox" selected={isTicked} onClick={() => onTick(!isTicked)}>
         Send it all the same

@@ -3,7 +3,7 @@ import { type Answer, answerTo, ask, forget, RestProblem } from "../rest.ts";
 
 const LOOK_MS = 1_000;
 /** A running input answers within seconds; one that was just saved is restarted first. */
-const PATIENCE_MS = 60_000;
+const ANSWER_EXPECTED_MS = 60_000;
 
 export interface Asked {
   readonly answer: Answer;
@@ -16,9 +16,9 @@ export interface Asked {
  * answer may come any time later.
  *
  * @param customer undefined while there is nothing to ask.
- * @param turn another number asks again.
+ * @param attempt another number asks again.
  */
-export function useRequest(customer: string | undefined, what: "doctor" | "consent", turn: number): Asked {
+export function useRequest(customer: string | undefined, what: "doctor" | "consent", attempt: number): Asked {
   const [asked, setAsked] = useState<Asked>({ answer: {}, note: "" });
   useEffect(() => {
     if (customer === undefined) return undefined;
@@ -30,7 +30,7 @@ export function useRequest(customer: string | undefined, what: "doctor" | "conse
       key ??= await ask(customer, what);
       const answer = await answerTo(key);
       if (over.signal.aborted) return;
-      const isLate = answer.state === undefined && Date.now() - startedMs > PATIENCE_MS;
+      const isLate = answer.state === undefined && Date.now() - startedMs > ANSWER_EXPECTED_MS;
       setAsked({ answer, note: isLate ? NO_ANSWER : "" });
       if (answer.state === "done" || answer.state === "refused") over.abort();
     };
@@ -51,7 +51,7 @@ export function useRequest(customer: string | undefined, what: "doctor" | "conse
       over.abort();
       if (key !== undefined) void forget(key).catch(() => undefined);
     };
-  }, [customer, what, turn]);
+  }, [customer, what, attempt]);
   return asked;
 }
 

@@ -43,7 +43,7 @@ test.each([
   ["a tenant that is none", { ...GOOD, tenant_id: "common" }],
   ["a number below its bound", { ...GOOD, poll_seconds: "0" }],
   ["a number above its bound", { ...GOOD, sweep_hours: "721" }],
-  ["a word that is no choice", { ...GOOD, cloud: "moon" }],
+  ["a word that is not a choice", { ...GOOD, cloud: "moon" }],
   ["a stream that does not exist", { ...GOOD, streams: "alerts,weather" }],
   ["neither yes nor no", { ...GOOD, envelope: "perhaps" }],
   ["hunting without its queries", { ...GOOD, streams: "hunting" }],

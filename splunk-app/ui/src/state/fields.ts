@@ -15,7 +15,7 @@ const INDEX: Field = {
   otherwise: "Splunk's default index",
 };
 
-/** In the order of the settings table, without those of the whole process: they stand once, not in every input. */
+/** In the order of the settings table. Settings of the whole process stand once, not in every input. */
 export const FIELDS: readonly Field[] = [...settingsFor("splunk").filter(({ global }) => global !== true), INDEX];
 
 const CUSTOMER = ["tenant_id", "tenant_name", "cloud", "streams", "start", "index"];
@@ -25,7 +25,7 @@ function fieldsOf(keys: readonly string[]): readonly Field[] {
   return keys.flatMap((key) => FIELDS.filter((field) => field.key === key));
 }
 
-/** The steps of the wizard that have fields. All other settings keep their defaults and can be edited later. */
+/** The steps of the wizard that have fields. Other settings keep their defaults and can be edited later. */
 export const STEP_FIELDS = { customer: fieldsOf(CUSTOMER), signIn: fieldsOf(SIGN_IN) };
 
 /** The whole form, in parts. */

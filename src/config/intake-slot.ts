@@ -1,0 +1,72 @@
+import { type Sealed, sealed } from "../model/sealed.ts";
+
+/**
+ * How a secret travels from a page in Splunk Web to the input: through entries of Splunk's credential store, so
+ * that it never lies in inputs.conf. The page writes them, the input takes them over and deletes them. Splunk
+ * encrypts at most 255 characters per entry, so the text is cut; each entry's name says which piece of how many
+ * it holds, so a reader knows when a slot is complete.
+ */
+
+export const INTAKE_REALM = "defender_mssp:intake";
+const PIECE_MAX = 250;
+
+/** What a secret was typed for: it is sent nowhere else. */
+export const DESTINATION_KEYS = ["cloud", "login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
+export type TypedDestination = Readonly<Partial<Record<(typeof DESTINATION_KEYS)[number], string>>>;
+
+export interface IntakeSlot {
+  readonly stanza: string;
+  readonly key: string;
+  /** By the browser's clock; 0 where the name does not say it. */
+  readonly atMs: number;
+  /** Names of the entries that hold it. */
+  readonly entries: readonly string[];
+  /** JSON of the secret and its destination; undefined while pieces are missing. */
+  readonly text: Sealed | undefined;
+}
+
+/**
+ * The entries of one secret.
+ *
+ * @param nowMs also tells two slots of one setting apart.
+ */
+export function intakeEntries(
+  stanza: string,
+  key: string,
+  secret: string,
+  where: TypedDestination,
+  nowMs: number,
+): readonly { readonly name: string; readonly password: string }[] {
+  // In ASCII, because entries may be trimmed and the limit may count bytes.
+  const text = JSON.stringify({ v: 1, secret, where }).replace(
+    /[^!-~]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  const pieces = text.match(new RegExp(`.{1,${PIECE_MAX}}`, "g")) ?? [];
+  return pieces.map((password, at) => ({
+    name: [encodeURIComponent(stanza).replaceAll("~", "%7E"), key, nowMs.toString(36), at + 1, pieces.length].join("~"),
+    password,
+  }));
+}
+
+/** The slots among the entries of the intake's realm, in the order of their names. */
+export function intakeSlots(entries: ReadonlyMap<string, Sealed>): readonly IntakeSlot[] {
+  const bySlot = Map.groupBy([...entries.keys()].sort(), (name) => name.split("~").slice(0, 3).join("~"));
+  return [...bySlot].map(([slot, names]) => {
+    const [stanza = "", key = "", time = ""] = slot.split("~");
+    const pieces = new Map(names.map((name) => [Number(name.split("~")[3]), entries.get(name)?.open((text) => text)]));
+    const total = Number(names[0]?.split("~")[4]);
+    const all = Array.from({ length: total > 0 && total < 1_000 ? total : 0 }, (_, at) => pieces.get(at + 1));
+    const isWhole = all.length > 0 && !all.includes(undefined);
+    const atMs = Number.parseInt(time, 36) || 0;
+    return { stanza: decoded(stanza), key, atMs, entries: names, text: isWhole ? sealed(all.join("")) : undefined };
+  });
+}
+
+function decoded(name: string): string {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

@@ -1,0 +1,136 @@
+import { expect, test } from "@jest/globals";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../../test/harness/fakes/random.ts";
+import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { INTAKE_REALM, intakeEntries, type TypedDestination } from "../../config/intake-slot.ts";
+import { parseStanzas } from "../../config/settings.ts";
+import { endpointBinding } from "../../model/endpoint-binding.ts";
+import { sealed } from "../../model/sealed.ts";
+import { takeIntake } from "./intake.ts";
+import { customerSecretId, PasswordStore } from "./passwords.ts";
+import { Splunkd } from "./splunkd.ts";
+
+const APP = "TA_defender_mssp";
+const GUID = "11111111-2222-3333-4444-555555555555";
+/** With everything that a form, a URL or JSON could damage. */
+const TOKEN = `0.A"X+'%&=\\~:é ${"Zy+/".repeat(470)}`;
+const fingerprintOf = endpointBinding({ readFile: () => new Uint8Array(), sha256Hex: (bytes) => `${bytes.length}` });
+
+async function bench(values: Readonly<Record<string, string>> = {}, name = "contoso") {
+  const fake = new FakeSplunkd();
+  const clock = new FakeClock(T0);
+  const log = new FakeLog();
+  const { stanzas } = parseStanzas([{ name, values: { tenant_id: GUID, client_id: GUID, ...values } }], {
+    host: "splunk",
+    nowMs: T0,
+  });
+  const splunkd = new Splunkd({
+    http: fake,
+    clock,
+    serverUri: "https://127.0.0.1:8089",
+    sessionKey: sealed("k"),
+    splunkdCaFile: undefined,
+    splunkHome: "/opt/splunk",
+  });
+  const put = (key: string, secret: string, where: TypedDestination, atMs = T0, pieces = Number.POSITIVE_INFINITY) => {
+    for (const entry of intakeEntries(name, key, secret, where, atMs).slice(0, pieces))
+      fake.add(APP, INTAKE_REALM, entry.name, entry.password);
+  };
+  const take = async () => {
+    const store = await PasswordStore.read(splunkd, clock, FakeRandom.always());
+    const files = { files: { look: () => ({ kind: "missing" as const }) } };
+    const refused = await takeIntake(store, stanzas, { secrets: { files, fingerprintOf }, clock, log });
+    const read = (key: "client_secret" | "refresh_token") =>
+      store.get(customerSecretId(name, key))?.value.open((text) => text);
+    return { refused, read };
+  };
+  const left = () => [...fake.rows.values()].filter(({ realm }) => realm === INTAKE_REALM).length;
+  return { fake, log, put, take, left };
+}
+
+test("a long token of any characters is stored as it was typed, for a customer of any name, and its slot is deleted", async () => {
+  const { put, take, left, log } = await bench({}, '<img src=x onerror="a:b~c">');
+  put("refresh_token", TOKEN, {});
+  expect(left()).toBeGreaterThan(7);
+
+  const { read, refused } = await take();
+
+  expect(read("refresh_token")).toBe(TOKEN);
+  expect([left(), refused.size]).toEqual([0, 0]);
+  expect(log.texts.join()).not.toContain("Zy+/");
+});
+
+test("no entry is longer than Splunk encrypts", () => {
+  const entries = intakeEntries("contoso", "refresh_token", "é".repeat(2_000), { proxy: "http://p:1" }, T0);
+
+  expect(Math.max(...entries.map(({ password }) => password.length))).toBeLessThanOrEqual(255);
+});
+
+test.each<[string, Readonly<Record<string, string>>, TypedDestination, string]>([
+  ["another address", { login_url: "https://evil.example" }, {}, "login_url"],
+  ["another proxy", { proxy: "http://evil.example:1" }, { proxy: "http://proxy.example:1" }, "proxy"],
+  ["another cloud", { cloud: "dod" }, { cloud: "commercial" }, "login_url"],
+  ["a CA file that cannot be looked at", {}, { ca_file: "/gone.pem" }, "ca_file"],
+])("a secret that was typed for %s is not used, and the failure says so", async (_, values, where, part) => {
+  const { put, take, left } = await bench(values);
+  put("client_secret", "s3cret", where);
+
+  const { read, refused } = await take();
+
+  expect(read("client_secret")).toBeUndefined();
+  expect(refused.get("contoso")).toMatchObject({ code: "endpoint-changed" });
+  expect(refused.get("contoso")?.say).toContain(part);
+  expect(left()).toBe(1);
+});
+
+test("the form's words for the same destination are the same destination", async () => {
+  const { put, take } = await bench({ login_url: "https://login.example/", proxy: "proxy.example:80" });
+  put("client_secret", "s3cret", { login_url: " https://login.example", proxy: "http://proxy.example:80/", cloud: "" });
+
+  expect((await take()).read("client_secret")).toBe("s3cret");
+});
+
+test("of two admins at once the one who saved last wins", async () => {
+  const { put, take, left } = await bench();
+  put("client_secret", "second", {}, T0 + 5);
+  put("client_secret", "first", {}, T0);
+
+  expect((await take()).read("client_secret")).toBe("second");
+  expect(left()).toBe(0);
+});
+
+test("a slot without its input, or without some of its pieces, stays for an hour and is then deleted with a warning", async () => {
+  for (const [minutesAgo, kept] of [
+    [59, true],
+    [61, false],
+  ] as const) {
+    const { put, take, left, log } = await bench();
+    const atMs = T0 - minutesAgo * 60_000;
+    put("refresh_token", TOKEN, {}, atMs, 3);
+    put("nothing", "x", {}, atMs);
+
+    const { read, refused } = await take();
+
+    expect([read("refresh_token"), refused.size, left()]).toEqual([undefined, 0, kept ? 4 : 0]);
+    expect(log.lines.map(({ level }) => level)).toEqual(kept ? [] : ["warn", "warn"]);
+  }
+});
+
+test("a splunkd that fails while a secret is taken over leaves the slot for the next start", async () => {
+  const { fake, put, take, left, log } = await bench();
+  put("client_secret", "s3cret", {});
+  const list = fake.requests.length;
+  fake.send = ((send) => async (request) => {
+    if (request.method === "POST" && fake.requests.length > list) fake.refusals.push(403);
+    return send(request);
+  })(fake.send.bind(fake));
+
+  await take();
+
+  expect(left()).toBe(1);
+  expect(log.lines.map(({ level, fields }) => [level, fields["failure"]])).toContainEqual([
+    "warn",
+    "splunkd-forbidden",
+  ]);
+});

@@ -1,0 +1,113 @@
+import { readFilePath } from "../../config/files.ts";
+import { DESTINATION_KEYS, type IntakeSlot, type TypedDestination } from "../../config/intake-slot.ts";
+import { readDestination, SECRET_KEYS, type SecretKey } from "../../config/settings.ts";
+import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
+import type { Clock, Log } from "../../model/ports.ts";
+import { type Sealed, sealed } from "../../model/sealed.ts";
+import type { Stanza } from "../../model/stanza.ts";
+import { jsonOf } from "../../net/json-answer.ts";
+import { customerSecretId, type PasswordStore } from "./passwords.ts";
+import type { SecretPorts } from "./secrets.ts";
+
+/** A page saves the input right after its secret. What is older belongs to a save that never came. */
+const EXPIRES_AFTER_MS = 3_600_000;
+
+export interface IntakeWorld {
+  readonly secrets: Pick<SecretPorts, "files" | "fingerprintOf">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's present
+ * destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored stays for the
+ * next start.
+ *
+ * @returns by input: why its typed secret was not taken over.
+ */
+export async function takeIntake(
+  store: PasswordStore,
+  stanzas: readonly Stanza[],
+  world: IntakeWorld,
+): Promise<ReadonlyMap<string, Failure>> {
+  const byName = new Map(stanzas.map((stanza) => [stanza.name, stanza]));
+  const refused = new Map<string, Failure>();
+  const slots = store.intakeSlots();
+  if (slots.length === 0) return refused;
+  const notStored = (slot: IntakeSlot | undefined) => (error: unknown) => {
+    if (!isFailure(error)) throw error;
+    const fields = { customer: slot?.stanza, keys: slot?.key, failure: error.code, say: error.say };
+    world.log.warn("a secret typed on a page in Splunk Web is not stored yet", fields);
+  };
+  await store
+    .inOneChange(async () => {
+      for (const slot of slots)
+        await takeOne(store, slot, byName.get(slot.stanza), refused, world).catch(notStored(slot));
+    })
+    .catch(notStored(undefined));
+  return refused;
+}
+
+async function takeOne(
+  store: PasswordStore,
+  slot: IntakeSlot,
+  stanza: Stanza | undefined,
+  refused: Map<string, Failure>,
+  { secrets, clock, log }: IntakeWorld,
+): Promise<void> {
+  const key = SECRET_KEYS.find((one) => one === slot.key);
+  const typed = slot.text?.open(typedIn);
+  const about = { customer: slot.stanza, keys: slot.key };
+  if (stanza !== undefined && key !== undefined && typed !== undefined) {
+    const fingerprint = secrets.fingerprintOf(stanza);
+    const changed = differences(typed.where, fingerprint, secrets);
+    if (changed.length === 0) {
+      await store.put(customerSecretId(stanza.name, key), typed.secret, fingerprint);
+      await store.dropIntake(slot);
+      log.info("a secret typed on a page in Splunk Web is stored", about);
+      return;
+    }
+    refused.set(stanza.name, endpointChanged(key, changed));
+  }
+  // Its input is not saved yet, or not all of its pieces.
+  if (clock.nowMs() - slot.atMs < EXPIRES_AFTER_MS) return;
+  await store.dropIntake(slot);
+  log.warn("a secret typed on a page in Splunk Web was not used for an hour and is deleted; type it again", about);
+}
+
+/** What is another destination now than on the form; everything where the form's cannot be read. */
+function differences(where: TypedDestination, present: string, secrets: IntakeWorld["secrets"]): readonly string[] {
+  const { ca_file: caFile, ...rest } = where;
+  const file = caFile === undefined ? undefined : readFilePath(caFile, secrets.files);
+  const typed = readDestination(file?.ok === true ? { ...rest, ca_file: file.value } : rest, () => undefined);
+  if (typed === undefined || file?.ok === false) return DESTINATION_KEYS;
+  return fingerprintDifferences(secrets.fingerprintOf(typed), present);
+}
+
+interface Typed {
+  readonly secret: Sealed;
+  readonly where: TypedDestination;
+}
+
+function typedIn(text: string): Typed | undefined {
+  const slot = jsonOf(text) as
+    | { readonly v?: unknown; readonly secret?: unknown; readonly where?: unknown }
+    | undefined;
+  if (slot?.v !== 1 || typeof slot.secret !== "string" || slot.secret === "") return undefined;
+  const given = (slot.where ?? {}) as Readonly<Record<string, unknown>>;
+  const where = DESTINATION_KEYS.flatMap((key) => {
+    const value = given[key];
+    return typeof value === "string" && value.trim() !== "" ? [[key, value.trim()] as const] : [];
+  });
+  return { secret: sealed(slot.secret), where: Object.fromEntries(where) };
+}
+
+function endpointChanged(key: SecretKey, changed: readonly string[]): Failure {
+  return new Failure("endpoint-changed", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${changed.join(", ")} changed between typing ${key} and saving the input, so the secret is not used.`,
+    nextStep: `Type ${key} again for this input.`,
+  });
+}
