@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { startWorld, type World, whatIsMissing } from "./world.ts";
+import { accessibilityFaults, picture, startWorld, type World, whatIsMissing } from "./world.ts";
 
 const missing = whatIsMissing();
 if (missing !== undefined) process.stderr.write(`the pages in Splunk Web are NOT tested: ${missing}\n`);
@@ -21,20 +21,37 @@ if (missing !== undefined) process.stderr.write(`the pages in Splunk Web are NOT
 
     await page.getByRole("textbox", { name: "Name", exact: true }).fill("contoso");
     await page.getByLabel("Tenant ID").fill(contoso.tenant_id);
+    await picture(page, "add-1-customer");
+    expect(await accessibilityFaults(page)).toEqual([]);
     await page.getByRole("button", { name: "Next" }).click();
     await page.getByLabel("Client ID").fill(contoso.client_id);
     await page.getByLabel("Client secret", { exact: true }).fill(contoso.client_secret);
+    await picture(page, "add-2-sign-in");
+    expect(await accessibilityFaults(page)).toEqual([]);
     await page.getByRole("button", { name: "Save and go on" }).click();
     await page.getByText("Waiting for the consent").waitFor({ timeout: 60_000 });
     const link = await page.getByLabel("Consent link").inputValue();
     expect(link).toContain(`${contoso.tenant_id}/v2.0/adminconsent`);
+
+    await picture(page, "add-3-consent");
+    expect(await accessibilityFaults(page)).toEqual([]);
 
     world.simulator.control.perform({ do: "consent", customers: ["contoso"], state: "granted" });
     await page.getByRole("button", { name: "Next: test" }).click({ timeout: 60_000 });
     await page.getByText("Every check passed.").waitFor({ timeout: 60_000 });
     await page.getByText("First event seen at").waitFor({ timeout: 90_000 });
 
+    await picture(page, "add-4-first-event");
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await page.getByRole("link", { name: "To all customers" }).click();
+    await page.getByTestId("customer").getByText("ok", { exact: true }).waitFor();
+    await picture(page, "customers");
+
     expect(readFileSync(world.out, "utf8")).toContain(contoso.tenant_id);
+    const { installed, rest } = world.splunkd;
+    expect(readFileSync(`${installed.folder}/local/inputs.conf`, "utf8")).toMatch(/^client_secret = \*{8}$/m);
+    expect(rest.passwords.list().filter(({ realm }) => realm === "defender_mssp:intake")).toEqual([]);
+    expect(world.splunkd.faults).toEqual([]);
     expect(await page.content()).not.toContain(contoso.client_secret);
     expect(world.faults).toEqual([]);
   });

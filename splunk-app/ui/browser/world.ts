@@ -1,8 +1,8 @@
 /**
- * A browser, the fake Splunk Web, the real binary from the real package and the simulator, for the tests of the
+ * A browser, the fake Splunk Web, the real binary from the real package and the simulator: for tests of the
  * pages. Needs Debian's Chromium, and the packages of splunk-app/ui (`npm run pages` installs them).
  */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
@@ -20,6 +20,7 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 
 /** Why the pages cannot be tested here; undefined where they can. */
 export function whatIsMissing(): string | undefined {
+  if (process.env["DEFENDER_MSSP_REAL_PARTS"] !== "1") return "DEFENDER_MSSP_REAL_PARTS is not 1";
   if (!existsSync(CHROMIUM)) return "Chromium is not installed (Debian: chromium)";
   if (!existsSync(path.join(ROOT, "splunk-app/ui/node_modules/playwright-core")))
     return "the packages of splunk-app/ui are not installed (npm run pages)";
@@ -33,10 +34,21 @@ export interface World {
   /** Where the real binary writes its events. */
   readonly out: string;
   /** A page of a browser that has logged in, at a view. What it does wrong is in `faults`. */
-  open(where?: { readonly hash?: string; readonly view?: string; readonly width?: number }): Promise<Page>;
+  open(where?: Where): Promise<Page>;
+  /** Pages that stay open go on polling. */
+  closePages(): Promise<void>;
   /** Requests that left the origin, errors in the console, errors that nobody caught. */
   readonly faults: string[];
   close(): Promise<void>;
+}
+
+export interface Where {
+  readonly hash?: string;
+  readonly view?: string;
+  readonly width?: number;
+  /** Another Splunk Web over the same splunkd. */
+  readonly web?: SplunkWeb;
+  readonly withoutScripts?: boolean;
 }
 
 export interface WorldOptions {
@@ -48,7 +60,8 @@ export interface WorldOptions {
 }
 
 export async function startWorld({ tenants, inputs = "", web: options = {} }: WorldOptions): Promise<World> {
-  const { chromium } = await import("playwright-core");
+  const { chromium, selectors } = await import("playwright-core");
+  selectors.setTestIdAttribute("data-test");
   const scratch = mkdtempSync(path.join(tmpdir(), "pages-"));
   const data = path.join(scratch, "tenants");
   mkdirSync(data);
@@ -73,27 +86,35 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
   const web = await SplunkWeb.start({ splunkd, ...options });
   const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
   const faults: string[] = [];
-  let context: BrowserContext | undefined;
+  const contexts = new Map<string, Promise<BrowserContext>>();
+  const contextFor = (isScripted: boolean): Promise<BrowserContext> => {
+    const key = String(isScripted);
+    const made =
+      contexts.get(key) ??
+      browser.newContext({ locale: "en-GB", javaScriptEnabled: isScripted, reducedMotion: "reduce" });
+    contexts.set(key, made);
+    return made;
+  };
   return {
     simulator,
     splunkd,
     web,
     out,
     faults,
-    async open({ hash = "", view = "defender_mssp", width = 1280 } = {}) {
-      context ??= await browser.newContext({ locale: "en-GB" });
-      const page = await context.newPage();
+    async open({ hash = "", view = "defender_mssp", width = 1280, web: host = web, withoutScripts = false } = {}) {
+      const page = await (await contextFor(!withoutScripts)).newPage();
       await page.setViewportSize({ width, height: 900 });
-      watch(page, new URL(web.url).origin, faults);
-      await page.goto(`${web.viewUrl(view)}${hash}`);
+      watch(page, new URL(host.url).origin, faults);
+      await page.goto(`${host.viewUrl(view)}${hash}`);
       if (page.url().includes("/account/login")) {
-        await page.getByLabel("Username").fill("admin");
-        await page.getByLabel("Password").fill("changeme");
-        await page.getByRole("button", { name: "Sign In" }).click();
+        await logIn(page);
         // The part behind # is not sent to the server, so the login cannot bring it back.
-        await page.goto(`${web.viewUrl(view)}${hash}`);
+        await page.goto(`${host.viewUrl(view)}${hash}`);
       }
       return page;
+    },
+    async closePages() {
+      for (const context of contexts.values()) for (const page of (await context).pages()) await page.close();
     },
     async close() {
       await browser.close();
@@ -103,6 +124,39 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
       rmSync(scratch, { recursive: true, force: true });
     },
   };
+}
+
+export const TENANT = "11111111-2222-3333-4444-555555555555";
+
+/** For what needs only an input: nothing is collected for it. */
+export function disabledInput(name: string): string {
+  return `[defender_mssp://${name}]\ntenant_id = ${TENANT}\nclient_id = ${TENANT}\ntenant_name = ${name}\ndisabled = 1\n\n`;
+}
+
+/** On Splunk Web's login page. */
+export async function logIn(page: Page): Promise<void> {
+  await page.getByLabel("Username").fill("admin");
+  await page.getByLabel("Password").fill("changeme");
+  await page.getByRole("button", { name: "Sign In" }).click();
+  await page.waitForURL((url) => !url.pathname.includes("/account/login"));
+}
+
+/** Takes a small picture for the documentation and for whoever reviews a change. */
+export async function picture(page: Page, name: string): Promise<void> {
+  const folder = path.join(ROOT, "dist/pictures");
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
+}
+
+/** Rules of WCAG 2.1 A and AA that the page breaks, each with the first place. */
+export async function accessibilityFaults(page: Page): Promise<readonly string[]> {
+  await page.evaluate(readFileSync(path.join(ROOT, "splunk-app/ui/node_modules/axe-core/axe.min.js"), "utf8"));
+  const found = (await page.evaluate(
+    'axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] })',
+  )) as {
+    readonly violations: readonly { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[];
+  };
+  return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ""}`);
 }
 
 /** The add-on as it is packed, with the executable by its place. */
