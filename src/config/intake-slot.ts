@@ -1,10 +1,10 @@
 import { type Sealed, sealed } from "../model/sealed.ts";
 
 /**
- * How a secret travels from a page in Splunk Web to the input: through entries of Splunk's credential store, so
+ * How a secret travels from a page in Splunk Web to the input: in entries of Splunk's credential store, so
  * that it never lies in inputs.conf. The page writes them, the input takes them over and deletes them. Splunk
- * encrypts at most 255 characters per entry, so the text is cut; each entry's name says which piece of how many
- * it holds, so a reader knows when a slot is complete.
+ * encrypts at most 255 characters per entry, so the text is split; each entry's name says which piece of how
+ * many it holds, so a reader knows when a slot is complete.
  */
 
 export const INTAKE_REALM = "defender_mssp:intake";

@@ -141,11 +141,15 @@ export async function logIn(page: Page): Promise<void> {
   await page.waitForURL((url) => !url.pathname.includes("/account/login"));
 }
 
-/** Takes a small picture for the documentation and for whoever reviews a change. */
+/** The documentation holds copies of pictures. */
+const PICTURE_MAX_BYTES = 150_000;
+
+/** Takes a picture for the documentation and for whoever reviews a change; none is ever compared. */
 export async function picture(page: Page, name: string): Promise<void> {
   const folder = path.join(ROOT, "dist/pictures");
   mkdirSync(folder, { recursive: true });
-  await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
+  const bytes = await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
+  if (bytes.length > PICTURE_MAX_BYTES) throw new Error(`the picture ${name} has ${bytes.length} bytes`);
 }
 
 /** Rules of WCAG 2.1 A and AA that the page breaks, each with the first place. */

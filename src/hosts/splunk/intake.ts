@@ -20,9 +20,9 @@ export interface IntakeWorld {
 }
 
 /**
- * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's present
- * destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored stays for the
- * next start.
+ * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's
+ * present destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored
+ * stays for the next start.
  *
  * @returns by input: why its typed secret was not taken over.
  */

@@ -134,7 +134,7 @@ export function AddPage(): ReactElement {
           />
         )}
         {step === 2 && <Button label="Skip: test now" onClick={() => setStep(3)} />}
-        <Link to="#/customers">{step === 3 ? "To all customers" : "Cancel"}</Link>
+        <Link to="#/customers">{saved === undefined ? "Cancel" : "To all customers"}</Link>
       </div>
     </>
   );

@@ -119,9 +119,11 @@ export function CustomersPage(): ReactElement {
             {page.rows.map((row) => (
               <Table.Row key={row.name} data-test="customer">
                 <Table.Cell>
-                  <Link to={`#/customer/${encodeURIComponent(row.name)}`}>{row.tenant}</Link>
-                  <br />
-                  {row.tenantId}
+                  <div>
+                    <Link to={`#/customer/${encodeURIComponent(row.name)}`}>{row.tenant}</Link>
+                    <br />
+                    {row.tenantId}
+                  </div>
                 </Table.Cell>
                 <Table.Cell>
                   <Chip appearance={LOOKS[row.state] ?? "outline"}>{row.state}</Chip>
@@ -129,13 +131,15 @@ export function CustomersPage(): ReactElement {
                 <Table.Cell>{row.lagS === undefined ? "–" : duration(row.lagS)}</Table.Cell>
                 <Table.Cell>{row.daysLeft === undefined ? "–" : `${row.daysLeft} days`}</Table.Cell>
                 <Table.Cell>
-                  {row.actor !== "" && <strong>{row.actor}</strong>}
-                  {row.say !== "" && (
-                    <div>
-                      {row.say} {row.nextStep}
-                    </div>
-                  )}
-                  {row.reportedMs !== undefined && <div>Reported {ago(row.reportedMs)} ago</div>}
+                  <div>
+                    {row.actor !== "" && <strong>{row.actor}</strong>}
+                    {row.say !== "" && (
+                      <div>
+                        {row.say} {row.nextStep}
+                      </div>
+                    )}
+                    {row.reportedMs !== undefined && <div>Reported {ago(row.reportedMs)} ago</div>}
+                  </div>
                 </Table.Cell>
                 <Table.Cell>
                   <Switch
