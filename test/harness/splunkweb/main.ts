@@ -18,6 +18,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .usage(
       "$0 --app DIR|TGZ --conf FILE\n\nServes the app's pages as Splunk Web does, with the real input behind them.",
     )
+    // The option of this name is Splunk's version.
+    .version(false)
     .option("app", { type: "string", demandOption: true, describe: "the app: a folder or a package (.tgz)" })
     .option("conf", { type: "string", demandOption: true, describe: "becomes the app's local/inputs.conf" })
     .option("home", { type: "string", describe: "SPLUNK_HOME; kept" })
@@ -28,7 +30,6 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("version", { type: "string", default: "10.4.0", describe: "the Splunk version that pages are told" })
     .option("theme", { choices: ["light", "dark"] as const, default: "light" as const })
     .strict()
-    .version(false)
     .parseAsync();
 
   let splunkd: Splunkd;
