@@ -4,7 +4,16 @@
  * counts.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -71,11 +80,16 @@ withKafka("the program beside a real Kafka", () => {
   });
 
   /** One story: customers, a topic and a state folder of its own. */
-  async function story(perCustomer: number, format: "cef" | "json", more: readonly string[] = []) {
+  async function story(
+    perCustomer: number,
+    format: "cef" | "json",
+    more: readonly string[] = [],
+    configs: Readonly<Record<string, string>> = {},
+  ) {
     stories += 1;
     const home = join(folder, `story-${stories}`);
     const topic = `${TOPIC}-${stories}`;
-    await broker.createTopic(topic, 3);
+    await broker.createTopic(topic, 3, configs);
     const history = { from: "-3h", to: "-1m" };
     const started = await startSimulator({
       frozen: true,
@@ -208,6 +222,61 @@ withKafka("the program beside a real Kafka", () => {
       return mssp !== undefined && !mssp.key.startsWith(`${key}:`);
     });
     expect(misplaced).toEqual([]);
+  });
+
+  test("check commits one event and reads it back, also as CEF", async () => {
+    for (const format of ["json", "cef"] as const) {
+      const it = await story(1, format);
+      const checking = run(it, ["arcsight", "check"]);
+      expect([await checking.ended, checking.log()]).toEqual([
+        0,
+        expect.stringContaining(`one event was committed to the topic ${it.topic} and read back`),
+      ]);
+      const { value = "" } = broker.read(it.topic)[0] ?? {};
+      expect(value).toContain("Test event of `defender-mssp arcsight check`");
+      expect(value.startsWith("CEF:0|")).toBe(format === "cef");
+      await simulator?.stop();
+    }
+  });
+
+  test("check says what to do when the topic does not exist, and exits with 5", async () => {
+    const it = await story(1, "json");
+    writeFileSync(it.config, readFileSync(it.config, "utf8").replace(`.topic=${it.topic}`, ".topic=no-such-topic"));
+    const checking = run(it, ["arcsight", "check"]);
+    expect([await checking.ended, checking.log()]).toEqual([
+      5,
+      expect.stringContaining("Kafka has no topic no-such-topic"),
+    ]);
+    expect(checking.log()).toContain("Have the Kafka administrator create it, or correct .topic.");
+  });
+
+  test("an event above the topic's limit goes without its large members and says so", async () => {
+    const it = await story(20, "json", ["outputs[0].compression=none"], { "max.message.bytes": "3000" });
+    const log = await finish(it);
+
+    expect(log).toContain("an event above Kafka's limit is sent without its large members");
+    const { lost, duplicated } = await judged(it);
+    expect({ lost, duplicated }).toEqual({ lost: 0, duplicated: 0 });
+    const reduced = broker.read(it.topic).filter(({ headers }) => headers.includes("left_out="));
+    expect(reduced.length).toBeGreaterThan(0);
+  });
+
+  test("a rejected event is resent to the topic with its object's key, and its file is removed", async () => {
+    const it = await story(1, "json");
+    const key = "11111111-2222-4333-8444-555555555555:alerts:alert:a1:2026-11-29T16:00:00.0000000Z";
+    const rejected = join(it.home, "rejected", "kafka-1");
+    mkdirSync(rejected, { recursive: true });
+    const file = join(rejected, "20261129T160000000Z-1.json");
+    const where = `127.0.0.1:${proxy.port} topic ${it.topic}`;
+    const parked = { time: "2026-11-29T16:00:00.000Z", output: "outputs[0]", where, key, reason: "too large" };
+    writeFileSync(file, JSON.stringify({ ...parked, event: '{"id":"a1"}' }));
+
+    const resent = run(it, ["rejected", "resend"]);
+    expect([await resent.ended, resent.log()]).toEqual([0, expect.any(String)]);
+
+    const object = "11111111-2222-4333-8444-555555555555:alerts:alert:a1";
+    expect(broker.read(it.topic)).toMatchObject([{ key: object, value: '{"id":"a1"}' }]);
+    expect(existsSync(file)).toBe(false);
   });
 
   test(`loses nothing and doubles nothing through ${KILLS} kills and ${STOPS} stops at random points of its transactions`, async () => {

@@ -45,9 +45,13 @@ function jars(): string {
     rmSync(aside, { recursive: true, force: true });
     throw new Error(`Maven brings no Kafka: ${stdout.slice(-2_000)}`);
   }
-  // Another test may have been faster.
-  if (existsSync(folder)) rmSync(aside, { recursive: true, force: true });
-  else renameSync(aside, folder);
+  try {
+    renameSync(aside, folder);
+  } catch (error) {
+    // Another test was faster.
+    rmSync(aside, { recursive: true, force: true });
+    if (!existsSync(folder)) throw error;
+  }
   return folder;
 }
 
