@@ -110,12 +110,12 @@ export async function pagesOfArcSight(bench: Bench): Promise<Outcome[]> {
   ];
 }
 
-interface Arrived {
+export interface Arrived {
   readonly seconds: number;
   readonly memory: Memory;
 }
 
-function peakOf(seen: readonly Arrived[]): Pick<Outcome, "memory"> {
+export function peakOf(seen: readonly Arrived[]): Pick<Outcome, "memory"> {
   const highest = seen
     .map(({ memory }) => memory)
     .toSorted((a, b) => a.peakMb - b.peakMb)
@@ -295,7 +295,8 @@ async function receiver(folder: string): Promise<Rsyslog> {
   return rsyslog;
 }
 
-function properties(
+/** Writes the configuration and returns its path. */
+export function properties(
   folder: string,
   microsoft: Microsoft,
   more: Readonly<Record<string, Readonly<Record<string, string | number>>>>,
@@ -363,7 +364,7 @@ async function nextLook(endMs: number, helper: Helper, alerts: number): Promise<
 }
 
 /** The built binary as the helper's service runs it. */
-class Helper {
+export class Helper {
   readonly #process: ChildProcess;
   readonly #exit: Promise<void>;
   #log = "";

@@ -7,6 +7,7 @@ import { Collector, type Memory, runDocument, type StanzaSettings } from "./coll
 import { cursorRules } from "./cursor-rules.ts";
 import { growth } from "./growth.ts";
 import { huntingRound } from "./hunting.ts";
+import { alertsToKafka } from "./kafka.ts";
 import { lagOfTheHealthy } from "./lag.ts";
 import { throttledAnswers } from "./microsoft.ts";
 import { onboardFromAList } from "./onboard.ts";
@@ -187,6 +188,12 @@ export const MEASUREMENTS: readonly Measurement[] = [
     about:
       "25 customers x 8,000 Graph alerts, pacing on, built binary as `arcsight run`, CEF on a TLS socket to a real rsyslog",
     measure: alertsToRsyslog,
+  },
+  {
+    rows: ["kafka"],
+    about:
+      "25 customers x 8,000 Graph alerts, pacing on, built binary as `run`, JSON in zstd transactions to one real broker of Kafka",
+    measure: alertsToKafka,
   },
   {
     rows: ["arcsight-memory"],

@@ -212,6 +212,31 @@ export class KafkaBroker {
       });
   }
 
+  /** How many records the topic has at most: what ends a transaction counts as one, too. */
+  async written(topic: string, partitions: number): Promise<number> {
+    const [found] = await this.#asAdmin((admin) =>
+      admin.listOffsets({
+        topics: [
+          {
+            name: topic,
+            partitions: Array.from({ length: partitions }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1n })),
+          },
+        ],
+      }),
+    );
+    return (found?.partitions ?? []).reduce((sum, { offset }) => sum + Number(offset), 0);
+  }
+
+  /** How many records kcat reads with `read_committed`. */
+  committed(topic: string): number {
+    const { stdout } = spawnSync(
+      "sh",
+      ["-c", `kcat -b ${this.judgeAddress} -C -t ${topic} -e -q -X isolation.level=read_committed -f 'x\n' | wc -l`],
+      { encoding: "utf8" },
+    );
+    return Number(stdout);
+  }
+
   get judgeAddress(): string {
     return this.#judge.map((port) => `127.0.0.1:${port}`).join(",");
   }
