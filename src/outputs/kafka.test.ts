@@ -6,6 +6,7 @@ import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
 import { Failure } from "../model/failure.ts";
+import type { Disk } from "../stores/disk/disk.ts";
 import { type KafkaClient, KafkaOutput, type KafkaParts, type KafkaTransactions } from "./kafka.ts";
 import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import type { KafkaWriterParts } from "./kafka-writer.ts";
@@ -33,6 +34,8 @@ class FakeKafka {
   readonly committed: KafkaEvent[] = [];
   readonly watermarks = new Map<string, Buffer>();
   readonly outcomes: Outcome[] = [];
+  /** The next transaction waits for it. */
+  gate: Promise<void> | undefined;
   readonly sliceSizes: number[] = [];
   /** The largest record that the topic takes. */
   mostBytes = Number.POSITIVE_INFINITY;
@@ -64,7 +67,7 @@ class FakeKafka {
       canRead: () => Promise.resolve(true),
       close: () => undefined,
       commit: async (events: readonly KafkaEvent[], watermark: Buffer, sliceMostBytes: number) => {
-        await Promise.resolve();
+        await this.gate;
         if (life.isOver) await new Promise(() => undefined);
         this.sliceSizes.push(sliceMostBytes);
         const outcome = this.outcomes.shift() ?? "committed";
@@ -119,9 +122,12 @@ afterEach(async () => {
 });
 
 function story(
-  options: Partial<Pick<KafkaParts, "recordFormat" | "spoolBytes">> & { readonly from?: Story } = {},
+  options: Partial<Pick<KafkaParts, "recordFormat" | "spoolBytes">> & {
+    readonly from?: Story;
+    readonly disk?: Disk;
+  } = {},
 ): Story {
-  const { recordFormat = "json", spoolBytes = 8 << 20, from } = options;
+  const { recordFormat = "json", spoolBytes = 8 << 20, from, disk = fs } = options;
   const clock = new FakeClock(EVENING_MS, { pauses: "pass" });
   const kafka = from?.kafka ?? new FakeKafka();
   const folder = from?.folder ?? newFolder();
@@ -143,7 +149,7 @@ function story(
     stateFolder: join(folder, "outputs", "kafka-1"),
     stateName: "kafka-1",
     rejected: new RejectedEvents(folder, fs, clock),
-    ports: { disk: fs, clock, platform: process.platform },
+    ports: { disk, clock, platform: process.platform },
     clock,
     random: FakeRandom.always(),
     newId: () => `00000000-0000-4000-8000-${String((ids += 1)).padStart(12, "0")}`,
@@ -259,6 +265,34 @@ describe("a topic of Kafka", () => {
 
     const next = restart(it);
     expect([next.output.wants(keyOf("a")), next.output.wants(keyOf("b"))]).toEqual([false, true]);
+  });
+
+  test("gets no event that a crash of the host could still take from the spool", async () => {
+    let held: (() => void) | undefined;
+    let holds = false;
+    const fdatasync = (fd: number, done: fs.NoParamCallback) => {
+      if (!holds) return fs.fdatasync(fd, done);
+      holds = false;
+      held = () => fs.fdatasync(fd, done);
+    };
+    const it = story({ disk: { ...fs, fdatasync } as unknown as Disk });
+    let open!: () => void;
+    it.kafka.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    await it.output.write(versions("a"));
+    holds = true;
+    const writing = it.output.write(versions("b"));
+    await until(() => held !== undefined);
+    open();
+    await until(() => it.kafka.texts.length > 0);
+    for (let round = 0; round < 300; round += 1) await fs.promises.stat("/");
+    expect(it.kafka.texts).toEqual(["a"]);
+
+    held?.();
+    await writing;
+    await delivered(it);
+    expect(it.kafka.texts).toEqual(["a", "b"]);
   });
 
   test("loses nothing when the spool was empty and its numbers begin again", async () => {

@@ -11,7 +11,7 @@ import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } fro
 import { outputUnwritable, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
-import { Spool, type Spooled } from "./spool.ts";
+import { Spool, type Spooled, type SpoolPlace } from "./spool.ts";
 import { objectOfKey, withoutStanza } from "./version-key.ts";
 import { WrittenLog } from "./written-log.ts";
 
@@ -112,8 +112,14 @@ export class KafkaOutput implements Output {
   readonly #fencedAtMs: number[] = [];
   #writer: KafkaTransactions | undefined;
   #group: Group | undefined;
+  /**
+   * As far as the spool survives a crash of the host. What lies behind it is not sent yet: the engine would
+   * bring it again after such a crash, and Kafka would have it twice.
+   */
+  #flushedTo: Pick<SpoolPlace, "segment" | "endsAt"> | undefined;
   #sliceMostBytes = SLICE_MOST_BYTES;
   #sleepers: (() => void)[] = [];
+  #hasNews = false;
   #failures = 0;
   #failure: Failure | undefined;
   #isFailing = false;
@@ -138,6 +144,7 @@ export class KafkaOutput implements Output {
       segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
     });
     this.#spool = opened.spool;
+    this.#flushedTo = opened.spool.end;
     const committed = WrittenLog.open(parts.name, ports.disk, `${stateFolder}/committed`, () => undefined);
     this.#committed = committed.log;
     this.#recent.took(committed.keys);
@@ -198,11 +205,11 @@ export class KafkaOutput implements Output {
     let kept: boolean;
     try {
       await this.#ready;
-      kept = await this.#spool.appendAll(group);
+      kept = await this.#append(group);
       // Kafka is slower than Microsoft: that is back-pressure, and no customer has to wait for its next try.
       while (!kept && this.#isProgressing()) {
         await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
-        kept = await this.#spool.appendAll(group);
+        kept = await this.#append(group);
       }
     } catch (error) {
       this.#refuse(true);
@@ -214,6 +221,20 @@ export class KafkaOutput implements Output {
     for (const { keys } of group) this.#recent.took(keys.filter((key) => key !== ""));
     this.#wake();
     this.#tell();
+  }
+
+  async #append(group: readonly Batch[]): Promise<boolean> {
+    try {
+      return await this.#spool.appendAll(group);
+    } finally {
+      // Also after an error: what was written then is sent, and comes again.
+      this.#flushedTo = this.#spool.end;
+    }
+  }
+
+  #isFlushed({ segment, endsAt }: SpoolPlace): boolean {
+    const to = this.#flushedTo;
+    return to !== undefined && (segment < to.segment || (segment === to.segment && endsAt <= to.endsAt));
   }
 
   #isProgressing(): boolean {
@@ -234,10 +255,12 @@ export class KafkaOutput implements Output {
         client ??= await this.#p.client(this.#transactionalId);
         // A connection that was idle for long is closed by the broker; that is no failure.
         if (this.#writer?.isUsable !== true) this.#writer = await this.#takeOver(client);
+        this.#hasNews = false;
         this.#group ??= await this.#nextGroup();
         if (this.#group === undefined) {
           this.#recovered();
-          await this.#woken();
+          // Something may have come while the disk was waited for.
+          if (!this.#hasNews) await this.#woken();
           continue;
         }
         await this.#send(this.#writer, this.#group);
@@ -317,7 +340,7 @@ export class KafkaOutput implements Output {
     let byteLength = 0;
     while (byteLength < TRANSACTION_BYTES && lines.length < TRANSACTION_EVENTS) {
       const record = this.#spool.next();
-      if (record === undefined) break;
+      if (record === undefined || !this.#isFlushed(record)) break;
       this.#spool.pass(record);
       if (this.#lane.isCommitted(record)) {
         before.push(record);
@@ -473,6 +496,7 @@ export class KafkaOutput implements Output {
   }
 
   #wake(): void {
+    this.#hasNews = true;
     const sleepers = this.#sleepers;
     this.#sleepers = [];
     for (const wake of sleepers) wake();

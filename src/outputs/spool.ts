@@ -132,6 +132,12 @@ export class Spool {
     return { first: this.#segments[0]?.id, next: this.#nextId };
   }
 
+  /** Where the newest record ends; undefined when there is none. */
+  get end(): Pick<SpoolPlace, "segment" | "endsAt"> | undefined {
+    const last = this.#segments.at(-1);
+    return last === undefined ? undefined : { segment: last.id, endsAt: last.bytes };
+  }
+
   /** True when nothing waits. */
   get isDrained(): boolean {
     const last = this.#segments.at(-1);

@@ -52,7 +52,7 @@ withKafka([
 
   /**
    * The first EndTxn is held back until `release`, and then handed to the broker. Of the Produce requests
-   * after `arm`, the second never arrives: there the host dies.
+   * after `arm`, the second never arrives: there the host crashes.
    */
   function hold() {
     let release!: () => void;
@@ -169,7 +169,7 @@ withKafka([
       await blind.send(0, `second-${round}`, "");
       release();
       await arrived;
-      // The host dies here: `third` and the watermark were not sent.
+      // The host crashes here: `third` and the watermark were not sent.
       blind.close();
       proxy.decide = () => "now";
       const next = new BlindWriter(id, proxy.port, topic, REQUEST_MS);

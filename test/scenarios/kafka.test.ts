@@ -307,7 +307,7 @@ withKafka("the program beside a real Kafka", () => {
     expect([SEED, await judged(it)]).toEqual([SEED, exactlyOnce(it)]);
     const committed = versionsIn(broker.read(it.topic));
     const all = versionsIn(broker.read(it.topic, "read_uncommitted"), "several");
-    // Else the kills met no transaction, and the test has proved nothing.
+    // Else no kill met a transaction, and this test could not fail.
     const hidden = [...all.values()].reduce((sum, count) => sum + count, 0) - committed.size;
     expect(hidden).toBeGreaterThan(0);
     noteProof({
