@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { stripped } from "./elf.ts";
 import { hostPlatform, PLATFORMS, type Platform } from "./platforms.ts";
 import { RUNTIME } from "./project.ts";
+import { withOwnResources } from "./windows-resources.ts";
 
 /** What @yao-pkg/pkg 6.23 does for one file; its command line drops `seaConfig`, so its module is called. */
 type SingleExecutable = (
@@ -58,7 +59,7 @@ export async function makeExecutable(
     writeFileSync(base, stripped(readFileSync(runtime)));
     chmodSync(base, 0o755);
   } else {
-    copyFileSync(runtime, base);
+    writeFileSync(base, withOwnResources(readFileSync(runtime)));
   }
   const targets = [{ nodeRange: `node${RUNTIME}`, platform: pkgPlatform, arch, output }];
   const seaConfig = {

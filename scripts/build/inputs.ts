@@ -5,7 +5,13 @@ import { PLATFORMS, type Platform } from "./platforms.ts";
 import { ROOT } from "./project.ts";
 
 /** Beside src/: what decides a binary's bytes. The lockfile stands for everything below node_modules/. */
-const OTHER_INPUTS = ["package.json", "package-lock.json", "scripts/build", "scripts/build-binaries.ts"];
+const OTHER_INPUTS = [
+  "package.json",
+  "package-lock.json",
+  "scripts/build",
+  "scripts/build-binaries.ts",
+  "splunk-app/TA_defender_mssp/static",
+];
 
 /** One hash over everything a binary is made from: while it stays the same, so does the binary. */
 export function inputsHash(platform: Platform): string {

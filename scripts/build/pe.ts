@@ -9,6 +9,7 @@ const FLAGS_AT = 70;
 /** The fifth data directory; its address is an offset in the file. */
 const SECURITY_AT = 112 + 4 * 8;
 const SECTION_HEADER_BYTES = 40;
+const PAGE_BYTES = 0x1000;
 const SECTION_EXECUTE = 0x2000_0000;
 const SECTION_WRITE = 0x8000_0000;
 const HIGH_ENTROPY_VA = 0x20;
@@ -23,6 +24,8 @@ export interface PeProtections {
   /** Data is not executable (DEP). */
   readonly dataNotExecutable: boolean;
   readonly writableAndExecutable: boolean;
+  /** One after another in memory: Windows loads no other file, and wine any. */
+  readonly sectionsAdjacent: boolean;
   /** `lost`: the header names one that is not the end of the file, where signing tools put it. */
   readonly signature: "none" | "present" | "lost";
   readonly checksumValid: boolean;
@@ -38,11 +41,20 @@ export function peProtections(program: Buffer): PeProtections {
     const bits = program.readUInt32LE(sections + index * SECTION_HEADER_BYTES + 36);
     return (bits & SECTION_EXECUTE) !== 0 && (bits & SECTION_WRITE) !== 0;
   };
+  const count = program.readUInt16LE(coff + 2);
+  const starts = Array.from({ length: count }, (_, index) =>
+    program.readUInt32LE(sections + index * SECTION_HEADER_BYTES + 12),
+  );
+  const isAdjacent = (start: number, index: number) => {
+    const bytes = program.readUInt32LE(sections + index * SECTION_HEADER_BYTES + 8);
+    return index + 1 === count || Math.ceil((start + bytes) / PAGE_BYTES) * PAGE_BYTES === starts[index + 1];
+  };
   return {
     randomAddress: (flags & DYNAMIC_BASE) !== 0,
     highEntropy: (flags & HIGH_ENTROPY_VA) !== 0,
     dataNotExecutable: (flags & NX_COMPAT) !== 0,
-    writableAndExecutable: Array.from({ length: program.readUInt16LE(coff + 2) }, isBoth).includes(true),
+    writableAndExecutable: Array.from({ length: count }, isBoth).includes(true),
+    sectionsAdjacent: starts.every(isAdjacent),
     signature: signatureOf(program, optional),
     checksumValid: program.readUInt32LE(optional + CHECKSUM_AT) === checksum(program, optional + CHECKSUM_AT),
   };

@@ -109,6 +109,7 @@ function peFindings(program: Buffer): string[] {
     ...(found.randomAddress && found.highEntropy ? [] : ["is not loaded at a random 64 bit address (ASLR)"]),
     ...(found.dataNotExecutable ? [] : ["allows data to be executed (no NX)"]),
     ...(found.writableAndExecutable ? ["has memory that is writable and executable"] : []),
+    ...(found.sectionsAdjacent ? [] : ["has sections that are not one after another, which Windows does not load"]),
     ...(found.signature !== "lost" ? [] : ["names a signature that is not in the file"]),
     ...(found.checksumValid ? [] : ["has a wrong checksum"]),
   ];

@@ -6,6 +6,7 @@ import { peProtections, withoutOldSignature } from "../../scripts/build/pe.ts";
 import { binaryPath, PLATFORMS, type Platform } from "../../scripts/build/platforms.ts";
 import { ROOT, VERSION } from "../../scripts/build/project.ts";
 import type { ArchiveEntry } from "../../scripts/build/tar.ts";
+import { describedAs } from "../../scripts/build/windows-resources.ts";
 import { EXCEPTIONS, findingsOf, inspectFile, programFindings, readArchive } from "../../scripts/package/inspection.ts";
 import { archives, inspectedArchive } from "../../scripts/package.ts";
 
@@ -59,6 +60,14 @@ describe("what was built", () => {
   });
 });
 
+const windows = resolve(ROOT, binaryPath("win-x64"));
+(existsSync(windows) ? test : test.skip)(
+  "the Windows executable describes itself as this program, with its icon",
+  () => {
+    expect(describedAs(readFileSync(windows))).toEqual({ product: "defender-mssp", version: `${VERSION}.0`, icons: 2 });
+  },
+);
+
 describe("of a Linux executable, the inspection refuses", () => {
   const changed = (change: (copy: Buffer) => void): string[] => {
     // The head and the tables of the loader are what the rules read.
@@ -86,19 +95,22 @@ describe("of a Linux executable, the inspection refuses", () => {
 });
 
 describe("of a Windows executable, the inspection refuses", () => {
-  /** The smallest PE32+ head with one section. */
-  function windowsProgram({ flags = 0x8160, section = 0x6000_0020 } = {}): Buffer {
+  /** The smallest PE32+ head with two sections; the first fills a page and a byte. */
+  function windowsProgram({ flags = 0x8160, section = 0x6000_0020, second = 0x3000 } = {}): Buffer {
     const file = Buffer.alloc(1025);
     file.write("MZ", 0, "latin1");
     file.writeUInt32LE(0x80, 0x3c);
     file.write("PE\0\0", 0x80, "latin1");
-    file.writeUInt16LE(1, 0x80 + 6);
+    file.writeUInt16LE(2, 0x80 + 6);
     file.writeUInt16LE(240, 0x80 + 20);
     file.writeUInt16LE(0x20b, 0x98);
     file.writeUInt16LE(flags, 0x98 + 70);
     file.writeUInt32LE(512, 0x98 + 144);
     file.writeUInt32LE(15_688, 0x98 + 148);
+    file.writeUInt32LE(0x1001, 0x98 + 240 + 8);
+    file.writeUInt32LE(0x1000, 0x98 + 240 + 12);
     file.writeUInt32LE(section, 0x98 + 240 + 36);
+    file.writeUInt32LE(second, 0x98 + 240 + 40 + 12);
     file.fill(0xa5, 600);
     return file;
   }
@@ -129,6 +141,8 @@ describe("of a Windows executable, the inspection refuses", () => {
     ["x is not loaded at a random 64 bit address (ASLR)", { flags: 0x8120 }],
     ["x allows data to be executed (no NX)", { flags: 0x8060 }],
     ["x has memory that is writable and executable", { section: 0xa000_0020 }],
+    ["x has sections that are not one after another, which Windows does not load", { second: 0x2000 }],
+    ["x has sections that are not one after another, which Windows does not load", { second: 0x4000 }],
   ])("what breaks a rule: %s", (finding, parts) => {
     expect(found(withoutOldSignature(windowsProgram(parts)))).toEqual([finding]);
   });
