@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import https from "node:https";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { binaryPath } from "../../scripts/build/platforms.ts";
@@ -281,12 +282,15 @@ onWindows("the Windows executable", () => {
     const state = join(scratch, "run state");
     const run = byHand("run", "--config", config, "--state", wine.path(state));
     for (const name of CUSTOMERS) await run.until(new RegExp(`tenant=${name} stream=alerts state=ok[\\s\\S]*`));
-    const mark = readdirSync(state, { recursive: true, encoding: "utf8" }).find((name) => name.endsWith(".mark.json"));
-    const letGo = await wine.hold(join(state, mark ?? "no checkpoint"));
-    simulator.control.perform({ do: "record", customers: CUSTOMERS, stream: "alerts", id: "while-held" });
+    const marks = readdirSync(state, { recursive: true, encoding: "utf8" });
+    const mark = join(state, marks.find((name) => /alerts.*\.mark\.json$/.test(name)) ?? "no checkpoint");
+    const letGo = await wine.hold(mark);
     const file = join(results, "events.log");
-    await run.until(/stream=alerts/);
+    simulator.control.perform({ do: "record", customers: CUSTOMERS, stream: "alerts", id: "while-held" });
+    // What replaces the held file stays beside it as long as Windows refuses the rename.
+    await lasting(() => existsSync(`${mark}.new`));
     await letGo();
+    await lasting(() => !existsSync(`${mark}.new`));
     run.child.kill("SIGINT");
     const { code, stderr } = await run.ended;
 
@@ -318,6 +322,11 @@ onWindows("the Windows executable", () => {
     expect(stderr).not.toContain(others["client_secret"]);
     expect(existsSync(file)).toBe(true);
   });
+
+  /** Resolves when this was so at ten looks one after another. */
+  async function lasting(holds: () => boolean): Promise<void> {
+    for (let looks = 0; looks < 10; looks = holds() ? looks + 1 : 0) await pause(20);
+  }
 
   /** What the person's browser does: opens the address and ends where it is sent. */
   function browsed(url: string): Promise<string> {
