@@ -1,6 +1,8 @@
+import childProcess from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { stripped } from "./elf.ts";
 import { hostPlatform, PLATFORMS, type Platform } from "./platforms.ts";
 import { RUNTIME } from "./project.ts";
@@ -68,9 +70,7 @@ export async function makeExecutable(
     execArgv: runtimeFlags(platform),
     execArgvExtension: "none",
   } as const;
-  const { default: singleExecutable } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/sea.js") as {
-    default: SingleExecutable;
-  };
+  const singleExecutable = loadPkg();
   const { log } = createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/log.js") as {
     log: { info: (text: string) => void };
   };
@@ -88,6 +88,26 @@ export async function makeExecutable(
     rmSync(base, { force: true });
   }
   chmodSync(output, 0o755);
+}
+
+/**
+ * pkg's module, which starts the runtime to make the code cache. V8 seeds its hash tables randomly, so each cache
+ * would have other bytes; with a fixed seed equal sources give equal executables. The seed is not part of what V8
+ * compares before it takes a cache, and a running program has a random seed of its own. pkg has no setting for it and
+ * takes `execFile` when it is loaded, so it is given another one for that moment.
+ */
+function loadPkg(): SingleExecutable {
+  const { execFile } = childProcess;
+  const seeded = (file: string, args: readonly string[]) =>
+    promisify(execFile)(file, args[0] === "--experimental-sea-config" ? ["--random-seed=1", ...args] : [...args]);
+  try {
+    childProcess.execFile = Object.assign(() => undefined, {
+      [promisify.custom]: seeded,
+    }) as unknown as typeof execFile;
+    return (createRequire(import.meta.url)("@yao-pkg/pkg/lib-es5/sea.js") as { default: SingleExecutable }).default;
+  } finally {
+    childProcess.execFile = execFile;
+  }
 }
 
 /**
