@@ -71,8 +71,8 @@ describe("without a state folder of its own a command uses one below the account
     [{ HOME: "/home/collector" }, "/home/collector/.local/state/defender-mssp"],
     [{ HOME: "/home/collector", XDG_STATE_HOME: "/var/lib" }, "/var/lib/defender-mssp"],
     [{ HOME: "", XDG_STATE_HOME: "" }, "/of/the/account/.local/state/defender-mssp"],
-  ])("%j", (environment, folder) => {
-    expect(defaultStateDir(environment, () => "/of/the/account")).toBe(folder);
+  ])("%j", (environment, expected) => {
+    expect(defaultStateDir(environment, () => "/of/the/account")).toBe(expected);
   });
 
   test("and an account without any home is told to name one", () => {

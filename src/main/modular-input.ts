@@ -109,10 +109,7 @@ export async function runModularInput(distrusted: readonly string[], document?: 
   void servePages(host, run, world, stop.signal).catch((error: unknown) =>
     log.error("the pages in Splunk Web get no answers", { failure: asFailure(error).say }),
   );
-  if (document === undefined)
-    void hostGone(realHostSigns, world.clock, stop.signal).then((gone) => {
-      if (gone) stop.abort("host-gone");
-    });
+  if (document === undefined) void stopWithHost(world, stop);
   const code =
     host.customers.length + host.refused.length + host.misconfigured.length === 0
       ? await idle(host, world, stop.signal)
@@ -125,6 +122,10 @@ export async function runModularInput(distrusted: readonly string[], document?: 
 async function servePages(host: SplunkHost, run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<void> {
   const { pageAnswers } = await import("./page-answers.ts");
   await host.servePages(pageAnswers(host, run, world), stop);
+}
+
+async function stopWithHost({ clock }: SplunkWorld, stop: AbortController): Promise<void> {
+  if (await hostGone(realHostSigns, clock, stop.signal)) stop.abort("host-gone");
 }
 
 async function idle(host: SplunkHost, world: SplunkWorld, stop: AbortSignal): Promise<ExitCode> {

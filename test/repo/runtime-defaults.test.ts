@@ -39,6 +39,7 @@ test("another program is started in two places, and never by a bare name that a 
   ]);
   expect(startedPrograms()).toEqual([
     "src/main/onboarding.ts: command",
+    'src/main/windows-acl.ts: windowsProgram("whoami.exe")',
     'src/main/windows-acl.ts: windowsProgram("icacls.exe")',
   ]);
   // The command of onboarding.ts.

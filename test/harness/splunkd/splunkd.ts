@@ -57,6 +57,8 @@ export interface SplunkdOptions {
   readonly collections?: Readonly<Record<string, readonly unknown[]>>;
   /** Between SIGTERM and SIGKILL; Splunk does not document its own. */
   readonly graceMs?: number;
+  /** How long `--scheme` and `--validate-arguments` may take. */
+  readonly shortRunLimitMs?: number;
   /** After a process that ended by itself or was killed; null: it is not restarted. */
   readonly restartAfterMs?: number | null;
   /**
@@ -238,7 +240,7 @@ export class Splunkd {
     const end = await runToEnd(
       this.system.start(executable, ["--scheme"], this.environment),
       undefined,
-      SHORT_RUN_LIMIT_MS,
+      this.shortRunLimitMs,
     );
     this.takeShortLog(end.stderr);
     if (end.code !== 0)
@@ -268,7 +270,7 @@ export class Splunkd {
     const sessionKey = this.rest.newSessionKey();
     const document = validationDocument(this.server(sessionKey), name, settings);
     const child = this.system.start(this.installed.executable, ["--validate-arguments"], this.environment);
-    const end = await runToEnd(child, encodeDocument(document, this.options.encoding ?? "utf-8"), SHORT_RUN_LIMIT_MS);
+    const end = await runToEnd(child, encodeDocument(document, this.options.encoding ?? "utf-8"), this.shortRunLimitMs);
     this.rest.revoke(sessionKey);
     this.takeShortLog(end.stderr);
     if (end.signal !== null) this.fault(`--validate-arguments for ${stanza} did not end by itself`);
@@ -493,6 +495,10 @@ export class Splunkd {
 
   private get system(): SplunkSystem {
     return this.options.system ?? THIS_SYSTEM;
+  }
+
+  private get shortRunLimitMs(): number {
+    return this.options.shortRunLimitMs ?? SHORT_RUN_LIMIT_MS;
   }
 
   private get graceMs(): number {
