@@ -4,7 +4,7 @@ import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { customerStatus, streamStatus } from "../../test/harness/monitoring/status.ts";
 import type { HealthEvent } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
-import { type ContractCustomer, withoutNames } from "../model/roster-report.ts";
+import type { ContractCustomer } from "../model/roster-report.ts";
 import type { CustomerStatus } from "../model/status.ts";
 import type { TenantId } from "../model/tenant.ts";
 import { compareRoster, RosterWatch } from "./roster-watch.ts";
@@ -113,9 +113,6 @@ describe("the list against reality", () => {
     expect(report.say).toBe(
       "2000 customers under contract are not configured (Customer 0, Customer 1, Customer 2, Customer 3, Customer 4 and 1995 more).",
     );
-    const nameless = withoutNames(report);
-    expect(JSON.stringify(nameless)).not.toContain("Customer 0");
-    expect(nameless).toMatchObject({ differences: [], more: 2_000, under_contract: 2_000 });
   });
 });
 

@@ -33,12 +33,6 @@ export interface ContractCustomer {
   readonly isExcluded: boolean;
 }
 
-/** The report without names, for a place where others than the provider may read it. */
-export function withoutNames(report: RosterReport): RosterReport {
-  const { differences, more } = report;
-  return { ...report, say: saidOf(differences, () => ""), differences: [], more: more + differences.length };
-}
-
 const NAMED_MOST = 5;
 
 /** One sentence for each kind of difference. */

@@ -21,6 +21,7 @@ import { createSignInService } from "../sign-in-service.ts";
 import { createPartnerConsent } from "./partner-consent.ts";
 
 const ORIGINS = {
+  imds: "http://169.254.169.254",
   login: CLOUDS.commercial.loginUrl,
   graph: CLOUDS.commercial.graphUrl,
   partnercenter: PARTNERCENTER_URL,

@@ -236,10 +236,10 @@ describe("a run", () => {
   };
 
   test.each([
-    ["names the customers where all inputs have one index", "main", /Litware/],
-    ["names none where an input has another index, because others may read that", "other", /^(?!.*Litware)/s],
-  ])("compares all customers with the list under the first input, and %s", async (_, index, wanted) => {
-    const secret = { client_secret: "s3cret" };
+    ["in the index that all inputs have", "customers", /^(?!.*<index>main<).*Litware/s],
+    ["in no customer's index where each has its own", "other", /<index>main<\/index>.*Litware/s],
+  ])("compares all customers with the list under the first input, %s", async (_, index, wanted) => {
+    const secret = { client_secret: "s3cret", index: "customers" };
     const outside = world(runDocument(stanza("one", secret), stanza("two", { ...secret, index })));
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
     await host.sink.health({
@@ -374,7 +374,7 @@ describe("a run", () => {
 
   test("health of what is not an input goes under an input, but into no customer's index", async () => {
     const healthOf = async (index: string, input: string): Promise<string> => {
-      const outside = world(runDocument(stanza("b", { index }), stanza("a", { index })));
+      const outside = world(runDocument(stanza("b", { index: "customer_b" }), stanza("a", { index })));
       const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
       await host.sink.health({
         time: "2026-11-24T12:00:00.000Z",
