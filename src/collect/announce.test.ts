@@ -85,7 +85,7 @@ test("health of what is not a customer has an event at each change, and hourly w
   expect(ofList()).toEqual([]);
   health.be("failing", forbidden);
   await clock.advance(2.5 * HOUR);
-  expect(ofList()).toEqual(Array(3).fill(["list of customers", "* failing discovery-forbidden"]));
+  expect(ofList()).toEqual(Array.from({ length: 3 }, () => ["list of customers", "* failing discovery-forbidden"]));
   health.be("ok");
   await clock.advance(2 * HOUR);
   expect(ofList().slice(3)).toEqual([["list of customers", "* ok null"]]);

@@ -571,6 +571,41 @@ describe("customers in Splunk", () => {
   const imported = (list: string, ...more: readonly string[]) =>
     run("customers", "import", list, ...splunk, ...addressFlags(), ...more);
 
+  test("are discovered in a list and created as customers add does, with the model's settings and an own index", async () => {
+    await run("credential", "set", "mssp", "--client-id", SHARED_APP.clientId, ...splunk, ...addressFlags());
+    const list = write("list.csv", "name,tenant,index\ncontoso,contoso.onmicrosoft.com,soc_contoso\n");
+    await imported(list, "--apply", "--start", "3d");
+    writeFileSync(list, "name,tenant\ncontoso,contoso.onmicrosoft.com\nfabrikam,fabrikam.onmicrosoft.com\n");
+    const discover = ["customers", "discover", ...splunk, "--discover", `file:${list}`, "--state", folder];
+    const shown = await run(...discover, "--discover-defaults", "contoso");
+    expect(shown).toMatchObject({ code: 0, out: expect.stringContaining("+ fabrikam") });
+    expect(inputs()).not.toContain("fabrikam");
+
+    edits = 0;
+    const applied = await run(...discover, "--discover-defaults", "contoso", "--apply");
+    expect([applied.code, edits]).toEqual([0, 1]);
+    const created = inputs().slice(inputs().indexOf("[defender_mssp://fabrikam]"));
+    for (const line of [
+      `tenant_id = ${tenantOf("fabrikam")}`,
+      "credential = mssp",
+      "start = 3d",
+      "index = soc_fabrikam",
+    ])
+      expect(created).toContain(`${line}\n`);
+    expect(created).not.toContain("discover");
+    // What Splunk refuses is tried again by the next one, and named.
+    writeFileSync(
+      list,
+      "name,tenant\ncontoso,contoso.onmicrosoft.com\nfabrikam,fabrikam.onmicrosoft.com\nadatum,adatum.onmicrosoft.com\n",
+    );
+    refuse.add("adatum");
+    const refused = await run(...discover, "--discover-defaults", "contoso", "--apply");
+    expect(refused).toMatchObject({ code: 5, said: expect.stringContaining("1 could not be written") });
+    refuse.clear();
+    expect(await run(...discover, "--discover-defaults", "contoso", "--apply")).toMatchObject({ code: 0 });
+    expect(inputs()).toContain("[defender_mssp://adatum]");
+  });
+
   test("are created with one request each, changed only where the list differs, and removed", async () => {
     await run("credential", "set", "mssp", "--client-id", SHARED_APP.clientId, ...splunk, ...addressFlags());
     const list = write(

@@ -169,7 +169,7 @@ class Day {
       },
     });
     this.#stop = new AbortController();
-    const { stop } = { stop: this.#stop.signal };
+    const stop = this.#stop.signal;
     const collector = await Collector.open({
       customers: {
         configured: [...settings.stanzas, ...settings.refused],
@@ -194,7 +194,7 @@ class Day {
         random,
         log,
         commands: commandLines({ program: ["defender-mssp"], shell: "posix", flags: {}, secrets: "files" }),
-        heap: { usedBytes: () => 0, collect: () => undefined } as never,
+        heap: { usedBytes: () => 0, collect: () => undefined },
       },
       stop,
     });
@@ -229,15 +229,13 @@ class Day {
 
   async #close(): Promise<void> {
     this.#stop.abort();
-    const ending = this.#running.then(() => this.#collector?.close());
-    let isOver = false;
-    void ending.then(() => {
-      isOver = true;
-    });
-    while (!isOver) {
+    const over = new AbortController();
+    const ending = this.#running.then(() => this.#collector?.close()).finally(() => over.abort());
+    while (!over.signal.aborted) {
       await this.clock.advance(50);
       await settled();
     }
+    await ending;
   }
 
   async #step(ms: number): Promise<void> {
