@@ -5,6 +5,7 @@ import { type Credentials, freshCredentials } from "./entra/apps.ts";
 import { type Directory, makeDirectory } from "./entra/directory.ts";
 import type { FederatedCredential, WorkloadIdentity } from "./entra/federation.ts";
 import { principalIn, type ServicePrincipal } from "./entra/principals.ts";
+import { ALL_PERMISSIONS } from "./entra/resources.ts";
 import { type Faults, makeFaults } from "./faults.ts";
 import { type Identity, identityOf, SHARED_APP } from "./identity.ts";
 import type { Provider } from "./provider/provider.ts";
@@ -111,17 +112,6 @@ export interface World {
   customerAt(tenant: string): Customer | undefined;
   addVersion(customer: Customer, stream: StreamName, version: NewVersion): void;
 }
-
-/** Everything the apps in these tests ever ask for, as a customer's administrator would grant it. */
-export const ALL_PERMISSIONS: readonly string[] = [
-  "SecurityAlert.Read.All",
-  "SecurityIncident.Read.All",
-  "ThreatHunting.Read.All",
-  "Incident.Read.All",
-  "Incident.Read",
-  "Alert.Read.All",
-  "Alert.Read",
-];
 
 export function makeWorld(clock: SimulatorClock, seed: string | number = 0): World {
   const customers = new Map<string, Customer>();

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { sendJson } from "../answers.ts";
 import type { Exchange } from "../exchange.ts";
 import { refreshToken } from "../identity.ts";
-import { BRIDGE_SCOPES } from "../provider/provider.ts";
+import { BRIDGE_SCOPES, isBridge } from "../provider/provider.ts";
 import type { Customer, World } from "../world.ts";
 import { appRoles, principalId } from "./principals.ts";
 import { PERMISSIONS, type TokenApi } from "./resources.ts";
@@ -42,7 +42,7 @@ function permissionsIn(
 ): readonly string[] {
   const { provider } = world;
   if (provider?.apps.home.clientId === clientId) return user === undefined && api === "graph" ? provider.homeRoles : [];
-  if (provider?.apps.bridge.clientId === clientId && user !== undefined) {
+  if (provider !== undefined && user !== undefined && isBridge(world, clientId)) {
     if (api === "partner") return PERMISSIONS.partner.scopes;
     if (customer === provider.home) return api === "graph" ? BRIDGE_SCOPES : [];
     return api === "graph" ? (customer.servicePrincipals.get(clientId)?.delegated?.scopes ?? []) : [];
@@ -69,7 +69,7 @@ export function sendToken(
   const { identity } = customer;
   const { provider } = world;
   // The provider's user keeps its account, and its refresh token, in the provider's tenant.
-  const isProvidersUser = user !== undefined && provider?.apps.bridge.clientId === clientId;
+  const isProvidersUser = user !== undefined && provider !== undefined && isBridge(world, clientId);
   const account = isProvidersUser ? provider.home : customer;
   const userName = isProvidersUser ? provider.user.name : identity.userName;
   const nowS = Math.floor(exchange.nowMs / 1000);

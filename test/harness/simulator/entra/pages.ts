@@ -3,9 +3,11 @@ import { sendJson, sendText } from "../answers.ts";
 import type { Cloud } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
 import { guid, SHARED_APP } from "../identity.ts";
-import { ALL_PERMISSIONS, type Customer, type World } from "../world.ts";
+import { isBridge } from "../provider/provider.ts";
+import type { Customer, World } from "../world.ts";
 import { sendEntraError } from "./errors.ts";
 import { appProblem, isShared, redirect } from "./requests.ts";
+import { ALL_PERMISSIONS } from "./resources.ts";
 
 /** A code handed out by the authorize page. */
 export interface Code {
@@ -132,7 +134,7 @@ function customerOf(world: World, clientId: string, hint: string | null): Custom
     )
       return customer;
   }
-  if (clientId === world.provider?.apps.bridge.clientId) return world.provider.home;
+  if (world.provider !== undefined && isBridge(world, clientId)) return world.provider.home;
   return clientId === SHARED_APP.clientId ? world.customers.values().next().value : undefined;
 }
 
@@ -182,7 +184,8 @@ export function answerConsent(
     return;
   }
   customer.consentTo(clientId);
-  for (const permission of ALL_PERMISSIONS) customer.permissions.add(permission);
+  for (const permission of [...ALL_PERMISSIONS, ...(registered?.permissions ?? [])])
+    customer.permissions.add(permission);
   redirect(exchange, back, {
     admin_consent: "True",
     tenant: customer.identity.tenantId,

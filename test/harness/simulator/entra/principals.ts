@@ -1,12 +1,11 @@
 import { guid } from "../identity.ts";
-import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
-import { API_APP_IDS, PERMISSIONS, type TokenApi } from "./resources.ts";
+import { ALL_PERMISSIONS, API_APP_IDS, PERMISSIONS, type TokenApi } from "./resources.ts";
 
 /** An application role given to an app in one tenant. */
 export interface RoleAssignment {
   readonly id: string;
-  readonly api: ApiName;
+  readonly api: TokenApi;
   readonly role: string;
   readonly assignedMs: number;
   /** From when it stands in tokens: Microsoft takes a moment. */
@@ -72,14 +71,15 @@ export function appRoles(
     .map(({ role }) => role);
   return PERMISSIONS[api].roles.filter(
     (role) =>
-      assigned.includes(role) || (consented && customer.permissions.has(role) && registered?.has(role) !== false),
+      assigned.includes(role) ||
+      (consented && customer.permissions.has(role) && (registered?.has(role) ?? ALL_PERMISSIONS.includes(role))),
   );
 }
 
 /** Assigns a role; the same role again changes nothing. */
 export function assignRole(
   principal: ServicePrincipal,
-  api: ApiName,
+  api: TokenApi,
   role: string,
   { nowMs, showsMs }: { readonly nowMs: number; readonly showsMs: number },
 ): RoleAssignment {
@@ -92,5 +92,5 @@ export function assignRole(
 }
 
 /** The id of an API's own app. */
-export const apiAppId = (api: ApiName): string =>
+export const apiAppId = (api: TokenApi): string =>
   Object.keys(API_APP_IDS).find((appId) => API_APP_IDS[appId] === api) ?? "";

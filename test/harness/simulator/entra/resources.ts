@@ -41,10 +41,11 @@ const RESOURCES: Readonly<Record<string, Resource>> = {
 };
 
 /** The APIs by the id of their own app, as a registration's `requiredResourceAccess` names them. */
-export const API_APP_IDS: Readonly<Record<string, ApiName>> = {
+export const API_APP_IDS: Readonly<Record<string, TokenApi>> = {
   "00000003-0000-0000-c000-000000000000": "graph",
   "8ee8fdad-f234-4243-8f3b-15c294843740": "xdr",
   "fc780465-2017-40d4-a0c5-307022471b92": "mde",
+  "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd": "partner",
 };
 
 /** Permissions that exist at each API: an app-only token's roles, a user token's scopes. */
@@ -52,14 +53,37 @@ export const PERMISSIONS: Readonly<
   Record<TokenApi, { readonly roles: readonly string[]; readonly scopes: readonly string[] }>
 > = {
   graph: {
-    roles: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],
-    scopes: ["SecurityAlert.Read.All", "SecurityIncident.Read.All", "ThreatHunting.Read.All"],
+    roles: [
+      "SecurityAlert.Read.All",
+      "SecurityIncident.Read.All",
+      "ThreatHunting.Read.All",
+      "DelegatedAdminRelationship.Read.All",
+      "TenantGovernance-Relationship.Read.All",
+    ],
+    scopes: [
+      "SecurityAlert.Read.All",
+      "SecurityIncident.Read.All",
+      "ThreatHunting.Read.All",
+      "Application.ReadWrite.All",
+      "AppRoleAssignment.ReadWrite.All",
+    ],
   },
   xdr: { roles: ["Incident.Read.All"], scopes: ["Incident.Read"] },
   mde: { roles: ["Alert.Read.All"], scopes: ["Alert.Read"] },
   siem: { roles: [], scopes: ["user_impersonation"] },
   partner: { roles: [], scopes: ["user_impersonation"] },
 };
+
+/** Everything the apps in these tests ever ask for, as a customer's administrator would grant it. */
+export const ALL_PERMISSIONS: readonly string[] = [
+  "SecurityAlert.Read.All",
+  "SecurityIncident.Read.All",
+  "ThreatHunting.Read.All",
+  "Incident.Read.All",
+  "Incident.Read",
+  "Alert.Read.All",
+  "Alert.Read",
+];
 
 /**
  * Ids of permissions, as their APIs' service principals publish them in the public clouds. Sources: Microsoft
@@ -72,6 +96,10 @@ const PERMISSION_IDS: Readonly<Record<string, string>> = {
   "graph scope SecurityAlert.Read.All": "bc257fb8-46b4-4b15-8713-01e91bfbe4ea",
   "graph scope SecurityIncident.Read.All": "b9abcc4f-94fc-4457-9141-d20ce80ec952",
   "graph scope ThreatHunting.Read.All": "b152eca8-ea73-4a48-8c98-1a6742673d99",
+  "graph role DelegatedAdminRelationship.Read.All": "f6e9e124-4586-492f-adc0-c6f96e4823fd",
+  "graph scope Application.ReadWrite.All": "bdfbf15f-ee85-4955-8675-146e8e5296b5",
+  "graph scope AppRoleAssignment.ReadWrite.All": "84bccea3-f856-4a8a-967b-dbe0a3d53a64",
+  "partner scope user_impersonation": "1cebfa2a-fb4d-419e-b5f9-839b4383e05a",
   "xdr role Incident.Read.All": "a9790345-4595-42e4-971a-ccdc79f19b7c",
   "mde role Alert.Read.All": "71fe6b80-7034-4028-9ed8-0f316df9c3ff",
 };

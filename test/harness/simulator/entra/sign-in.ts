@@ -4,7 +4,7 @@ import { hostOf } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
 import { readRefreshToken } from "../identity.ts";
 import { noteRequest } from "../provider/journal.ts";
-import { foreignSignInProblem, providerApp } from "../provider/provider.ts";
+import { foreignSignInProblem, isBridge, providerApp } from "../provider/provider.ts";
 import type { Customer, World } from "../world.ts";
 import { secretProblem } from "./apps.ts";
 import { assertionProblem } from "./assertion.ts";
@@ -186,7 +186,7 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
       return refuse({ number: 500011, values: { resource: target.resource } });
     const home = held?.name === provider?.home.identity.name ? provider?.home : undefined;
     // The provider's user redeems one refresh token in every customer's tenant.
-    const isForeign = home !== undefined && home !== customer && clientId === provider?.apps.bridge.clientId;
+    const isForeign = home !== undefined && home !== customer && isBridge(world, clientId);
     const isPublic = DEVICE_GRANTS.includes(grantType) || (grantType === "refresh_token" && held?.isPublic === true);
     const wrong = clientProblem({ world, tokens }, exchange, customer, clientId, client, isPublic, isForeign);
     if (wrong !== undefined) return refuse(wrong);
@@ -202,7 +202,7 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
     if (grantType === "refresh_token") {
       if (form("refresh_token") === undefined) return refuse({ number: 900144, values: { field: "refresh_token" } });
       if (isForeign && held !== undefined && provider !== undefined) {
-        const foreign = foreignSignInProblem(provider, customer, exchange.nowMs);
+        const foreign = foreignSignInProblem(provider, customer, clientId, exchange.nowMs);
         const problem = refreshProblem(home, held.generation, exchange.nowMs);
         if (problem !== undefined) return refuse(problem);
         return foreign === undefined

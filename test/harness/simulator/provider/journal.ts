@@ -1,5 +1,6 @@
 import type { Exchange } from "../exchange.ts";
 import type { Customer, World } from "../world.ts";
+import { isBridge, isHomeApp } from "./provider.ts";
 
 /** One request of the provider, as an oracle sees it: without query, body and token. */
 export interface NotedRequest {
@@ -15,10 +16,10 @@ export interface NotedRequest {
 }
 
 /** Notes a request of the home app or the bridge. What the reader polls is `/shown`'s matter. */
-export function noteRequest(exchange: Exchange, { provider }: World, clientId: string, tenant: Customer): void {
+export function noteRequest(exchange: Exchange, world: World, clientId: string, tenant: Customer): void {
+  const { provider } = world;
   if (provider === undefined) return;
-  const { home, bridge } = provider.apps;
-  const app = clientId === home.clientId ? "home" : clientId === bridge.clientId ? "bridge" : undefined;
+  const app = isHomeApp(world, clientId) ? "home" : isBridge(world, clientId) ? "bridge" : undefined;
   if (app === undefined) return;
   const { request, response, url, nowMs } = exchange;
   const method = request.method ?? "";

@@ -1,6 +1,6 @@
-import { appRoles } from "../entra/principals.ts";
+import { appRoles, type ServicePrincipal } from "../entra/principals.ts";
 import type { Customer, World } from "../world.ts";
-import { endAt, type Provider, statusAt } from "./provider.ts";
+import { endAt, isBridge, type Provider, statusAt } from "./provider.ts";
 
 /** What the provider did and left behind, for tests and for `GET /provider`. */
 export interface ProviderView {
@@ -41,7 +41,7 @@ export function providerView(world: World): ProviderView | undefined {
   const { provider } = world;
   if (provider === undefined) return undefined;
   const nowMs = world.clock.nowMs();
-  const { home, requests, relationships, apps } = provider;
+  const { home, requests, relationships } = provider;
   const customers = [...world.customers.values()].filter((customer) => customer !== home);
   const changed = requests.filter(({ isWrite, status }) => isWrite && status >= 200 && status < 300);
   return {
@@ -62,7 +62,7 @@ export function providerView(world: World): ProviderView | undefined {
       ]),
     ),
     bridge_left: customers
-      .filter(({ servicePrincipals }) => servicePrincipals.has(apps.bridge.clientId))
+      .filter((customer) => bridgeIn(world, customer) !== undefined)
       .map(({ identity }) => identity.name),
     relationships: relationships.map((one) => ({
       id: one.id,
@@ -76,9 +76,12 @@ export function providerView(world: World): ProviderView | undefined {
   };
 }
 
+const bridgeIn = (world: World, { servicePrincipals }: Customer): ServicePrincipal | undefined =>
+  [...servicePrincipals.values()].find(({ clientId }) => isBridge(world, clientId));
+
 function appsOf(world: World, { apps }: Provider, customer: Customer): ProviderView["customers"][number] {
   const { identity, servicePrincipals } = customer;
-  const bridge = servicePrincipals.get(apps.bridge.clientId)?.delegated;
+  const bridge = bridgeIn(world, customer)?.delegated;
   const { clientId } = apps.reader;
   return {
     tenant_name: identity.name,

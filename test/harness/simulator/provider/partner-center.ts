@@ -8,7 +8,7 @@ import type { Grant, TokenShop } from "../entra/tokens.ts";
 import type { Exchange } from "../exchange.ts";
 import type { Customer, World } from "../world.ts";
 import { noteRequest } from "./journal.ts";
-import { BRIDGE_SCOPES, drawn, type Provider, rolesAt } from "./provider.ts";
+import { drawn, type Provider, rolesAt } from "./provider.ts";
 import { MAY_CONSENT } from "./roles.ts";
 
 const PATH = /^\/v1\/customers\/([^/]+)\/applicationconsents(?:\/([^/]+))?$/;
@@ -130,7 +130,7 @@ async function consent(exchange: Exchange, world: World, provider: Provider, cus
 function scopesOf({ enterpriseApplicationId, scope }: Wanted): (string | undefined)[] {
   const api = API_APP_IDS[String(enterpriseApplicationId)];
   if (api === undefined || typeof scope !== "string") return [undefined];
-  const known = [...PERMISSIONS[api].scopes, ...(api === "graph" ? BRIDGE_SCOPES : [])];
+  const known = PERMISSIONS[api].scopes;
   return scope.split(",").map((name) => known.find((one) => one.toLowerCase() === name.trim().toLowerCase()));
 }
 

@@ -11,12 +11,11 @@ import {
   type ServicePrincipal,
 } from "../entra/principals.ts";
 import { isKnownApp } from "../entra/requests.ts";
-import { API_APP_IDS, PERMISSIONS, permissionId } from "../entra/resources.ts";
+import { API_APP_IDS, PERMISSIONS, permissionId, type TokenApi } from "../entra/resources.ts";
 import type { Grant } from "../entra/tokens.ts";
 import type { Exchange } from "../exchange.ts";
 import { guid } from "../identity.ts";
 import { textOfTicks, ticksOfMs } from "../instant.ts";
-import type { ApiName } from "../streams.ts";
 import type { Customer, World } from "../world.ts";
 import { drawn, rolesAt } from "./provider.ts";
 import { MAY_CONSENT, MAY_GRANT_APP_ROLES } from "./roles.ts";
@@ -24,18 +23,19 @@ import { MAY_CONSENT, MAY_GRANT_APP_ROLES } from "./roles.ts";
 const CONTEXT = "https://graph.microsoft.com/v1.0/$metadata#servicePrincipals";
 
 /** What the APIs call themselves in every tenant. */
-const API_NAMES: Readonly<Record<ApiName, string>> = {
+const API_NAMES: Readonly<Record<TokenApi, string>> = {
   graph: "Microsoft Graph",
   xdr: "Microsoft Threat Protection",
   mde: "WindowsDefenderATP",
   siem: "Windows Azure Active Directory",
+  partner: "Microsoft Partner Center",
 };
 
 /** An app or an API in one tenant, as Graph shows it. */
 interface Found {
   readonly id: string;
   readonly appId: string;
-  readonly api: ApiName | undefined;
+  readonly api: TokenApi | undefined;
   readonly principal: ServicePrincipal | undefined;
 }
 
@@ -215,5 +215,5 @@ async function assign(exchange: Exchange, grant: Grant, world: World, found: Fou
 const badRequest = (exchange: Exchange, message: string): void =>
   graphVoice.failed(exchange, 400, "Request_BadRequest", message);
 
-const roleBehind = (api: ApiName, id: string): string | undefined =>
+const roleBehind = (api: TokenApi, id: string): string | undefined =>
   PERMISSIONS[api].roles.find((role) => permissionId(api, "role", role) === id);

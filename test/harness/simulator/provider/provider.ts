@@ -133,6 +133,19 @@ export function providerApp(world: World, clientId: string): ProviderApp | undef
   return Object.values(world.provider?.apps ?? {}).find((app) => app.clientId === clientId);
 }
 
+/**
+ * Whether an app is a bridge: the scenario's, or one registered while the simulator runs that asks for Partner
+ * Center's permission.
+ */
+export const isBridge = (world: World, clientId: string): boolean =>
+  world.provider?.apps.bridge.clientId === clientId ||
+  world.directory.find(clientId)?.permissions.has("user_impersonation") === true;
+
+/** Whether an app lists the provider's customers. */
+export const isHomeApp = (world: World, clientId: string): boolean =>
+  world.provider?.apps.home.clientId === clientId ||
+  HOME_ROLES.some((role) => world.directory.find(clientId)?.permissions.has(role) === true);
+
 /** Where a relationship stands: what the scenario says, and `expired` once its end has come. */
 export function statusAt(relationship: Relationship, nowMs: number): string {
   const { kind, status, autoExtend, endMs } = relationship;
@@ -239,16 +252,21 @@ export const rolesAt = (provider: Provider, customer: Customer, nowMs: number): 
   inForce(provider, customer, nowMs).flatMap(({ roles }) => roles);
 
 /**
- * The AADSTS number when the provider's user gets no token for the bridge in this tenant: 50020 without a
+ * The AADSTS number when the provider's user gets no token for a bridge in this tenant: 50020 without a
  * relationship, 50177 without a place in its group, 65001 while the consent does not show.
  */
-export function foreignSignInProblem(provider: Provider, customer: Customer, nowMs: number): number | undefined {
+export function foreignSignInProblem(
+  provider: Provider,
+  customer: Customer,
+  clientId: string,
+  nowMs: number,
+): number | undefined {
   const hasRelationship = provider.relationships.some(
     (one) => one.customer === customer && !one.governsProvider && isInForce(one, nowMs),
   );
   if (!hasRelationship) return 50020;
   if (inForce(provider, customer, nowMs).length === 0) return 50177;
-  const grant = customer.servicePrincipals.get(provider.apps.bridge.clientId)?.delegated;
+  const grant = customer.servicePrincipals.get(clientId)?.delegated;
   return grant === undefined || grant.showsMs > nowMs ? 65001 : undefined;
 }
 
