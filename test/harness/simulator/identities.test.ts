@@ -193,7 +193,7 @@ describe("an app of the simulator with a federated credential", () => {
     expect((await signIn(platformToken("aks"))).status).toBe(200);
   });
 
-  test("takes a token until five minutes after its end, and one of a shorter life for that long", async () => {
+  test("takes a token until five minutes after its end, and a token of ten minutes for fifteen", async () => {
     const { signIn, platformToken, simulator: started } = await given(AKS);
     started.control.perform({ do: "identity", identity: "aks", lifetime: 600_000 });
     const token = platformToken("aks");

@@ -227,7 +227,7 @@ describe("the simulator's Partner Center", () => {
   });
 
   test.each([
-    ["the user is no admin agent", `user: { groups: [gdap] }, relationships: [${CONTOSO}]`, 403],
+    ["the user is not an admin agent", `user: { groups: [gdap] }, relationships: [${CONTOSO}]`, 403],
     [
       "the relationship has no role that may consent",
       "relationships: [{ customer: contoso, roles: [Security Reader] }]",
@@ -239,7 +239,7 @@ describe("the simulator's Partner Center", () => {
       403,
     ],
     [
-      "the tenant is no customer",
+      "the tenant is not a customer",
       "relationships: [{ customer: fabrikam, roles: [Privileged Role Administrator] }]",
       404,
     ],

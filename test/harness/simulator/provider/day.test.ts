@@ -23,7 +23,7 @@ interface Row {
   readonly customer: { readonly tenantId: string; readonly displayName: string };
 }
 
-/** All pages of the list, as tenants by the names that the scenario gives them; `torn` where a page is not whole. */
+/** All pages of the list, by the names of the scenario; `torn` where a page is not whole. */
 async function listed(): Promise<string[] | "torn" | number> {
   const { provider, graph_url } = simulator.ready;
   if (provider === undefined) throw new Error("no provider");

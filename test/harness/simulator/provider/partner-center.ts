@@ -16,9 +16,9 @@ const PATH = /^\/v1\/customers\/([^/]+)\/applicationconsents(?:\/([^/]+))?$/;
 export const isPartnerCenter = (path: string): boolean => path.startsWith("/v1/customers/");
 
 /**
- * Partner Center's consent of apps in a customer's tenant. Sources: Partner Center docs, "Control panel vendor
- * APIs", "Partner Center REST error codes", "Partner security requirements" (900421); CIPP-API for the answers.
- * Codes other than 900421 are made up: the documents name none.
+ * Partner Center's consent of apps in a customer's tenant. Sources: Partner Center docs, "Control panel
+ * vendor APIs", "Partner Center REST error codes", "Partner security requirements" (900421); CIPP-API for the
+ * answers. Codes other than 900421 are made up: the documents name none.
  */
 export async function answerPartnerCenter(
   exchange: Exchange,

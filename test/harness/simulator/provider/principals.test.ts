@@ -158,7 +158,7 @@ describe("the simulator's service principals", () => {
     expect(await directory.roles()).toEqual(["SecurityAlert.Read.All"]);
   });
 
-  test("lose their roles when the consent is withdrawn, and those that the customer takes back", async () => {
+  test("lose their roles when the consent is withdrawn, and single roles that the customer removes", async () => {
     const directory = await given("{ tenant: mssp }");
     const { reader, graph } = await withReader(directory);
     for (const appRoleId of [ALERTS_ROLE, INCIDENTS_ROLE])

@@ -134,8 +134,8 @@ export function providerApp(world: World, clientId: string): ProviderApp | undef
 }
 
 /**
- * Whether an app is a bridge: the scenario's, or one registered while the simulator runs that asks for Partner
- * Center's permission.
+ * Whether an app is a bridge: the scenario's, or one registered while the simulator runs that asks for the
+ * permission of Partner Center.
  */
 export const isBridge = (world: World, clientId: string): boolean =>
   world.provider?.apps.bridge.clientId === clientId ||

@@ -42,8 +42,8 @@ const contextOf = (list: string): string =>
   `"@odata.context":"https://graph.microsoft.com/v1.0/tenantRelationships/$metadata#${list}",`;
 
 /**
- * The provider's three lists. Sources: Microsoft Graph docs, tenantrelationship-list-delegatedadminrelationships,
- * tenantrelationship-list-delegatedadmincustomers, tenantgovernanceservices-list-governancerelationships.
+ * The provider's three lists. Sources: Microsoft Graph docs, "List delegatedAdminRelationships", "List
+ * delegatedAdminCustomers", "List governanceRelationships".
  */
 const LISTS: Readonly<Record<string, ListFacts>> = {
   "tenantRelationships/delegatedAdminRelationships": {

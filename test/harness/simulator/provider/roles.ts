@@ -1,4 +1,4 @@
-/** Entra's built-in roles by their template id. Source: Microsoft Entra docs, "Microsoft Entra built-in roles". */
+/** Entra's built-in roles by their template id. Source: Entra docs, "Microsoft Entra built-in roles". */
 export const ROLE_TEMPLATES: Readonly<Record<string, string>> = {
   "Application Administrator": "9b895d92-2cd3-44c7-9d02-a6ac2d5ea5c3",
   "Cloud Application Administrator": "158c047a-c907-4556-b7ef-446551a6b5f7",

@@ -300,7 +300,10 @@ export const PROVIDER = object(
       object(
         {
           customer: must(
-            list(text("a customer's name, or the name of customers with a count"), "whom the relationship is with"),
+            list(
+              text("a customer's name, or the name of customers with a count"),
+              "the other side of the relationship",
+            ),
           ),
           ...RELATIONSHIP,
         },
