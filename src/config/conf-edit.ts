@@ -12,33 +12,45 @@ interface ConfLine {
   readonly key: string;
 }
 
-/** Adds a stanza at the end. */
-export function withStanzaAdded(text: string, name: string, values: Readonly<Record<string, string>>): string {
+/** A stanza's name with its values, or those that change. */
+export type StanzaValues = readonly [name: string, values: Readonly<Record<string, string>>];
+
+/** Adds stanzas at the end. The text is read once, because a list has thousands. */
+export function withStanzasAdded(text: string, stanzas: readonly StanzaValues[]): string {
   const lineEnd = lineEndOf(text);
-  const lines = Object.entries(values).map(([key, value]) => `${key} = ${value}${lineEnd}`);
-  const gap = text === "" ? "" : /[\r\n]$/.test(text) ? lineEnd : `${lineEnd}${lineEnd}`;
-  return `${text}${gap}[${name}]${lineEnd}${lines.join("")}`;
+  const parts = stanzas.map(([name, values], at) => {
+    const lines = Object.entries(values).map(([key, value]) => `${key} = ${value}${lineEnd}`);
+    const isAtStart = text === "" && at === 0;
+    const gap = isAtStart ? "" : at > 0 || /[\r\n]$/.test(text) ? lineEnd : `${lineEnd}${lineEnd}`;
+    return `${gap}[${name}]${lineEnd}${lines.join("")}`;
+  });
+  return `${text}${parts.join("")}`;
 }
 
-/** Sets values of a stanza that is there: where the key was last written, else below the header. */
-export function withStanzaChanged(text: string, name: string, values: Readonly<Record<string, string>>): string {
+/** Sets values of stanzas that are there: where the key was last written, else below the header. */
+export function withStanzasChanged(text: string, stanzas: readonly StanzaValues[]): string {
+  if (stanzas.length === 0) return text;
   const lineEnd = lineEndOf(text);
   const lines = [...linesOf(text)];
-  for (const [key, value] of Object.entries(values)) {
-    const setting = `${key} = ${value}`;
-    const at = lines.findLastIndex((line) => line.kind === "setting" && line.stanza === name && line.key === key);
-    const present = lines[at];
-    const header = lines.findLastIndex((line) => line.kind === "header" && line.stanza === name);
-    if (present !== undefined) {
-      const ending = /(?:\r\n|\n|\r)?$/.exec(present.text)?.[0] ?? "";
-      lines[at] = { ...present, text: `${setting}${ending}` };
-    } else if (header >= 0) {
-      const above = lines[header] as ConfLine;
-      if (!/[\r\n]$/.test(above.text)) lines[header] = { ...above, text: `${above.text}${lineEnd}` };
-      lines.splice(header + 1, 0, { text: `${setting}${lineEnd}`, kind: "setting", stanza: name, key });
-    }
+  const headers = new Map<string, number>();
+  const settings = new Map<string, number>();
+  for (const [at, { kind, stanza, key }] of lines.entries()) {
+    if (kind === "header") headers.set(stanza, at);
+    if (kind === "setting") settings.set(JSON.stringify([stanza, key]), at);
   }
-  return lines.map((line) => line.text).join("");
+  const texts = lines.map((line) => line.text);
+  for (const [name, values] of stanzas)
+    for (const [key, value] of Object.entries(values)) {
+      const setting = `${key} = ${value}`;
+      const at = settings.get(JSON.stringify([name, key]));
+      const header = headers.get(name);
+      if (at !== undefined) texts[at] = `${setting}${/(?:\r\n|\n|\r)?$/.exec(lines[at]?.text ?? "")?.[0] ?? ""}`;
+      else if (header !== undefined) {
+        const [, head = "", below = ""] = /^(.*?(?:\r\n|\n|\r|$))(.*)$/s.exec(texts[header] ?? "") ?? [];
+        texts[header] = `${/[\r\n]$/.test(head) ? head : `${head}${lineEnd}`}${setting}${lineEnd}${below}`;
+      }
+    }
+  return texts.join("");
 }
 
 /** Takes a stanza out: from its header to its last setting. Comments below that stay. */

@@ -122,30 +122,51 @@ export function readExactly(latin1Text: string): PropertiesReading {
  * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
  */
 export function withProperty(latin1Text: string, key: string, value: string): string {
-  if (latin1Text.startsWith(UTF8_BOM)) return UTF8_BOM + withProperty(latin1Text.slice(UTF8_BOM.length), key, value);
+  return withProperties(latin1Text, [[key, value]]);
+}
+
+/** The same for several keys, each once. The text is read once, because a list has thousands. */
+export function withProperties(latin1Text: string, entries: readonly (readonly [string, string])[]): string {
+  if (latin1Text.startsWith(UTF8_BOM)) return UTF8_BOM + withProperties(latin1Text.slice(UTF8_BOM.length), entries);
   const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";
-  const written = `${escapedKey(key)}=${escapedValue(value)}`;
-  const stretches = [...logicalLines(latin1Text)].filter(
-    ({ text }) => unescaped(text.slice(0, split(text).keyEnd)) === key,
-  );
-  const last = stretches.at(-1);
-  if (last) return `${latin1Text.slice(0, last.from)}${written}${latin1Text.slice(last.to)}`;
-  const gap = latin1Text === "" || /[\r\n]$/.test(latin1Text) ? "" : lineEnd;
-  return `${latin1Text}${gap}${written}${lineEnd}`;
+  const values = new Map(entries);
+  const last = new Map<string, LogicalLine>();
+  for (const stretch of logicalLines(latin1Text)) {
+    const key = unescaped(stretch.text.slice(0, split(stretch.text).keyEnd));
+    if (key !== undefined && values.has(key)) last.set(key, stretch);
+  }
+  const written = (key: string) => `${escapedKey(key)}=${escapedValue(values.get(key) ?? "")}`;
+  let text = "";
+  let at = 0;
+  for (const [key, { from, to }] of [...last].sort(([, a], [, b]) => a.from - b.from)) {
+    text += `${latin1Text.slice(at, from)}${written(key)}`;
+    at = to;
+  }
+  text += latin1Text.slice(at);
+  const fresh = [...values.keys()].filter((key) => !last.has(key));
+  const gap = fresh.length === 0 || text === "" || /[\r\n]$/.test(text) ? "" : lineEnd;
+  return `${text}${gap}${fresh.map((key) => `${written(key)}${lineEnd}`).join("")}`;
 }
 
 /**
- * Adds entries at the end of a file, as one block. Everything else is unchanged, byte for byte.
+ * Adds blocks of entries at the end of a file. Everything else is unchanged, byte for byte.
  *
  * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
  */
-export function withPropertiesAdded(latin1Text: string, entries: readonly (readonly [string, string])[]): string {
+export function withPropertiesAdded(
+  latin1Text: string,
+  blocks: readonly (readonly (readonly [string, string])[])[],
+): string {
   const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";
-  const lines = entries.map(([key, value]) => `${escapedKey(key)}=${escapedValue(value)}${lineEnd}`);
   const isEmpty = latin1Text === "" || latin1Text === UTF8_BOM;
-  // A backslash at the end of the last line would join it and the first line of the block.
-  const gap = isEmpty ? "" : /[\r\n]$/.test(latin1Text) ? lineEnd : `${lineEnd}${lineEnd}`;
-  return `${latin1Text}${gap}${lines.join("")}`;
+  const parts = blocks.map((entries, at) => {
+    const lines = entries.map(([key, value]) => `${escapedKey(key)}=${escapedValue(value)}${lineEnd}`);
+    // A backslash at the end of the last line would join it and the first line of the block.
+    const isAfterLine = at > 0 || /[\r\n]$/.test(latin1Text);
+    const gap = isEmpty && at === 0 ? "" : isAfterLine ? lineEnd : `${lineEnd}${lineEnd}`;
+    return `${gap}${lines.join("")}`;
+  });
+  return `${latin1Text}${parts.join("")}`;
 }
 
 /**

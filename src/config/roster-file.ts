@@ -2,9 +2,9 @@
 import type { ConfiguredCustomer, RosterChange } from "../model/roster.ts";
 import { GLOBAL_ROWS, SECRET_KEYS } from "../model/settings-table.ts";
 import { stanzaName } from "./arcsight-settings.ts";
-import { withoutStanza, withStanzaAdded, withStanzaChanged } from "./conf-edit.ts";
+import { type StanzaValues, withoutStanza, withStanzasAdded, withStanzasChanged } from "./conf-edit.ts";
 import { readConf } from "./conf-file.ts";
-import { readPropertiesText, withoutProperties, withPropertiesAdded, withProperty } from "./java-properties.ts";
+import { readPropertiesText, withoutProperties, withProperties, withPropertiesAdded } from "./java-properties.ts";
 import { isOldKey } from "./old-connector.ts";
 import { SCHEME } from "./scheme.ts";
 
@@ -37,12 +37,13 @@ export function readConfRoster(text: string): RosterReading {
     customers: stanzas
       .filter(({ name }) => name.startsWith(prefix))
       .map(({ name, values }) => ({ name: name.slice(prefix.length), values: withoutSecrets(values) })),
-    with: (changes) =>
-      changes.reduce((all, { kind, name, values }) => {
-        const stanza = `${prefix}${name}`;
-        if (kind === "add") return withStanzaAdded(all, stanza, values);
-        return kind === "change" ? withStanzaChanged(all, stanza, values) : withoutStanza(all, stanza);
-      }, text),
+    with(changes) {
+      const of = (kind: RosterChange["kind"]) =>
+        changes.flatMap((one): StanzaValues[] => (one.kind === kind ? [[`${prefix}${one.name}`, one.values]] : []));
+      const changed = withStanzasChanged(text, of("change"));
+      const kept = of("remove").reduce((all, [name]) => withoutStanza(all, name), changed);
+      return withStanzasAdded(kept, of("add"));
+    },
   };
 }
 
@@ -84,19 +85,24 @@ export function readPropertiesRoster(latin1Text: string): RosterReading {
     common: {},
     globals: onlyGlobal(Object.fromEntries(reading.entries.map(({ key, value }) => [key, value.trim()]))),
     customers,
-    with: (changes) => {
-      let next = Math.max(-1, ...blocks.keys()) + 1;
-      return changes.reduce((all, { kind, name, values }) => {
-        if (kind === "add") {
-          const entries = Object.entries({ tenant_name: name, ...values });
-          const block = entries.map(([key, value]) => [`tenants[${next}].${key}`, value] as const);
-          next += 1;
-          return withPropertiesAdded(all, block);
-        }
-        const prefix = `tenants[${indexOf.get(name)}].`;
-        if (kind === "remove") return withoutProperties(all, (key) => key.startsWith(prefix));
-        return Object.entries(values).reduce((text, [key, value]) => withProperty(text, `${prefix}${key}`, value), all);
-      }, latin1Text);
+    with(changes) {
+      const prefixOf = (name: string) => `tenants[${indexOf.get(name)}].`;
+      const of = (kind: RosterChange["kind"]) => changes.filter((one) => one.kind === kind);
+      const entries = of("change").flatMap(({ name, values }) =>
+        Object.entries(values).map(([key, value]) => [`${prefixOf(name)}${key}`, value] as const),
+      );
+      const gone = of("remove").map(({ name }) => prefixOf(name));
+      const changed = entries.length === 0 ? latin1Text : withProperties(latin1Text, entries);
+      const kept = gone.reduce((all, prefix) => withoutProperties(all, (key) => key.startsWith(prefix)), changed);
+      const next = blocks.size === 0 ? 0 : [...blocks.keys()].reduce((most, index) => Math.max(most, index), 0) + 1;
+      return withPropertiesAdded(
+        kept,
+        of("add").map(({ name, values }, at) =>
+          Object.entries({ tenant_name: name, ...values }).map(
+            ([key, value]) => [`tenants[${next + at}].${key}`, value] as const,
+          ),
+        ),
+      );
     },
   };
 }

@@ -51,11 +51,13 @@ export async function differenceOf(
   looked: (done: number) => void = () => undefined,
 ): Promise<RosterDifference> {
   const given = settingsOf(flags);
+  const present = new Map(place.customers.toReversed().map((customer) => [customer.name.toLowerCase(), customer]));
   const wrong: WrongRow[] = [];
   const found = new Map<ListedCustomer, Found>();
   let done = 0;
   await inParallel(listed, CUSTOMERS_AT_ONCE, async (row) => {
-    const result = await lookUp(services, place, row, { ...defaults, given });
+    const customer = present.get(row.name.toLowerCase());
+    const result = await lookUp(services, place, row, { ...defaults, given, present: customer });
     if (typeof result === "string") wrong.push({ line: row.line, name: row.name, say: result });
     else found.set(row, result);
     done += 1;
@@ -63,6 +65,9 @@ export async function differenceOf(
   });
 
   const configured = await configuredTenants(services, place, given);
+  // The first of equal ones counts.
+  const byName = new Map(configured.toReversed().map((one) => [one.customer.name.toLowerCase(), one]));
+  const byTenant = new Map(configured.toReversed().map((one) => [one.tenantId, one]));
   const lineOfTenant = new Map<string, ListedCustomer>();
   const seen = new Set<ConfiguredCustomer>();
   const rows: ListedDifference[] = [];
@@ -79,8 +84,8 @@ export async function differenceOf(
       continue;
     }
     lineOfTenant.set(at.tenantId, row);
-    const named = configured.find(({ customer }) => isSameName(customer.name, row.name));
-    const sameTenant = configured.filter(({ tenantId }) => tenantId === at.tenantId);
+    const named = byName.get(row.name.toLowerCase());
+    const sameTenant = byTenant.get(at.tenantId);
     if (named !== undefined && named.tenantId !== at.tenantId) {
       seen.add(named.customer);
       wrong.push({
@@ -90,7 +95,7 @@ export async function differenceOf(
       });
       continue;
     }
-    const present = (named ?? sameTenant[0])?.customer;
+    const present = (named ?? sameTenant)?.customer;
     if (present === undefined) {
       rows.push({
         kind: "add",
@@ -112,11 +117,6 @@ export async function differenceOf(
   };
 }
 
-/** Commands find customers whatever the case of their letters. */
-function isSameName(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase();
-}
-
 /** Settings given as flags go to every new customer: proxies, addresses, intervals. */
 function settingsOf(flags: Flags): Readonly<Record<string, string>> {
   const ofOne = new Set(["tenant_id", "tenant_name", "cloud", "credential", "streams", "state_dir", "splunkd_ca_file"]);
@@ -131,16 +131,21 @@ interface Found {
   readonly values: Readonly<Record<string, string>>;
 }
 
+interface RowDefaults extends ListDefaults {
+  readonly given: Readonly<Record<string, string>>;
+  /** The configured customer of the row's name, whatever the case of its letters. */
+  readonly present: ConfiguredCustomer | undefined;
+}
+
 /** The settings of a new customer, or why the row is wrong. */
 async function lookUp(
   services: Pick<OnboardingServices, "roster" | "nowMs">,
   place: RosterPlace,
   row: ListedCustomer,
-  { credential, given }: ListDefaults & { readonly given: Readonly<Record<string, string>> },
+  { credential, given, present }: RowDefaults,
 ): Promise<Found | string> {
   const wrongIndex = indexProblem(row.index);
   if (wrongIndex !== undefined) return wrongIndex;
-  const present = place.customers.find(({ name }) => isSameName(name, row.name));
   const own: Readonly<Record<string, string>> = {
     ...given,
     ...withoutEmpty({ credential: row.credential || (present?.values["credential"] ?? credential ?? "") }),
