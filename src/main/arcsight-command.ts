@@ -255,7 +255,9 @@ async function collectInto(
         misconfigured,
         credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log, files),
         builder: fileCustomers(stateDir, { http, log, globals }, files),
-        underContract: () => Promise.resolve(contractIn(stateDir, log)),
+        ...(chosen.config.settings.discovery === undefined
+          ? {}
+          : { underContract: () => Promise.resolve(contractIn(stateDir, log)) }),
       },
       // Nobody waits for a single round, so it gives up instead of waiting for the holder.
       openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),

@@ -208,7 +208,9 @@ async function collect(
           },
         },
         builder: new CustomerBuilder({ ...world, log, globals }, ({ name }) => vaults.get(name)),
-        ...(stateDir === undefined ? {} : { underContract: () => Promise.resolve(contractIn(stateDir, log)) }),
+        ...(stateDir === undefined || settings.discovery === undefined
+          ? {}
+          : { underContract: () => Promise.resolve(contractIn(stateDir, log)) }),
       },
       openState:
         stateDir === undefined

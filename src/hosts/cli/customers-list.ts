@@ -73,10 +73,7 @@ export async function listCustomers(services: OnboardingServices, flags: Flags):
 function against({ roster }: OnboardingServices, lines: readonly Line[], stateDir: string | undefined): Line[] {
   const list = stateDir === undefined ? undefined : roster.underContract(stateDir);
   if (list === undefined)
-    throw usage(
-      "No list of customers was read yet.",
-      "Set `discover`, and give --state of the collector if it is not here.",
-    );
+    throw usage("No list of customers was read yet.", "Set `discover`, then run `defender-mssp customers discover`.");
   const listed = new Set<string>(list.map(({ tenantId }) => tenantId));
   const configuredIds = new Set(lines.map(({ tenant_id }) => tenant_id));
   const names = new Set(lines.filter(({ tenant_id }) => tenant_id === "").map((line) => line.customer.toLowerCase()));

@@ -40,6 +40,8 @@ export class StatusRows {
 
   /** A health event went out. */
   note(event: HealthEvent): void {
+    // It belongs to no input.
+    if (event.roster !== undefined) return;
     this.#latest.set(event.input, event);
     this.#unsaved.add(event.input);
     this.#wake();
