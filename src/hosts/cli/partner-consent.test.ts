@@ -170,7 +170,7 @@ describe("partner consent", () => {
     expect(bridge?.kind === "secret" && bridge.secret.open((value) => value)).toBe("bridge's secret");
   });
 
-  test("--dry-run signs in nobody, grants nothing, and says whose relationship lacks the role", async () => {
+  test("a dry run signs in nobody, grants nothing, and says whose relationship lacks the role", async () => {
     const { code, did, out } = await run({
       listed: [listed(1, "contoso"), listed(2, "fabrikam", []), listed(3, "northwind", []), listed(4, "tailspin")],
       complete: [tenant(3), tenant(4)],
@@ -182,7 +182,7 @@ describe("partner consent", () => {
     expect(out).toContain("2 of 4 customers have all permissions, 1 would get them, 1 would fail.");
   });
 
-  test("--dry-run without the list says that missing roles are not noticed", async () => {
+  test("a dry run without the list says that missing roles are not noticed", async () => {
     const { code, said } = await run({
       configured: [["contoso", tenant(1)]],
       flags: { "dry-run": true, config: "x.properties" },
