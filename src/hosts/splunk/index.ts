@@ -252,6 +252,11 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       statusRows.delivered(batch);
       return written;
     },
+    async writeHuge(delivery, pieces) {
+      const written = (await pipeOnly.writeHuge?.(delivery, pieces)) ?? 0;
+      statusRows.delivered([delivery]);
+      return written;
+    },
     async health(event) {
       await pipeOnly.health(event);
       statusRows.note(event);

@@ -61,6 +61,8 @@ export class StatusRows {
   async run(stop: AbortSignal): Promise<void> {
     let failures = 0;
     let isEarlierRead = false;
+    // Once: listeners of each wait would pile up.
+    stop.addEventListener("abort", () => this.#wake(), { once: true });
     while (!stop.aborted) {
       await this.#somethingUnsaved(stop);
       await this.#p.clock.pause(COLLECT_MS, stop);
@@ -104,7 +106,6 @@ export class StatusRows {
     if (isWaiting || stop.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       this.#wake = resolve;
-      stop.addEventListener("abort", () => resolve(), { once: true });
     });
   }
 }
