@@ -70,22 +70,22 @@ test("a view without a session leads to the login and back, never to another sit
   expect((await logIn("wrong")).answer.status).toBe(401);
 });
 
-test("a call needs a session, and a write the form key and the mark of a script", async () => {
+test("a call needs a session, and a write the form key and the header of a script", async () => {
   const session = await logIn();
   const key = { "x-splunk-form-key": session.formKey };
-  const mark = { "x-requested-with": "XMLHttpRequest" };
+  const byScript = { "x-requested-with": "XMLHttpRequest" };
 
   expect((await call("GET", { cookie: "" })).status).toBe(401);
   expect((await call("GET", session)).status).toBe(200);
-  for (const headers of [{}, key, mark, { ...mark, "x-splunk-form-key": "0".repeat(32) }]) {
+  for (const headers of [{}, key, byScript, { ...byScript, "x-splunk-form-key": "0".repeat(32) }]) {
     const refused = await call("POST", session, headers);
     expect([refused.status, await refused.text()]).toEqual([401, expect.stringContaining("CSRF validation failed")]);
   }
   // splunkd's own refusal: the call went through.
-  expect((await call("POST", session, { ...key, ...mark })).status).toBe(400);
+  expect((await call("POST", session, { ...key, ...byScript })).status).toBe(400);
 
   web.changeFormKey();
-  expect((await call("POST", session, { ...key, ...mark })).status).toBe(401);
+  expect((await call("POST", session, { ...key, ...byScript })).status).toBe(401);
   web.expireSessions();
   expect((await call("GET", session)).status).toBe(401);
 });
