@@ -96,7 +96,7 @@ async function main(): Promise<void> {
   if (failed.length > 0) throw new ScriptProblem(`Failed: ${failed.join(", ")}.`);
 }
 
-/** Takes what a proof has counted into docs/proofs.json, unless what it judged is no commit. */
+/** Takes what a proof has counted into docs/proofs.json, unless there are uncommitted changes. */
 function note(counted: string): void {
   if (!existsSync(counted)) return;
   const proofs = readFileSync(counted, "utf8")

@@ -232,7 +232,7 @@ function secured(
   });
 }
 
-/** Verifies the receiver. Throws Failure `output-untrusted` or an errno error for a file that is of no use. */
+/** Verifies the receiver. Throws Failure `output-untrusted` or an errno error for an unusable file. */
 export function tlsOptions({ host, port, caFile, certificate }: Target): tls.ConnectionOptions {
   const own = certificate === undefined ? undefined : readFileSync(certificate);
   const ca = caFile === undefined ? undefined : readFileSync(caFile);

@@ -77,7 +77,7 @@ const produceV12 = createAPI<Parameters<typeof produceV11.createRequest>, Return
 
 export type FetchedPartition = ReturnType<typeof fetchV12.parseResponse>["responses"][number]["partitions"][number];
 
-/** What this program asks of a broker, in the versions that it knows, the newest first: Kafka 3.0 is enough. */
+/** What this program asks of a broker, in the versions that it knows, newest first: Kafka 3.0 is enough. */
 export const APIS = {
   addPartitions: [addPartitionsToTxnV3.api],
   createTopics: [createTopicsV7.api],

@@ -15,7 +15,7 @@ import { murmur2 } from "./murmur2.ts";
 
 /** Kafka ends a transaction that is open for longer. */
 const TRANSACTION_MS = 30_000;
-/** How long Kafka may take to end the transaction before, or to find who coordinates ours. */
+/** How long Kafka may take to end the transaction before, or to find the coordinator of this one. */
 const SETTLES_WITHIN_MS = 60_000;
 const SETTLE_PAUSE_MS = 20;
 const AGAIN_PAUSE_MS = 5;
@@ -43,7 +43,7 @@ export interface KafkaWriterParts {
   /** Where the watermark lies, when that is known; else it follows from the id. */
   readonly watermarkPartition: number | undefined;
   readonly transactionalId: string;
-  /** Names the watermark: another collector that wrongly has our transactional id must not read ours as its own. */
+  /** Names the watermark. Another collector with the same transactional id must not read it as its own. */
   readonly watermarkKey: string;
   readonly compression: "zstd" | "gzip" | "snappy" | "lz4" | "none";
   readonly clock: Clock;
@@ -140,7 +140,7 @@ export class KafkaWriter {
     const timestamp = BigInt(clock.nowMs());
     const count = this.#cluster.partitionCount(topic);
     const messages = events.map((event) => messageOf(event, topic, count, timestamp));
-    const mark = {
+    const watermarkMessage = {
       topic: watermarkTopic,
       partition: this.watermarkPartition,
       key: Buffer.from(watermarkKey),
@@ -150,7 +150,7 @@ export class KafkaWriter {
     const onStop = () => this.close();
     stop.addEventListener("abort", onStop, { once: true });
     try {
-      const all = [...messages, mark];
+      const all = [...messages, watermarkMessage];
       if (!this.#isV2) await this.#addPartitions(all);
       const eventOf = new Map<Message, KafkaEvent>(messages.map((message, i) => [message, events[i] as KafkaEvent]));
       await Promise.all(

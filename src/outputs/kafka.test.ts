@@ -18,7 +18,7 @@ type Outcome =
   | "committed"
   /** Committed, and the answer is lost. */
   | "committed-unheard"
-  /** Committed, and the program dies before it hears of it. */
+  /** Committed, and the program crashes before it hears of it. */
   | "committed-killed"
   /** Neither committed nor answered. */
   | "lost"
