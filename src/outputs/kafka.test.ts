@@ -25,7 +25,7 @@ type Outcome =
   | Error;
 
 /** A run of the program; after a crash nothing of it goes on. */
-interface Life {
+interface Run {
   isOver: boolean;
 }
 
@@ -35,25 +35,25 @@ class FakeKafka {
   readonly watermarks = new Map<string, Buffer>();
   readonly outcomes: Outcome[] = [];
   /** The next transaction waits for it. */
-  gate: Promise<void> | undefined;
+  waitsFor: Promise<void> | undefined;
   readonly sliceSizes: number[] = [];
   /** The largest record that the topic takes. */
   mostBytes = Number.POSITIVE_INFINITY;
   opened = 0;
   isUp = true;
 
-  /** @param life of the program that uses it. */
-  client(life: Life): KafkaClient {
+  /** @param program that uses it. */
+  client(program: Run): KafkaClient {
     return {
-      open: (parts) => this.#open(parts, life),
+      open: (parts) => this.#open(parts, program),
       isFenced: (error) => error instanceof Error && error.message === "fenced",
       failure: (error) => ({ failure: failureOf(error), needsPerson: false }),
       sharedId: () => failureOf(new Error("another collector has this id")),
     };
   }
 
-  #open({ watermarkKey }: KafkaWriterParts, life: Life): Promise<KafkaTransactions> {
-    if (life.isOver) return new Promise(() => undefined);
+  #open({ watermarkKey }: KafkaWriterParts, program: Run): Promise<KafkaTransactions> {
+    if (program.isOver) return new Promise(() => undefined);
     this.opened += 1;
     if (!this.isUp) return Promise.reject(new Error("down"));
     const epoch = this.opened;
@@ -67,8 +67,8 @@ class FakeKafka {
       canRead: () => Promise.resolve(true),
       close: () => undefined,
       commit: async (events: readonly KafkaEvent[], watermark: Buffer, sliceMostBytes: number) => {
-        await this.gate;
-        if (life.isOver) await new Promise(() => undefined);
+        await this.waitsFor;
+        if (program.isOver) await new Promise(() => undefined);
         this.sliceSizes.push(sliceMostBytes);
         const outcome = this.outcomes.shift() ?? "committed";
         const alone = events.filter(({ value }) => value.length > this.mostBytes);
@@ -80,7 +80,7 @@ class FakeKafka {
           this.watermarks.set(watermarkKey, watermark);
         }
         if (outcome === "committed-killed") {
-          life.isOver = true;
+          program.isOver = true;
           await new Promise(() => undefined);
         }
         if (outcome !== "committed") throw typeof outcome === "string" ? new Error("no answer") : outcome;
@@ -109,14 +109,14 @@ interface Story {
   readonly log: FakeLog;
   readonly notices: OutputNotice[];
   readonly folder: string;
-  readonly life: Life;
+  readonly program: Run;
 }
 
-const open: KafkaOutput[] = [];
+const running: KafkaOutput[] = [];
 const folders = new Set<string>();
 let ids = 0;
 afterEach(async () => {
-  for (const output of open.splice(0)) await output.close(0);
+  for (const output of running.splice(0)) await output.close(0);
   for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
   folders.clear();
 });
@@ -134,7 +134,7 @@ function story(
   folders.add(folder);
   const log = new FakeLog();
   const notices: OutputNotice[] = [];
-  const life = { isOver: false };
+  const program = { isOver: false };
   const output = new KafkaOutput({
     name: "outputs[0]",
     where: "kafka.example:9093 topic th-cef",
@@ -144,7 +144,7 @@ function story(
     recordFormat,
     compression: "none",
     access: { brokers: ["kafka.example:9093"], protocol: "tls", sasl: "none" },
-    client: () => Promise.resolve(kafka.client(life)),
+    client: () => Promise.resolve(kafka.client(program)),
     spoolBytes,
     stateFolder: join(folder, "outputs", "kafka-1"),
     stateName: "kafka-1",
@@ -156,14 +156,14 @@ function story(
     log,
   });
   output.listen({ noticed: (notice) => notices.push(notice) });
-  open.push(output);
-  return { output, kafka, clock, log, notices, folder, life };
+  running.push(output);
+  return { output, kafka, clock, log, notices, folder, program };
 }
 
 /** The process is killed: nothing of it goes on, and its files are as they are. */
-function crash({ output, life }: Story): void {
-  life.isOver = true;
-  open.splice(open.indexOf(output), 1);
+function crash({ output, program }: Story): void {
+  program.isOver = true;
+  running.splice(running.indexOf(output), 1);
 }
 
 /** The next run after a crash. */
@@ -277,7 +277,7 @@ describe("a topic of Kafka", () => {
     };
     const it = story({ disk: { ...fs, fdatasync } as unknown as Disk });
     let open!: () => void;
-    it.kafka.gate = new Promise((resolve) => {
+    it.kafka.waitsFor = new Promise((resolve) => {
       open = resolve;
     });
     await it.output.write(versions("a"));

@@ -136,8 +136,8 @@ withKafka("a real Kafka that asks who is there", () => {
       }
     } catch (error) {
       const { code, say, nextStep } = isFailure(error) ? error : client.failure(error).failure;
-      for (const password of [...Object.values(PASSWORDS), "wrong-password"])
-        expect(`${say}${nextStep}`).not.toContain(password);
+      const isLeak = [...Object.values(PASSWORDS), "wrong-password"].some((one) => `${say}${nextStep}`.includes(one));
+      if (isLeak) throw new Error("a sentence holds a password", { cause: error });
       return { code, say, nextStep };
     }
   }

@@ -128,7 +128,9 @@ withKafka([
       const id = `ours-${round}`;
       const { release, arrived, arm } = hold();
       let writer = await open(topic, id);
-      await expect(writer.commit([event(`first-${round}`)], Buffer.from("1"), 900_000)).rejects.toThrow();
+      await expect(writer.commit([event(`first-${round}`)], Buffer.from("1"), 900_000)).rejects.toThrow(
+        "Kafka failed: commit",
+      );
       writer.close();
       // What the output does after an error.
       writer = await open(topic, id);

@@ -80,17 +80,19 @@ export class KafkaProxy {
       broker.write(frame);
       return;
     }
-    const copy = Buffer.from(frame);
-    void fate.late.then(() => {
-      const own = connect(this.#to, "127.0.0.1", () => own.write(copy));
-      this.#sockets.add(own);
-      own.on("error", () => undefined);
-      own.on("close", () => this.#sockets.delete(own));
-      own.once("data", (answer: Buffer) => {
-        // Length, correlation id, tagged fields, throttle time.
-        fate.answered(answer.readInt16BE(13));
-        own.destroy();
-      });
+    void this.#passLate(Buffer.from(frame), fate);
+  }
+
+  async #passLate(copy: Buffer, fate: Exclude<Fate, string>): Promise<void> {
+    await fate.late;
+    const own = connect(this.#to, "127.0.0.1", () => own.write(copy));
+    this.#sockets.add(own);
+    own.on("error", () => undefined);
+    own.on("close", () => this.#sockets.delete(own));
+    own.once("data", (answer: Buffer) => {
+      // Length, correlation id, tagged fields, throttle time.
+      fate.answered(answer.readInt16BE(13));
+      own.destroy();
     });
   }
 }
