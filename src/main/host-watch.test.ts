@@ -4,7 +4,7 @@ import { type HostSigns, hostGone } from "./host-watch.ts";
 const HOST: HostSigns = {
   ancestors: () => [50],
   isAlive: () => true,
-  output: () => "socket",
+  output: () => "other",
   pipeHasReader: () => undefined,
 };
 const PIPE: Partial<HostSigns> = { output: () => "pipe" };
@@ -58,7 +58,7 @@ test.each<[string, readonly Partial<HostSigns>[], "gone" | "still there"]>([
     "gone",
   ],
   ["the parent has ended, and nobody can say who reads the pipe", [PIPE, TAKEN_OVER, {}], "gone"],
-  ["the output goes into a file, which needs no host", [{ output: () => "other" }, TAKEN_OVER, {}], "still there"],
+  ["the output goes into a file, which needs no host", [{ output: () => "file" }, TAKEN_OVER, {}], "still there"],
 ])("the host of a quiet program is looked for each second: %s", async (_, signs, expected) => {
   expect(await seen(...signs)).toBe(expected);
 });

@@ -6,7 +6,8 @@ export interface HostSigns {
   /** The parent, and above a shell the shell's parent too. */
   readonly ancestors: () => readonly number[];
   readonly isAlive: (pid: number) => boolean;
-  readonly output: () => "pipe" | "socket" | "other";
+  /** `file`: also a device. */
+  readonly output: () => "pipe" | "file" | "other";
   /** Undefined where the system does not tell it. */
   readonly pipeHasReader: () => boolean | undefined;
 }
@@ -17,8 +18,8 @@ const LOOK_EVERY_MS = 1_000;
  * Resolves true when the host has ended, false at the stop. A write would notice it too, but a program whose
  * customers are quiet writes once an hour, and until then it holds the state folder that splunkd's next start needs.
  *
- * The host has ended when the parent has, unless another process still reads the pipe. An output that is neither pipe
- * nor socket needs no host.
+ * The host has ended when the parent has, unless another process still reads the pipe. An output into a file
+ * needs no host.
  */
 export async function hostGone(signs: HostSigns, clock: Pick<Clock, "pause">, stop: AbortSignal): Promise<boolean> {
   const output = signs.output();
@@ -26,7 +27,7 @@ export async function hostGone(signs: HostSigns, clock: Pick<Clock, "pause">, st
   const areThere = (): boolean =>
     String(signs.ancestors()) === String(first) && first.every((pid) => signs.isAlive(pid));
   // A parent that had ended before says nothing.
-  const isWatched = output !== "other" && first.every((pid) => pid > 1) && areThere();
+  const isWatched = output !== "file" && first.every((pid) => pid > 1) && areThere();
   for (;;) {
     await clock.pause(LOOK_EVERY_MS, stop);
     if (stop.aborted) return false;
@@ -54,8 +55,9 @@ export const realHostSigns: HostSigns = {
   output() {
     try {
       const stat = fstatSync(1);
-      return stat.isFIFO() ? "pipe" : stat.isSocket() ? "socket" : "other";
+      return stat.isFIFO() ? "pipe" : stat.isFile() || stat.isCharacterDevice() ? "file" : "other";
     } catch {
+      // Windows does not describe every pipe.
       return "other";
     }
   },
