@@ -27,7 +27,8 @@ export async function startKillingFront(
   counts: (path: string) => boolean,
 ): Promise<KillingFront> {
   const { hostname: host, port } = new URL(service.origin);
-  const agent = new https.Agent({ ca: service.ca, keepAlive: true });
+  // A kept connection may be closed by the service at the moment of the next request.
+  const agent = new https.Agent({ ca: service.ca, keepAlive: false });
   const seen: string[] = [];
   let armed: { readonly nth: number | undefined; readonly when: "before" | "after"; readonly kill: () => void } = {
     nth: undefined,

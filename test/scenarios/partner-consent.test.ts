@@ -19,7 +19,7 @@ import { startSimulator } from "../harness/simulator/start.ts";
  * Partner Center accepts it.
  */
 
-jest.setTimeout(120_000);
+jest.setTimeout(process.env["DEFENDER_MSSP_CRASHES"] === "all" ? 600_000 : 120_000);
 
 /** `npm run proofs` takes the full counts. */
 const isFull = process.env["DEFENDER_MSSP_CRASHES"] === "all";
@@ -47,6 +47,7 @@ let kept: string;
 let stored: string;
 let caFile: string;
 let folder: string;
+const children: ChildProcess[] = [];
 
 beforeAll(async () => {
   simulator = await startSimulator({ scenario: scenarioOf(SCENARIO, "partner.yaml"), warn: () => undefined });
@@ -75,7 +76,11 @@ beforeEach(() => {
   for (const customer of simulator.control.world.customers.values())
     if (customer !== simulator.control.world.provider!.home) customer.servicePrincipals.clear();
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterEach(() => {
+  // A test that failed must not go on beside the next one.
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const provider = (): ReadyProvider => simulator.ready.provider!;
 const tenantOf = (name: string): string => simulator.control.customer(name).tenant_id;
@@ -135,6 +140,7 @@ function program(
     env: childEnvironment({ HOME: folder, TMPDIR: join(folder, "tmp"), ...environment }),
     stdio: "pipe",
   });
+  children.push(child);
   started(child);
   let out = "";
   let said = "";
@@ -152,7 +158,11 @@ function program(
     for (const [question, answer] of answers) {
       if (answered.has(question) || !said.includes(question)) continue;
       answered.add(question);
-      void Promise.resolve(answer()).then((line) => child.stdin.write(`${line}\n`));
+      // Without an answer the program's input ends, and so does the program.
+      void Promise.resolve(answer()).then(
+        (line) => child.stdin.write(`${line}\n`),
+        () => child.stdin.end(),
+      );
     }
   });
   child.stdin.on("error", () => undefined);

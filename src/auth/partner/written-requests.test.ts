@@ -147,7 +147,7 @@ function expectWritten(sent: HttpRequest | undefined, step: string, bearer: stri
   });
   if (body !== undefined) expect(sent?.body).toBe(body);
   if (members === undefined) return;
-  const given = Object.fromEntries(new URLSearchParams(String(sent?.body)));
+  const given = Object.fromEntries(new URLSearchParams(typeof sent?.body === "string" ? sent.body : ""));
   const { scope, code: _code, code_verifier: _verifier, redirect_uri: _uri, refresh_token: _token, ...rest } = members;
   expect(given).toMatchObject(rest);
   expect(withoutUsual(given["scope"])).toEqual(withoutUsual(scope));
