@@ -25,6 +25,8 @@ const ORIGINS = {
   login: CLOUDS.commercial.loginUrl,
   graph: CLOUDS.commercial.graphUrl,
   partnercenter: PARTNERCENTER_URL,
+  // Steps of other stories in the same file.
+  imds: "http://169.254.169.254",
 } as const;
 const REDIRECT = "http://localhost:44300/signed-in";
 
