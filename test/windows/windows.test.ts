@@ -216,13 +216,9 @@ onWindows("the Windows executable", () => {
     expect(wine.pidsOf(executable)).toHaveLength(1);
 
     process.kill(input.pid ?? 0, "SIGKILL");
-    await new Promise<void>((resolve) => {
-      const look = setInterval(() => {
-        if (wine.pidsOf(executable).length > 0) return;
-        clearInterval(look);
-        resolve();
-      }, 50);
-    });
+    const until = performance.now() + HAND_LIMIT_MS;
+    while (wine.pidsOf(executable).length > 0 && performance.now() < until) await pause(50);
+    expect(wine.pidsOf(executable)).toEqual([]);
   });
 
   test("takes a file only from the folder for it, whatever way the path is written", async () => {
