@@ -91,10 +91,10 @@ export async function makeExecutable(
 }
 
 /**
- * pkg's module, which starts the runtime to make the code cache. V8 seeds its hash tables randomly, so each cache
- * would have other bytes; with a fixed seed equal sources give equal executables. The seed is not part of what V8
- * compares before it takes a cache, and a running program has a random seed of its own. pkg has no setting for it and
- * takes `execFile` when it is loaded, so it is given another one for that moment.
+ * pkg's module, which starts the runtime to make the code cache. V8 seeds its hash tables randomly, so each
+ * cache would have other bytes; with a fixed seed equal sources give equal executables. The seed is not part
+ * of what V8 compares before it takes a cache, and a running program has a random seed of its own. pkg has no
+ * setting for it and takes `execFile` when it is loaded, so it is given another one for that moment.
  */
 function loadPkg(): SingleExecutable {
   const { execFile } = childProcess;

@@ -64,8 +64,8 @@ const ICONS = [
 ] as const;
 
 /**
- * The Windows runtime with a version resource and an icon of ours instead of Node's, and without Node's signature,
- * which is no longer true. Before the program is injected, because that adds a resource of its own.
+ * The Windows runtime with this program's version resource and icon instead of Node's, and without Node's
+ * signature, which is no longer true. Before the program is injected, because that adds a resource too.
  */
 export function withOwnResources(runtime: Buffer): Buffer {
   const executable = NtExecutable.from(runtime, { ignoreCert: true });
@@ -90,7 +90,7 @@ export function withOwnResources(runtime: Buffer): Buffer {
     return Data.RawIconItem.from(png, pixels, pixels, 32);
   });
   Resource.IconGroupEntry.replaceIconsForResource(resources.entries, ICON_GROUP, LANGUAGE.lang, icons);
-  // Shrunk in the file as in memory; else what is injected later takes the wrong bytes for the section behind it.
+  // Shrunk in the file as in memory; else what is injected later takes wrong bytes for the next section.
   resources.outputResource(executable, false, true);
   return Buffer.from(executable.generate());
 }

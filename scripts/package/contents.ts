@@ -11,9 +11,10 @@ import { thirdPartyNotices } from "./notices.ts";
 import { softwareBill } from "./sbom.ts";
 
 /**
- * Where Splunk looks for an executable (Splunk docs, "Modular inputs overview"; the folders that AppInspect 1.6.1
- * knows). It has no folder for ARM64, so that executable is in the plain `bin/`, which a platform's own folder beats.
- * In a package for several platforms a host without a folder of its own would start it, so it has one of its own.
+ * Where Splunk looks for an executable (Splunk docs, "Modular inputs overview"; the folders that AppInspect
+ * 1.6.1 knows). It has no folder for ARM64, so that executable is in the plain `bin/`, which a platform's own
+ * folder beats. In a package for several platforms a host without a folder of its own would start it, so it
+ * has a package of its own.
  */
 export const SHIPPED_PLATFORMS = {
   "linux-x64": { archive: "linux_x86_64", programFolder: "linux_x86_64/bin" },

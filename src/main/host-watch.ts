@@ -16,7 +16,8 @@ const LOOK_EVERY_MS = 1_000;
 
 /**
  * Resolves true when the host has ended, false at the stop. A write would notice it too, but a program whose
- * customers are quiet writes once an hour, and until then it holds the state folder that splunkd's next start needs.
+ * customers are quiet writes once an hour, and until then it holds the state folder that splunkd's next start
+ * needs.
  *
  * The host has ended when the parent has, unless another process still reads the pipe. An output into a file
  * needs no host.
@@ -82,7 +83,7 @@ function parentOf(pid: number): { readonly name: string; readonly parent: number
   }
 }
 
-/** Whether a process has this pipe open for reading; false for one of another account, which cannot be looked at. */
+/** Whether a process has this pipe open for reading; false for one of another account, which is hidden. */
 function reads(pid: string, pipe: string): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some(

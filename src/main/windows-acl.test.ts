@@ -14,10 +14,10 @@ const { withRestriction } = await import("./windows-acl.ts");
 
 const GRANTED = /^(.*):\(OI\)\(CI\)F$/;
 
-/** To whom icacls was told to give the folder. */
-function grantedTo(told: typeof whoami): string | undefined {
+/** The account that icacls gives the folder to. */
+function grantedTo(answer: typeof whoami): string | undefined {
   started = [];
-  whoami = told;
+  whoami = answer;
   withRestriction("win32").restrict?.("C:\\state\\secrets");
   const call = started.find(([program]) => program === windowsProgram("icacls.exe"));
   expect(call?.slice(1, 4)).toEqual(["C:\\state\\secrets", "/inheritance:r", "/grant:r"]);
@@ -45,8 +45,8 @@ test.each<[string, typeof whoami]>([
   ["says no number", { status: 0, stdout: "VM\\root\r\n" }],
   ["fails", { status: 1, stdout: "" }],
   ["is not there", { error: new Error("ENOENT") }],
-])("where whoami %s, the folder is given by name", (_, told) => {
-  expect(grantedTo(told)).toMatch(/^[^*].*/);
+])("where whoami %s, the folder is given by name", (_, answer) => {
+  expect(grantedTo(answer)).toMatch(/^[^*].*/);
 });
 
 test("a folder that icacls cannot close is not used", () => {

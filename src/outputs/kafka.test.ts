@@ -341,7 +341,7 @@ describe("a topic of Kafka", () => {
     expect(new Set(next.kafka.texts)).toEqual(new Set(["a", "b", "c", "d", "e"]));
   });
 
-  test("is told of a failure only when the next writer meets it too, and when it is over", async () => {
+  test("hears of a failure only when the next writer meets it too, and when it is over", async () => {
     const it = story();
     it.kafka.outcomes.push("lost");
     await it.output.write(versions("a"));

@@ -98,7 +98,7 @@ export class KafkaOutput implements Output {
   readonly #p: KafkaParts;
   readonly #recent = new RecentKeys();
   readonly #spool: Spool;
-  /** What was committed and left the spool: the engine's own journal comes later, and may be lost in a crash. */
+  /** What was committed and left the spool: the engine's own journal comes later, and a crash may lose it. */
   readonly #committed: WrittenLog;
   readonly #commits: CommitQueue<Batch>;
   readonly #stop = new AbortController();
@@ -253,7 +253,7 @@ export class KafkaOutput implements Output {
       try {
         await this.#ready;
         client ??= await this.#p.client(this.#transactionalId);
-        // A connection that was idle for long is closed by the broker; that is no failure.
+        // A connection that was idle for long is closed by the broker; that is not a failure.
         if (this.#writer?.isUsable !== true) this.#writer = await this.#takeOver(client);
         this.#hasNews = false;
         this.#group ??= await this.#nextGroup();

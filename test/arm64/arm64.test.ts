@@ -1,7 +1,7 @@
 /**
- * The ARM64 executable from the ARM64 package, under Debian's qemu: as splunkd starts it, and by hand. qemu runs the
- * program's own instructions, so this shows that the executable works, not how fast it is. Without qemu these tests do
- * nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
+ * The ARM64 executable from the ARM64 package, under Debian's qemu: as splunkd starts it, and by hand. qemu
+ * runs the program's own instructions, so this shows that the executable works, not how fast it is. Without
+ * qemu these tests do nothing; where real parts are required (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

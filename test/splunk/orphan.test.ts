@@ -1,6 +1,6 @@
 /**
- * splunkd is killed while the input has nothing to write: the input ends by itself, so that its state folder is free
- * for the next start. With real processes, because it is the system that tells a program of its host's end.
+ * splunkd is killed while the input has nothing to write: the input ends by itself, so that its state folder
+ * is free for the next start. With real processes, because the system tells a program of its host's end.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

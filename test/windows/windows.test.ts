@@ -1,6 +1,6 @@
 /**
- * The Windows executable from the Windows package, under Debian's wine: as splunkd.exe starts it, and by hand. It
- * shows that the program's Windows side works, not that Windows does what wine does: docs/release.md lists what only
+ * The Windows executable from the Windows package, under Debian's wine: as splunkd.exe starts it, and by hand.
+ * It shows that its Windows side works, not that Windows does what wine does: docs/release.md lists what only
  * a real Windows can show. Without wine these tests do nothing; where real parts are required
  * (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
  */
@@ -87,7 +87,7 @@ onWindows("the Windows executable", () => {
 
   const isOk = (line: string, name: string, stream: string) =>
     line.includes(`stream state changed tenant=${name} stream=${stream} state=ok`);
-  /** Every stream of every customer was walked by the process that runs now. */
+  /** Every stream of every customer was polled to the end by the process that runs now. */
   const allOk = ({ log }: Splunkd): boolean => {
     const own = log.slice(log.findLastIndex((line) => line.includes("New scheduled exec process")));
     return CUSTOMERS.every((name) =>
@@ -278,15 +278,18 @@ onWindows("the Windows executable", () => {
     const state = join(scratch, "run state");
     const run = byHand("run", "--config", config, "--state", wine.path(state));
     for (const name of CUSTOMERS) await run.until(new RegExp(`tenant=${name} stream=alerts state=ok[\\s\\S]*`));
-    const marks = readdirSync(state, { recursive: true, encoding: "utf8" });
-    const mark = join(state, marks.find((name) => /alerts.*\.mark\.json$/.test(name)) ?? "no checkpoint");
-    const letGo = await wine.hold(mark);
+    const checkpoints = readdirSync(state, { recursive: true, encoding: "utf8" });
+    const checkpoint = join(
+      state,
+      checkpoints.find((name) => name.includes("alerts") && name.endsWith(".mark.json")) ?? "no checkpoint",
+    );
+    const letGo = await wine.hold(checkpoint);
     const file = join(results, "events.log");
     simulator.control.perform({ do: "record", customers: CUSTOMERS, stream: "alerts", id: "while-held" });
     // What replaces the held file stays beside it as long as Windows refuses the rename.
-    await lasting(() => existsSync(`${mark}.new`));
+    await lasting(() => existsSync(`${checkpoint}.new`));
     await letGo();
-    await lasting(() => !existsSync(`${mark}.new`));
+    await lasting(() => !existsSync(`${checkpoint}.new`));
     run.child.kill("SIGINT");
     const { code, stderr } = await run.ended;
 

@@ -201,6 +201,7 @@ const missing = whatIsMissing();
     await tabTo("Save and go on", "button");
     await page.keyboard.press("Space");
     await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    expect(world.faults).toEqual([]);
   });
 
   test("at 320 pixels nothing is cut off", async () => {

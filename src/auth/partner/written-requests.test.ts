@@ -21,7 +21,6 @@ import { createSignInService } from "../sign-in-service.ts";
 import { createPartnerConsent } from "./partner-consent.ts";
 
 const ORIGINS = {
-  imds: "http://169.254.169.254",
   login: CLOUDS.commercial.loginUrl,
   graph: CLOUDS.commercial.graphUrl,
   partnercenter: PARTNERCENTER_URL,
@@ -147,7 +146,7 @@ function expectWritten(sent: HttpRequest | undefined, step: string, bearer: stri
     ...(members === undefined ? others : {}),
     ...(authorization === undefined ? {} : { authorization: `Bearer ${bearer}` }),
   });
-  if (body !== undefined) expect(sent?.body).toBe(body);
+  expect(body === undefined ? undefined : sent?.body).toBe(body);
   if (members === undefined) return;
   const given = Object.fromEntries(new URLSearchParams(typeof sent?.body === "string" ? sent.body : ""));
   const { scope, code: _code, code_verifier: _verifier, redirect_uri: _uri, refresh_token: _token, ...rest } = members;

@@ -51,7 +51,7 @@ describe("a customer whose app has no client secret", () => {
     [manyCustomers, { assertion: "file:/var/run/token" }],
     [manyCustomers, { certificate: "/etc/app.pem" }],
   ])("keeps in the file %j what its app signs in with: %j", (before, own) => {
-    const { stanzas, problems } = asRun(write(before, customer(own as Record<string, string>)));
+    const { stanzas, problems } = asRun(write(before, customer(own)));
     expect(problems).toEqual([]);
     expect(stanzas.find(({ tenantId }) => tenantId === TENANT)).toMatchObject(own);
   });

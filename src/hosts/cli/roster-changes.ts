@@ -51,12 +51,12 @@ export async function differenceOf(
   looked: (done: number) => void = () => undefined,
 ): Promise<RosterDifference> {
   const given = settingsOf(flags);
-  const present = new Map(place.customers.toReversed().map((customer) => [customer.name.toLowerCase(), customer]));
+  const customers = new Map(place.customers.toReversed().map((customer) => [customer.name.toLowerCase(), customer]));
   const wrong: WrongRow[] = [];
   const found = new Map<ListedCustomer, Found>();
   let done = 0;
   await inParallel(listed, CUSTOMERS_AT_ONCE, async (row) => {
-    const customer = present.get(row.name.toLowerCase());
+    const customer = customers.get(row.name.toLowerCase());
     const result = await lookUp(services, place, row, { ...defaults, given, present: customer });
     if (typeof result === "string") wrong.push({ line: row.line, name: row.name, say: result });
     else found.set(row, result);

@@ -399,8 +399,8 @@ export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSe
 }
 
 /**
- * What is not an input of this run (a customer of the list, the list itself) has no stanza, so another one carries
- * its health. Who may read one customer's index must not find others there.
+ * What is not an input of this run (a customer of the list, the list itself) has no stanza, so another one
+ * carries its health. Who may read one customer's index must not find others there.
  */
 function placeOfNobody(input: string, { stanzas }: SplunkDocument): HealthPlace | undefined {
   if (stanzas.some(({ name }) => name === input)) return undefined;

@@ -29,7 +29,7 @@ export function missingKafkaParts(): string | undefined {
   return undefined;
 }
 
-/** The folder with the jars, brought once for each content of the pom. Throws when Maven cannot bring them. */
+/** The folder with the jars, fetched once for each content of the pom. Throws when Maven cannot do it. */
 function jars(): string {
   const hash = createHash("sha256").update(readFileSync(POM)).digest("hex").slice(0, 16);
   const folder = join(CACHE, `kafka-${hash}`);

@@ -10,7 +10,7 @@ export interface SplunkSystem {
   path(path: string): string;
 }
 
-/** The platform's own folder wins over plain `bin/` (Splunk, "Modular inputs overview", section on platforms). */
+/** The platform's own folder wins over plain `bin/` (Splunk, "Modular inputs overview"). */
 export const THIS_SYSTEM: SplunkSystem = {
   programFolders: [
     process.platform === "win32"

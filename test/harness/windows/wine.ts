@@ -1,10 +1,10 @@
 /**
- * Windows as far as Debian's wine is one: a prefix of our own, in which a program is started with Windows' pipes
- * and stopped by its events, as splunkd.exe does both (splunkd.c).
+ * Windows as far as Debian's wine is one: a prefix of its own, in which a program is started with Windows'
+ * pipes and stopped by its events, as splunkd.exe does both (splunkd.c).
  *
- * Debian 12's wine 8.0 offers VirtualAlloc2 without the placeholders that V8 asks it for, and the runtime ends at
- * its start. So wine runs from a tree of links to its files, in which only kernelbase.dll is changed: without that
- * function V8 does without placeholders. Needs neither root nor a mount.
+ * Debian 12's wine 8.0 offers VirtualAlloc2 without the placeholders that V8 asks it for, and the runtime
+ * ends at its start. So wine runs from a tree of links to its files, in which only kernelbase.dll is changed:
+ * without that function V8 does without placeholders. Needs neither root nor a mount.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
@@ -59,7 +59,7 @@ export class Wine implements SplunkSystem {
       execFileSync(COMPILER, ["-municode", "-O2", "-o", join(folder, `${name}.exe`), source]);
     }
     mkdirSync(join(folder, "prefix"));
-    // It stays a minute after its last program: one that ends at once leaves the next program without a server.
+    // It stays a minute after its last program: if it ended at once, the next program had no server.
     this.#server("-p60");
     this.#run(["wineboot", "-i"]);
     // As Windows 10 the runtime's TLS fails in wine 8.0.
@@ -85,8 +85,8 @@ export class Wine implements SplunkSystem {
   }
 
   /**
-   * Starts a program as splunkd.exe does. `kill` asks splunkd.c for the event or the end that Windows has for the
-   * signal; a program that was ended this way has exit code 1.
+   * Starts a program as splunkd.exe does. `kill` asks splunkd.c for the event or the end that Windows has for
+   * the signal; a program that was ended this way has exit code 1.
    */
   start(executable: string, args: readonly string[], environment: Readonly<Record<string, string>> = {}): Child {
     const control = join(this.#folder, `control-${++this.#started}`);
@@ -176,7 +176,8 @@ function commandOf(pid: string): string {
 }
 
 /**
- * wine finds its files by the place of its loader and of ntdll.so, so these two are copies, and the others links.
+ * wine finds its files by the place of its loader and of ntdll.so, so these two are copies, and the others
+ * links.
  */
 function linkWine(tree: string): void {
   const loader = join(tree, "lib/wine");
