@@ -1,5 +1,5 @@
 /**
- * The Windows executable from the Windows package, under Debian's wine: as splunkd.exe starts it, and by hand.
+ * The Windows executable from the Windows package, under Debian's wine, as splunkd.exe starts it and by hand.
  * It shows that its Windows side works, not that Windows does what wine does: docs/release.md lists what only
  * a real Windows can show. Without wine these tests do nothing; where real parts are required
  * (DEFENDER_MSSP_REAL_PARTS=1) its absence fails.
