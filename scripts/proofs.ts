@@ -1,5 +1,5 @@
 /**
- * `npm run proofs`: the full counts of everything that CI only samples. Takes about two hours. What was
+ * `npm run proofs`: the full counts of everything that CI only samples. Takes some hours. What was
  * counted goes to docs/proofs.json, with the commit that was judged.
  */
 import { spawnSync } from "node:child_process";
@@ -14,7 +14,7 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 const HELP = `npm run proofs [-- --list] [-- --only TEXT]
 
 Runs, one after another, what CI only samples: every mutation, half an hour of changed answers, half an hour of random
-worlds, a crash at every step of the program, ten minutes of chaos, and Kafka's kills. Goes on after a failure and names
+worlds, a crash at every step of the program, ten minutes of chaos, and the kills of HEC and Kafka. Goes on after a failure and names
 all at the end (exit 1). What a proof has counted is written to docs/proofs.json, if nothing is uncommitted.
 
   --list        only show the commands
@@ -49,6 +49,12 @@ const PROOFS: readonly {
     script: "bench",
     args: ["chaos", "--minutes", "10", "--runs", "1"],
     promise: "ten minutes of kills and clock steps lose nothing",
+  },
+  {
+    script: "jest",
+    args: ["test/scenarios/hec", "--runInBand"],
+    promise: "about 1,000 kills lose no event on its way to HEC; a log store reads back 100,000 keys",
+    env: { HEC_ROUNDS: "34" },
   },
   {
     script: "jest",
