@@ -96,7 +96,8 @@ describe("an app that proves itself with a platform's token", () => {
 
   test("is stored for all customers with the same setting", () => {
     expect(portalSteps.join("\n")).toContain(
-      "`defender-mssp credential set mssp --assertion 'file:/var/run/my token'`",
+      // The words are quoted for the shell when the command is printed.
+      '`defender-mssp credential set mssp --assertion "file:/var/run/my token"`',
     );
   });
 

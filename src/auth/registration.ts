@@ -1,5 +1,4 @@
 import { CLOUDS } from "../model/cloud.ts";
-import { quotedForPosix } from "../model/command-line.ts";
 import type { AppPurpose, Registration, RegistrationPlan } from "../model/sign-in.ts";
 import { CERTIFICATE_FILE, CREDENTIAL, HOME_CREDENTIAL } from "../model/sign-in.ts";
 import { API_IDENTITIES } from "./api-identities.ts";
@@ -111,7 +110,7 @@ function proofOf(plan: RegistrationPlan): Proof {
   return {
     portal: `Certificates & secrets > Federated credentials > Add credential > Other issuer. Issuer: ${federated.issuer}, Subject: ${federated.subject}, Audience: ${federated.audience}. Name: defender-mssp. Letter case counts.`,
     store: (credential) =>
-      `Store both on the machine that collects: run \`defender-mssp credential set ${credential} --assertion ${quotedForPosix(federated.assertion)}\`. It asks for the ID.`,
+      `Store both on the machine that collects: run \`defender-mssp credential set ${credential} --assertion ${JSON.stringify(federated.assertion)}\`. It asks for the ID.`,
     script: `az ad app federated-credential create --id "$app" --parameters ${quoted(JSON.stringify(federatedCredentialOf(plan)))} >/dev/null`,
   };
 }

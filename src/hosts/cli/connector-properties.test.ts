@@ -124,4 +124,18 @@ describe("an existing file", () => {
       /was not changed, because it is not a valid properties file\. Line 1:/,
     );
   });
+
+  test.each([
+    ["client_secret=old\n", { assertion: "file:/var/run/token" }],
+    ["certificate=/etc/old.pem\n", { assertion: "file:/var/run/token" }],
+    ["assertion=file:/old\n", { certificate: "/etc/app.pem" }],
+    ["assertion=file:/old\n", { client_secret: "n3w" }],
+  ])("leaves no older proof of the app in the file: %j", (before, own) => {
+    const text = write(before, customer(own));
+    expect(asRun(text).problems).toEqual([]);
+    const proofs = ["client_secret", "certificate", "assertion"].filter((key) =>
+      read(text).byKey.get(key)?.value.trim(),
+    );
+    expect(proofs).toEqual(Object.keys(own));
+  });
 });

@@ -76,6 +76,7 @@ function flatEntries(
         ? []
         : [["client_secret", ""] as const]),
     ...proofEntries(stanza),
+    ...otherProofs(values, stanza),
     ["auth_url", `${base}/authorize`],
     ["token_url", `${base}/token`],
     ["redirect_uri", redirectUri],
@@ -94,6 +95,17 @@ function flatEntries(
 function proofEntries({ certificate, assertion }: Stanza): Entries {
   if (assertion !== undefined) return [["assertion", assertion]];
   return certificate === undefined ? [] : [["certificate", certificate]];
+}
+
+/** An app has one proof: what the file had before beside the one signed in with is emptied. */
+function otherProofs(values: ReadonlyMap<string, string>, { clientSecret, certificate, assertion }: Stanza): Entries {
+  const others =
+    assertion !== undefined
+      ? ["client_secret", "certificate"]
+      : clientSecret !== undefined || certificate !== undefined
+        ? ["assertion"]
+        : [];
+  return others.flatMap((key) => (values.get(key)?.trim() ? [[key, ""] as const] : []));
 }
 
 /**

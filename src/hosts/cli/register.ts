@@ -1,7 +1,6 @@
 import { assertionFile, exchangeAudience } from "../../model/assertion.ts";
 import type { CloudName } from "../../model/cloud.ts";
 import { CLOUDS } from "../../model/cloud.ts";
-import { quotedForPosix } from "../../model/command-line.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, isFailure } from "../../model/failure.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -313,7 +312,7 @@ async function handOverSecret(
     terminal.say(`The client secret is printed only once, on standard output. ${next}`);
     terminal.out(`${made.secret.open((value) => value)}\n`);
   } else if (plan.federated) {
-    terminal.say(`Store the app: \`${set} --assertion ${quotedForPosix(plan.federated.assertion)}\`.`);
+    terminal.say(`Store the app: \`${set} --assertion ${JSON.stringify(plan.federated.assertion)}\`.`);
   } else {
     terminal.say(
       `Upload the public part of the certificate under Certificates & secrets. Then store the app: \`${set} --certificate ${CERTIFICATE_FILE}\`.`,
