@@ -223,6 +223,11 @@ describe("partner consent", () => {
     ["an empty list", { listed: [] }, "Your tenant lists no customer with an active GDAP relationship."],
     ["no list and no configuration", {}, "No customer is known"],
     ["a bridge that is not a GUID", { flags: { "bridge-client-id": "x" } }, "--bridge-client-id is not a GUID."],
+    [
+      "the reader as the bridge",
+      { listed: [listed(1, "a")], flags: { "bridge-client-id": READER.toUpperCase() } },
+      "--bridge-client-id names the app of --credential, and the bridge is removed from every customer",
+    ],
     ["missing flags", { flags: { home: undefined, credential: undefined } }, "--home and --credential are missing."],
   ])("refuses %s before anybody signs in", async (_, world, words) => {
     const { failure, did } = await run(world);

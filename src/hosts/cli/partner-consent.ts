@@ -50,6 +50,11 @@ export async function partnerConsent(services: OnboardingServices, flags: Flags)
   const listed = await listedCustomers(services, flags, home, discovery);
   const chosen = await chooseCustomers(services, flags, { home, configured, listed });
   const { ready, refused } = await withReader(services, chosen, flags);
+  if (ready.some(({ stanza }) => stanza.clientId?.toLowerCase() === bridgeId.toLowerCase()))
+    throw usage(
+      "--bridge-client-id names the app of --credential, and the bridge is removed from every customer at the end.",
+      "Give the app that `defender-mssp register --bridge-app` registered.",
+    );
 
   const journal = await partner.openJournal(stateDir);
   try {
