@@ -3,7 +3,7 @@ import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { commandLines } from "../../model/command-line.ts";
 import type { DiscoverySettings, ListedTenant } from "../../model/discovered.ts";
-import { isFailure } from "../../model/failure.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
 import type { ConsentJournal, OpenGrant, PartnerRun } from "../../model/partner-consent.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
@@ -16,6 +16,7 @@ const HOME = "aaaaaaaa-0000-4000-8000-000000000000";
 const BRIDGE = "bbbbbbbb-0000-4000-8000-000000000000";
 const READER = "eeeeeeee-0000-4000-8000-000000000000";
 const PRIVILEGED_ROLE_ADMINISTRATOR = "e8611ab8-c189-46e8-94e1-60213ab1f814";
+const LOGIN_URL = "https://login.microsoftonline.com";
 const tenant = (n: number): TenantId => `cccccccc-0000-4000-8000-00000000000${n}` as TenantId;
 
 function listed(n: number, name: string, roles: readonly string[] = [PRIVILEGED_ROLE_ADMINISTRATOR]): ListedTenant {
@@ -25,7 +26,7 @@ function listed(n: number, name: string, roles: readonly string[] = [PRIVILEGED_
 
 interface World {
   /** Name and tenant of the customers of the configuration. */
-  readonly configured?: readonly (readonly [name: string, tenant: string])[];
+  readonly configured?: readonly (readonly [name: string, tenant: string, loginUrl?: string])[];
   readonly listed?: readonly ListedTenant[];
   readonly open?: readonly OpenGrant[];
   /** Tenants whose access tokens have all permissions. */
@@ -61,12 +62,21 @@ async function run({ configured = [], listed: list, open = [], complete = [], fl
   const place = {
     name: "secrets",
     storedCredential: () => Promise.resolve({ clientId: READER, tenant: HOME }),
+    // As the real ones do, it gives the secret for the addresses that it was stored for.
     withCredential: (stanza: Stanza) =>
-      Promise.resolve({
-        ...stanza,
-        clientId: stanza.clientId ?? READER,
-        clientSecret: stanza.clientSecret ?? sealed("reader's secret"),
-      }),
+      stanza.endpoints.loginUrl === LOGIN_URL
+        ? Promise.resolve({
+            ...stanza,
+            clientId: stanza.clientId ?? READER,
+            clientSecret: stanza.clientSecret ?? sealed("reader's secret"),
+          })
+        : Promise.reject(
+            new Failure("endpoint-changed", {
+              actor: "operator",
+              retry: { when: "never" },
+              say: `The secret of ${stanza.tenantName} was stored for other settings.`,
+            }),
+          ),
   };
   const services = {
     terminal: {
@@ -86,7 +96,10 @@ async function run({ configured = [], listed: list, open = [], complete = [], fl
       const raw =
         given["config"] === undefined
           ? [{ name: "home", values: { tenant_id: String(given["tenant-id"]), credential: "mssp" } }]
-          : configured.map(([name, tenant_id]) => ({ name, values: { tenant_id, client_id: BRIDGE } }));
+          : configured.map(([name, tenant_id, login_url]) => ({
+              name,
+              values: { tenant_id, client_id: BRIDGE, ...(login_url === undefined ? {} : { login_url }) },
+            }));
       const withSecret = raw.map((one) => ({ ...one, values: { ...one.values, client_secret: "bridge's secret" } }));
       const { stanzas } = parseStanzas(withSecret, { host: "cli", nowMs: 0 });
       const rest = { problems: [], refused: [], warnings: [], consentRedirect: "", stateDir: "state" };
@@ -189,6 +202,18 @@ describe("partner consent", () => {
     });
     expect(code).toBe(0);
     expect(said).toContain("The GDAP relationships are not read, so missing roles are not noticed.");
+  });
+
+  test("signs in nobody at a first customer's addresses that the reader's secret was not stored for", async () => {
+    const { failure, did } = await run({
+      configured: [
+        ["elsewhere", tenant(1), "https://login.elsewhere.example"],
+        ["contoso", tenant(2)],
+      ],
+      flags: { config: "x.properties" },
+    });
+    expect(failure).toContain("The secret of home was stored for other settings.");
+    expect(did).toEqual(["close"]);
   });
 
   test("leaves out configured customers without a relationship, and names them", async () => {

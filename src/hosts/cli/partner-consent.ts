@@ -259,6 +259,9 @@ async function grantTo(
 ): Promise<readonly PartnerOutcome[]> {
   const { terminal, partner } = services;
   const { home, journal, ready } = run;
+  // Addresses and route come from the first configured customer. Nothing is sent to others than those that the
+  // reader's secret was stored for.
+  await withSharedCredential(services, home, flags);
   const session = await signIn(services, flags, home, {
     kind: "secret",
     clientId: run.bridgeId,
