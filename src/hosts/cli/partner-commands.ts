@@ -49,7 +49,7 @@ export function addPartnerCommands(
               ...options.splunk,
             })
             .epilogue(
-              "The bridge's client secret is asked for without echo, or comes from DEFENDER_MSSP_CLIENT_SECRET or the first line of standard input. It is never stored, and neither is the sign-in. Exit code: 0 if all customers are ready, 6 if some are not; if none is ready, the exit code of the first failure.",
+              "The bridge's client secret is asked for without echo, or comes from DEFENDER_MSSP_CLIENT_SECRET or the first line of standard input. It is never stored, and neither is the sign-in. Exit code: 0 if all customers are ready, 6 if some are not, or if the bridge may still be at a customer; if none is ready, the exit code of the first failure.",
             )
             .example(
               "$0 partner consent --home contoso.onmicrosoft.com --bridge-client-id ID --credential mssp --all --dry-run",

@@ -29,13 +29,15 @@ interface World {
   readonly configured?: readonly (readonly [name: string, tenant: string, loginUrl?: string])[];
   readonly listed?: readonly ListedTenant[];
   readonly open?: readonly OpenGrant[];
+  /** The bridge cannot be removed. */
+  readonly isStuck?: boolean;
   /** Tenants whose access tokens have all permissions. */
   readonly complete?: readonly string[];
   readonly flags?: Flags;
 }
 
 /** What `partner consent` did with the world around it. */
-async function run({ configured = [], listed: list, open = [], complete = [], flags = {} }: World) {
+async function run({ configured = [], listed: list, open = [], isStuck = false, complete = [], flags = {} }: World) {
   const did: string[] = [];
   const said: string[] = [];
   const out: string[] = [];
@@ -124,7 +126,7 @@ async function run({ configured = [], listed: list, open = [], complete = [], fl
         Promise.resolve(complete.includes(stanza.tenantId) ? [] : ["SecurityAlert.Read.All"]),
       removeBridges: (_: unknown, __: unknown, these: readonly OpenGrant[]) => {
         did.push(`remove ${these.map((one) => one.tenant).join()}`);
-        grants.length = 0;
+        if (!isStuck) grants.length = 0;
         return Promise.resolve(new Map());
       },
       grant: (one: PartnerRun) => {
@@ -159,6 +161,16 @@ describe("partner consent", () => {
     const { did, said } = await run({ listed: [listed(1, "contoso")], open });
     expect(did).toEqual(["sign-in", "grant", "close"]);
     expect(said).toContain("1 customers of another partner tenant");
+  });
+
+  test.each<[string, OpenGrant, Flags, number]>([
+    ["where it could not be removed", { home: HOME, tenant: tenant(9), bridge: BRIDGE }, {}, 6],
+    ["but not as --keep-bridge says", { home: HOME, tenant: tenant(9), bridge: BRIDGE }, { "keep-bridge": true }, 0],
+    ["but not of another partner tenant", { home: tenant(8), tenant: tenant(9), bridge: BRIDGE }, {}, 0],
+  ])("a bridge that is left is in the exit code %s", async (_, left, flags, wanted) => {
+    const { code, said } = await run({ listed: [listed(1, "contoso")], open: [left], isStuck: true, flags });
+    expect(code).toBe(wanted);
+    if (wanted === 6) expect(said).toContain("The bridge may still be at 1 customers. Run the command again");
   });
 
   test("keeps what --keep-bridge kept", async () => {

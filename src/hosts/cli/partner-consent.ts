@@ -2,7 +2,7 @@ import { inParallel } from "../../model/concurrency-limiter.ts";
 import type { DiscoverySettings, ListedTenant } from "../../model/discovered.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure, isFailure } from "../../model/failure.ts";
-import type { ConsentJournal, PartnerOutcome, PartnerSession } from "../../model/partner-consent.ts";
+import type { ConsentJournal, OpenGrant, PartnerOutcome, PartnerSession } from "../../model/partner-consent.ts";
 import { mayGrant } from "../../model/partner-consent.ts";
 import { printable } from "../../model/printable.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -66,10 +66,10 @@ export async function partnerConsent(services: OnboardingServices, flags: Flags)
       flags["dry-run"] === true
         ? await look(services, ready, journal)
         : await grantTo(services, flags, { home, bridgeId, ready, journal });
-    return report(services, [...refused, ...outcomes], {
-      isDryRun: flags["dry-run"] === true,
-      isListed: listed !== undefined,
-    });
+    const isDryRun = flags["dry-run"] === true;
+    const code = report(services, [...refused, ...outcomes], { isDryRun, isListed: listed !== undefined });
+    const mustBeOut = !isDryRun && flags["keep-bridge"] !== true;
+    return code === EXIT.done && mustBeOut && ownGrants(journal, home).length > 0 ? EXIT.someCustomers : code;
   } finally {
     await journal.close();
   }
@@ -280,7 +280,7 @@ async function grantTo(
   terminal.say(
     `Granted at ${count("granted")} customers; ${count("complete")} had all permissions before. ${journal.path} lists each step.`,
   );
-  const left = journal.openGrants().length;
+  const left = ownGrants(journal, home).length;
   if (left > 0)
     terminal.say(
       keepBridge
@@ -315,11 +315,16 @@ async function signIn(
   return { home, bridge, signedIn };
 }
 
+/** Where the bridge may be at customers of this partner tenant. */
+function ownGrants(journal: ConsentJournal, { tenantId }: Stanza): readonly OpenGrant[] {
+  return journal.openGrants().filter(({ home }) => home === tenantId);
+}
+
 /** What an interrupted run left at customers, of the same partner tenant. */
 async function cleanUp(services: OnboardingServices, session: PartnerSession, journal: ConsentJournal): Promise<void> {
   const { terminal, partner } = services;
   const open = journal.openGrants();
-  const own = open.filter(({ home }) => home === session.home.tenantId);
+  const own = ownGrants(journal, session.home);
   if (open.length > own.length)
     terminal.say(
       `The bridge may still be at ${open.length - own.length} customers of another partner tenant. Run the command with that tenant as --home.`,
