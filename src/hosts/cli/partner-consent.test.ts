@@ -163,6 +163,33 @@ describe("partner consent", () => {
     expect(said).toContain("1 customers of another partner tenant");
   });
 
+  test.each<[string, World, readonly string[], string]>([
+    ["nobody is listed any more", { listed: [] }, ["sign-in", `remove ${tenant(9)}`, "close"], "no customer with"],
+    [
+      "nobody is called so",
+      { listed: [listed(1, "a")], flags: { customer: ["b"] } },
+      ["sign-in", `remove ${tenant(9)}`, "close"],
+      "No customer is called b.",
+    ],
+    ["it is a dry run", { listed: [], flags: { "dry-run": true } }, ["close"], "no customer with"],
+    ["--keep-bridge is given", { listed: [], flags: { "keep-bridge": true } }, ["close"], "no customer with"],
+    [
+      "the reader's secret may not go there",
+      { configured: [["elsewhere", tenant(1), "https://login.elsewhere.example"]], flags: { config: "x.properties" } },
+      ["close"],
+      "was stored for other settings",
+    ],
+  ])(
+    "what an earlier run left is dealt with although nobody can be granted anything: %s",
+    async (_, world, steps, why) => {
+      const { did, said, failure } = await run({ ...world, open: [{ home: HOME, tenant: tenant(9), bridge: BRIDGE }] });
+      expect(did).toEqual(steps);
+      expect(failure).toContain(why);
+      const isKept = world.flags?.["keep-bridge"] === true;
+      expect(said.includes("the bridge may still be at 1 customers after an earlier run")).toBe(!isKept);
+    },
+  );
+
   test.each<[string, OpenGrant, Flags, number]>([
     ["where it could not be removed", { home: HOME, tenant: tenant(9), bridge: BRIDGE }, {}, 6],
     ["but not as --keep-bridge says", { home: HOME, tenant: tenant(9), bridge: BRIDGE }, { "keep-bridge": true }, 0],

@@ -47,27 +47,28 @@ export async function partnerConsent(services: OnboardingServices, flags: Flags)
   if (flags["all"] !== true && namesIn(flags).length === 0)
     throw usage("No customer was given.", "Give --customer NAME, or --all for every GDAP customer.");
   const { home, configured, discovery, stateDir } = await settingsOf(services, flags);
-  const listed = await listedCustomers(services, flags, home, discovery);
-  const chosen = await chooseCustomers(services, flags, { home, configured, listed });
-  const { ready, refused } = await withReader(services, chosen, flags);
-  if (ready.some(({ stanza }) => stanza.clientId?.toLowerCase() === bridgeId.toLowerCase()))
-    throw usage(
-      "--bridge-client-id names the app of --credential, and the bridge is removed from every customer at the end.",
-      "Give the app that `defender-mssp register --bridge-app` registered.",
-    );
-
+  const isDryRun = flags["dry-run"] === true;
   const journal = await partner.openJournal(stateDir);
   try {
     if (journal.unreadable > 0)
       terminal.say(
         `${journal.unreadable} lines of ${journal.path} cannot be read. They may name customers where the bridge still is: look for it under Enterprise applications.`,
       );
-    const outcomes =
-      flags["dry-run"] === true
-        ? await look(services, ready, journal)
-        : await grantTo(services, flags, { home, bridgeId, ready, journal });
-    const isDryRun = flags["dry-run"] === true;
-    const code = report(services, [...refused, ...outcomes], { isDryRun, isListed: listed !== undefined });
+    const customers = { home, configured, discovery };
+    const { isListed, ready, refused } = await readyCustomers(services, flags, customers).catch(async (error) => {
+      // Nobody to grant at keeps nothing from being removed.
+      await cleanUpAlone(services, flags, { home, bridgeId, journal });
+      throw error;
+    });
+    if (ready.some(({ stanza }) => stanza.clientId?.toLowerCase() === bridgeId.toLowerCase()))
+      throw usage(
+        "--bridge-client-id names the app of --credential, and the bridge is removed from every customer at the end.",
+        "Give the app that `defender-mssp register --bridge-app` registered.",
+      );
+    const outcomes = isDryRun
+      ? await look(services, ready, journal)
+      : await grantTo(services, flags, { home, bridgeId, ready, journal });
+    const code = report(services, [...refused, ...outcomes], { isDryRun, isListed });
     const mustBeOut = !isDryRun && flags["keep-bridge"] !== true;
     return code === EXIT.done && mustBeOut && ownGrants(journal, home).length > 0 ? EXIT.someCustomers : code;
   } finally {
@@ -116,6 +117,21 @@ async function settingsOf(services: OnboardingServices, flags: Flags): Promise<P
     discovery: (found ?? base).discovery,
     stateDir: (found ?? base).stateDir,
   };
+}
+
+/** The customers of the flags, with the reader's credential. */
+async function readyCustomers(
+  services: OnboardingServices,
+  flags: Flags,
+  { home, configured, discovery }: Pick<PartnerSettings, "home" | "configured" | "discovery">,
+): Promise<{
+  readonly isListed: boolean;
+  readonly ready: readonly Chosen[];
+  readonly refused: readonly PartnerOutcome[];
+}> {
+  const listed = await listedCustomers(services, flags, home, discovery);
+  const chosen = await chooseCustomers(services, flags, { home, configured, listed });
+  return { isListed: listed !== undefined, ...(await withReader(services, chosen, flags)) };
 }
 
 /** The list of GDAP customers; undefined where no app that may read it is named. */
@@ -259,14 +275,7 @@ async function grantTo(
 ): Promise<readonly PartnerOutcome[]> {
   const { terminal, partner } = services;
   const { home, journal, ready } = run;
-  // Addresses and route come from the first configured customer. Nothing is sent to others than those that the
-  // reader's secret was stored for.
-  await withSharedCredential(services, home, flags);
-  const session = await signIn(services, flags, home, {
-    kind: "secret",
-    clientId: run.bridgeId,
-    secret: await bridgeSecret(services, run.bridgeId),
-  });
+  const session = await signIn(services, flags, home, run.bridgeId);
   const keepBridge = flags["keep-bridge"] === true;
   if (!keepBridge) await cleanUp(services, session, journal);
   const outcomes = await partner.grant({
@@ -303,8 +312,16 @@ async function signIn(
   services: OnboardingServices,
   flags: Flags,
   home: Stanza,
-  bridge: AppCredential,
+  bridgeId: TenantId,
 ): Promise<PartnerSession> {
+  // Addresses and route come from the first configured customer. Nothing is sent to others than those that the
+  // reader's secret was stored for.
+  await withSharedCredential(services, home, flags);
+  const bridge: AppCredential = {
+    kind: "secret",
+    clientId: bridgeId,
+    secret: await bridgeSecret(services, bridgeId),
+  };
   const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
   const way = wayOf(flags, services.terminal.interactive, redirectUri);
   const flow = services.partner.beginSignIn(home, bridge, redirectUri);
@@ -333,6 +350,31 @@ async function cleanUp(services: OnboardingServices, session: PartnerSession, jo
   terminal.say(`The bridge may still be at ${own.length} customers after an earlier run. It is removed first.`);
   const left = await partner.removeBridges(session, journal, own);
   for (const [tenant, { say, nextStep }] of left) terminal.say(`${tenant}: ${say} ${nextStep}`);
+}
+
+/** The same where there is nobody to grant at. */
+async function cleanUpAlone(
+  services: OnboardingServices,
+  flags: Flags,
+  run: { readonly home: Stanza; readonly bridgeId: TenantId; readonly journal: ConsentJournal },
+): Promise<void> {
+  const { home, bridgeId, journal } = run;
+  const left = ownGrants(journal, home).length;
+  if (left === 0 || flags["keep-bridge"] === true) return;
+  services.terminal.say(
+    `No customer can be granted anything now, but the bridge may still be at ${left} customers after an earlier run.`,
+  );
+  if (flags["dry-run"] === true) {
+    services.terminal.say("The same command without --dry-run signs in and removes it.");
+    return;
+  }
+  try {
+    await cleanUp(services, await signIn(services, flags, home, bridgeId), journal);
+  } catch (error) {
+    // The caller's failure says what must be corrected first.
+    if (!isFailure(error)) throw error;
+    services.terminal.say(`It was not removed: ${error.say} ${error.nextStep}`.trimEnd());
+  }
 }
 
 /** `--dry-run`: what each customer lacks, and where granting it would fail. Nothing is sent but reads. */
