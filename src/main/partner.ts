@@ -8,7 +8,7 @@ import type { Stanza } from "../model/stanza.ts";
 import { openConsentJournal } from "../stores/disk/consent-journal.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { listOf } from "./discovery.ts";
-import { realRandom } from "./world.ts";
+import { realRandom, stopSignal } from "./world.ts";
 
 export interface PartnerParts {
   readonly http: Http;
@@ -24,6 +24,7 @@ export function partnerServices({ http, clock, log, signInService }: PartnerPart
   return {
     ...createPartnerConsent({ http, clock, random: realRandom, missing }),
     missing,
+    stopSignal: () => stopSignal().signal,
     openJournal: (stateDir) => openConsentJournal({ disk: realDisk, clock, platform: process.platform, log }, stateDir),
     async gdapCustomers(homeApp, settings) {
       const { tenants } = await listOf({ http, clock, log, random: realRandom }, "gdap", homeApp);

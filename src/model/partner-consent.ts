@@ -66,6 +66,8 @@ export interface PartnerRun {
   /** With the reader's credential, and a GUID as `tenantId`. */
   readonly customers: readonly Stanza[];
   readonly keepBridge: boolean;
+  /** From then on no customer is begun. Those under way are finished, with the removal of the bridge. */
+  readonly stop: AbortSignal;
   /** Called with the number of customers that are done. */
   progress(done: number): void;
 }
@@ -80,8 +82,10 @@ export interface PartnerServices {
   gdapCustomers(homeApp: Stanza, settings: DiscoverySettings): Promise<readonly ListedTenant[]>;
   /** The permissions that the reader's access tokens at this customer lack. Throws sign-in failures. */
   missing(customer: Stanza): Promise<readonly string[]>;
+  /** From this call on a stop signal of the system ends the program no more, but fires this. */
+  stopSignal(): AbortSignal;
   /**
-   * Removes the bridge where the journal says that it may still be.
+   * Removes the bridge where the journal says that it may still be; after `stop` from no other customer.
    *
    * @returns the failures by tenant, for those where it could not be removed.
    */
@@ -89,6 +93,7 @@ export interface PartnerServices {
     session: PartnerSession,
     journal: ConsentJournal,
     grants: readonly OpenGrant[],
+    stop: AbortSignal,
   ): Promise<ReadonlyMap<string, Failure>>;
   /** Grants the reader its permissions at these customers. One that fails stops no other. */
   grant(run: PartnerRun): Promise<readonly PartnerOutcome[]>;

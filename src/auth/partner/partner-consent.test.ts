@@ -111,6 +111,9 @@ const USUAL: Answers = {
   [ASSIGN]: { status: 201, body: {} },
 };
 
+/** Nobody stops the run. */
+const NEVER = new AbortController().signal;
+
 class FakeMicrosoft implements Http {
   readonly asked: HttpRequest[] = [];
   readonly #order: string[];
@@ -161,6 +164,7 @@ function run(
     readonly keepBridge?: boolean;
     readonly customers?: readonly Stanza[];
     readonly clock?: FakeClock;
+    readonly stop?: AbortSignal;
   } = {},
 ) {
   let times = 0;
@@ -178,6 +182,7 @@ function run(
     journal: more.journal ?? new FakeJournal(),
     customers: more.customers ?? [customer("contoso", CUSTOMER)],
     keepBridge: more.keepBridge ?? false,
+    stop: more.stop ?? NEVER,
     progress: () => undefined,
   });
 }
@@ -279,6 +284,45 @@ describe("the bridge is removed from a customer", () => {
     await run(microsoft, { journal });
     expect(microsoft.writes()).toEqual([GRANT]);
     expect(journal.entries.map(({ step }) => step)).toEqual(["grant-bridge", "bridge-refused"]);
+  });
+});
+
+describe("a stop signal", () => {
+  const others = Array.from({ length: 6 }, (_, n) => customer(`c${n}`, `cccccccc-0000-4000-8000-00000000001${n}`));
+  const forAll = (answers: Answers): Answers =>
+    Object.fromEntries(
+      others.flatMap(({ tenantId }) =>
+        Object.entries({ ...USUAL, ...answers }).map(([key, answer]) => [key.replace(CUSTOMER, tenantId), answer]),
+      ),
+    );
+
+  test("lets the customers under way finish with the removal, begins no other one, and waits for no permissions", async () => {
+    const stop = new AbortController();
+    const clock = new FakeClock(undefined, { pauses: "pass" });
+    const microsoft = new FakeMicrosoft(forAll({}));
+    const send = microsoft.send.bind(microsoft);
+    microsoft.send = (request) => {
+      if (request.url.includes("/oauth2/")) stop.abort();
+      return send(request);
+    };
+    const outcomes = await run(microsoft, { customers: others, clock, stop: stop.signal, missing: () => ["x"] });
+    const results = (code: string) => outcomes.filter(({ failure }) => failure?.code === code).length;
+    expect([results("roles-pending"), results("stopped")]).toEqual([4, 2]);
+    expect(microsoft.writes().filter((write) => write.startsWith("DELETE"))).toHaveLength(4);
+    expect(clock.monotonicMs()).toBeLessThan(15_000);
+  });
+
+  test("begins no other removal of what an earlier run left", async () => {
+    const microsoft = new FakeMicrosoft();
+    const consent = createPartnerConsent({
+      http: microsoft,
+      clock: new FakeClock(),
+      random: FakeRandom.always(),
+      missing: () => Promise.resolve([]),
+    });
+    const grants = [{ home: HOME, tenant: CUSTOMER, bridge: BRIDGE }];
+    await consent.removeBridges(session, new FakeJournal(), grants, AbortSignal.abort());
+    expect(microsoft.asked).toEqual([]);
   });
 });
 
@@ -562,9 +606,10 @@ test("removing first and granting then share Partner Center's limit", async () =
     session,
     journal,
     others.map((tenant) => ({ home: HOME, tenant, bridge: BRIDGE })),
+    NEVER,
   );
   const customers = others.map((tenant) => customer(tenant, tenant));
-  await consent.grant({ session, journal, customers, keepBridge: false, progress: () => undefined });
+  await consent.grant({ session, journal, customers, keepBridge: false, stop: NEVER, progress: () => undefined });
   expect(times).toHaveLength(120);
   const inOneSecond = times.map((from) => times.filter((at) => at >= from && at < from + 1000).length);
   expect(Math.max(...inOneSecond)).toBeLessThan(50);
@@ -581,7 +626,7 @@ test("what an interrupted run left is removed with the bridge that the journal n
     random: FakeRandom.always(),
     missing: () => Promise.resolve([]),
   });
-  const left = await consent.removeBridges(session, journal, [{ home: HOME, tenant: CUSTOMER, bridge: other }]);
+  const left = await consent.removeBridges(session, journal, [{ home: HOME, tenant: CUSTOMER, bridge: other }], NEVER);
   expect(left.size).toBe(0);
   expect(microsoft.writes()).toEqual([request]);
   expect(journal.entries.map(({ step }) => step)).toEqual(["remove-bridge", "bridge-removed"]);

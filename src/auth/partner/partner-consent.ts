@@ -24,7 +24,7 @@ import { redeem } from "../redeem.ts";
 import { renewAfterMs } from "../token-cycle.ts";
 import { grantPermissions } from "./customer-directory.ts";
 import { PartnerCenter } from "./partner-center.ts";
-import { asPartner, asPartnerAtHome, bridgeLeft, rolesPending } from "./partner-failures.ts";
+import { asPartner, asPartnerAtHome, bridgeLeft, rolesPending, stoppedBefore } from "./partner-failures.ts";
 
 /** Enough for 200 customers in a minute, and far below every limit. */
 const CUSTOMERS_AT_ONCE = 4;
@@ -85,10 +85,12 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
       return { ...flow, complete: (landed) => flow.complete(landed).catch(throwOfHome) };
     },
 
-    async removeBridges(session, journal, grants) {
+    async removeBridges(session, journal, grants, stop) {
       const partnerCenter = partnerCenterOf(session);
       const failures = new Map<string, Failure>();
       await inParallel(grants, CUSTOMERS_AT_ONCE, async ({ tenant, bridge }) => {
+        if (stop.aborted) return;
+
         const left = await removeBridge(
           partnerCenter,
           journal,
@@ -108,6 +110,7 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
       await inParallel(run.customers, CUSTOMERS_AT_ONCE, async (stanza) => {
         try {
           if (ofTheRun !== undefined) throw ofTheRun;
+          if (run.stop.aborted) throw stoppedBefore(stanza.tenantName);
           outcomes.push({ stanza, result: await grantAt(parts, partnerCenter, run, stanza) });
         } catch (error) {
           const failure = asFailure(error);
@@ -116,7 +119,7 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
         }
         run.progress(outcomes.length);
       });
-      return shown(parts, outcomes);
+      return shown(parts, outcomes, run.stop);
     },
   };
 }
@@ -273,6 +276,7 @@ function partnerCenterFor(parts: PartnerConsentParts, session: PartnerSession): 
 async function shown(
   parts: PartnerConsentParts,
   outcomes: readonly PartnerOutcome[],
+  stop: AbortSignal,
 ): Promise<readonly PartnerOutcome[]> {
   const failures = new Map<PartnerOutcome, Failure>();
   let waiting = outcomes.filter(({ result }) => result === "granted");
@@ -287,8 +291,8 @@ async function shown(
       }
     });
     waiting = pending;
-    if (waiting.length === 0 || parts.clock.monotonicMs() >= untilMs) break;
-    await parts.clock.pause(ROLES_EVERY_MS);
+    if (waiting.length === 0 || stop.aborted || parts.clock.monotonicMs() >= untilMs) break;
+    await parts.clock.pause(ROLES_EVERY_MS, stop);
   }
   for (const outcome of waiting) failures.set(outcome, rolesPending(outcome.stanza.tenantName));
   return outcomes.map((outcome) => {

@@ -106,6 +106,15 @@ export function bridgeLeft(customer: string, why: string): Failure {
   });
 }
 
+export function stoppedBefore(customer: string): Failure {
+  return new Failure("stopped", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `The run was stopped before ${customer} was begun.`,
+    nextStep: RUN_AGAIN,
+  });
+}
+
 export function rolesPending(customer: string): Failure {
   return new Failure("roles-pending", {
     actor: "microsoft",

@@ -176,6 +176,7 @@ async function granted(
       },
       customers: [contoso],
       keepBridge: false,
+      stop: new AbortController().signal,
       progress: () => undefined,
     });
   });

@@ -31,13 +31,23 @@ interface World {
   readonly open?: readonly OpenGrant[];
   /** The bridge cannot be removed. */
   readonly isStuck?: boolean;
+  /** A stop signal came right after the sign-in. */
+  readonly isStopped?: boolean;
   /** Tenants whose access tokens have all permissions. */
   readonly complete?: readonly string[];
   readonly flags?: Flags;
 }
 
 /** What `partner consent` did with the world around it. */
-async function run({ configured = [], listed: list, open = [], isStuck = false, complete = [], flags = {} }: World) {
+async function run({
+  configured = [],
+  listed: list,
+  open = [],
+  isStuck = false,
+  isStopped = false,
+  complete = [],
+  flags = {},
+}: World) {
   const did: string[] = [];
   const said: string[] = [];
   const out: string[] = [];
@@ -120,6 +130,7 @@ async function run({ configured = [], listed: list, open = [], isStuck = false, 
           complete: () => Promise.resolve(signedIn),
         };
       },
+      stopSignal: () => (isStopped ? AbortSignal.abort() : new AbortController().signal),
       openJournal: () => Promise.resolve(journal),
       gdapCustomers: () => Promise.resolve(list ?? []),
       missing: (stanza: Stanza) =>
@@ -198,6 +209,15 @@ describe("partner consent", () => {
     const { code, said } = await run({ listed: [listed(1, "contoso")], open: [left], isStuck: true, flags });
     expect(code).toBe(wanted);
     if (wanted === 6) expect(said).toContain("The bridge may still be at 1 customers. Run the command again");
+  });
+
+  test("says after a stop signal that it stopped, and what is left", async () => {
+    const open = [{ home: HOME, tenant: tenant(9), bridge: BRIDGE }];
+    const { runs, said, code } = await run({ listed: [listed(1, "a")], open, isStuck: true, isStopped: true });
+    expect(runs[0]?.stop.aborted).toBe(true);
+    expect(said).toContain("Stopped. The customers under way were finished, and no other one was begun.");
+    expect(said).toContain("The bridge may still be at 1 customers. Run the command again");
+    expect(code).toBe(6);
   });
 
   test("keeps what --keep-bridge kept", async () => {

@@ -277,18 +277,21 @@ async function grantTo(
   const { home, journal, ready } = run;
   const session = await signIn(services, flags, home, run.bridgeId);
   const keepBridge = flags["keep-bridge"] === true;
-  if (!keepBridge) await cleanUp(services, session, journal);
+  const stop = partner.stopSignal();
+  if (!keepBridge) await cleanUp(services, session, journal, stop);
   const outcomes = await partner.grant({
     session,
     journal,
     customers: ready.map(({ stanza }) => stanza),
     keepBridge,
+    stop,
     progress: (done) => terminal.progress(`${done} of ${ready.length} customers`),
   });
   const count = (result: PartnerOutcome["result"]) => outcomes.filter((one) => one.result === result).length;
   terminal.say(
     `Granted at ${count("granted")} customers; ${count("complete")} had all permissions before. ${journal.path} lists each step.`,
   );
+  if (stop.aborted) terminal.say("Stopped. The customers under way were finished, and no other one was begun.");
   const left = ownGrants(journal, home).length;
   if (left > 0)
     terminal.say(
@@ -338,7 +341,12 @@ function ownGrants(journal: ConsentJournal, { tenantId }: Stanza): readonly Open
 }
 
 /** What an interrupted run left at customers, of the same partner tenant. */
-async function cleanUp(services: OnboardingServices, session: PartnerSession, journal: ConsentJournal): Promise<void> {
+async function cleanUp(
+  services: OnboardingServices,
+  session: PartnerSession,
+  journal: ConsentJournal,
+  stop: AbortSignal,
+): Promise<void> {
   const { terminal, partner } = services;
   const open = journal.openGrants();
   const own = ownGrants(journal, session.home);
@@ -348,7 +356,7 @@ async function cleanUp(services: OnboardingServices, session: PartnerSession, jo
     );
   if (own.length === 0) return;
   terminal.say(`The bridge may still be at ${own.length} customers after an earlier run. It is removed first.`);
-  const left = await partner.removeBridges(session, journal, own);
+  const left = await partner.removeBridges(session, journal, own, stop);
   for (const [tenant, { say, nextStep }] of left) terminal.say(`${tenant}: ${say} ${nextStep}`);
 }
 
@@ -369,7 +377,10 @@ async function cleanUpAlone(
     return;
   }
   try {
-    await cleanUp(services, await signIn(services, flags, home, bridgeId), journal);
+    const session = await signIn(services, flags, home, bridgeId);
+    await cleanUp(services, session, journal, services.partner.stopSignal());
+    const still = ownGrants(journal, home).length;
+    if (still > 0) services.terminal.say(`The bridge may still be at ${still} customers. Run the command again.`);
   } catch (error) {
     // The caller's failure says what must be corrected first.
     if (!isFailure(error)) throw error;

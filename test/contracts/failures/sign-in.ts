@@ -190,6 +190,7 @@ async function bridging(
     },
     customers: [stanza],
     keepBridge: false,
+    stop: new AbortController().signal,
     progress: () => undefined,
   });
   const failure = outcomes[0]?.failure;
