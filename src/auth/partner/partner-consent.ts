@@ -90,7 +90,6 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
       const failures = new Map<string, Failure>();
       await inParallel(grants, CUSTOMERS_AT_ONCE, async ({ tenant, bridge }) => {
         if (stop.aborted) return;
-
         const left = await removeBridge(
           partnerCenter,
           journal,

@@ -17,6 +17,7 @@ const BRIDGE = "bbbbbbbb-0000-4000-8000-000000000000";
 const READER = "eeeeeeee-0000-4000-8000-000000000000";
 const PRIVILEGED_ROLE_ADMINISTRATOR = "e8611ab8-c189-46e8-94e1-60213ab1f814";
 const LOGIN_URL = "https://login.microsoftonline.com";
+const ELSEWHERE = { login_url: "https://login.elsewhere.example" };
 const tenant = (n: number): TenantId => `cccccccc-0000-4000-8000-00000000000${n}` as TenantId;
 
 function listed(n: number, name: string, roles: readonly string[] = [PRIVILEGED_ROLE_ADMINISTRATOR]): ListedTenant {
@@ -26,7 +27,7 @@ function listed(n: number, name: string, roles: readonly string[] = [PRIVILEGED_
 
 interface World {
   /** Name and tenant of the customers of the configuration. */
-  readonly configured?: readonly (readonly [name: string, tenant: string, loginUrl?: string])[];
+  readonly configured?: readonly (readonly [name: string, tenant: string, more?: Readonly<Record<string, string>>])[];
   readonly listed?: readonly ListedTenant[];
   readonly open?: readonly OpenGrant[];
   /** The bridge cannot be removed. */
@@ -108,13 +109,10 @@ async function run({
       const raw =
         given["config"] === undefined
           ? [{ name: "home", values: { tenant_id: String(given["tenant-id"]), credential: "mssp" } }]
-          : configured.map(([name, tenant_id, login_url]) => ({
-              name,
-              values: { tenant_id, client_id: BRIDGE, ...(login_url === undefined ? {} : { login_url }) },
-            }));
+          : configured.map(([name, tenant_id, more]) => ({ name, values: { tenant_id, client_id: BRIDGE, ...more } }));
       const withSecret = raw.map((one) => ({ ...one, values: { ...one.values, client_secret: "bridge's secret" } }));
-      const { stanzas } = parseStanzas(withSecret, { host: "cli", nowMs: 0 });
-      const rest = { problems: [], refused: [], warnings: [], consentRedirect: "", stateDir: "state" };
+      const { stanzas, problems } = parseStanzas(withSecret, { host: "cli", nowMs: 0 });
+      const rest = { problems, refused: [], warnings: [], consentRedirect: "", stateDir: "state" };
       return Promise.resolve({ stanzas, ...rest, ...(list === undefined ? {} : { discovery }) });
     },
     roster: { findTenant: () => Promise.resolve({ tenantId: HOME as TenantId, cloud: undefined }) },
@@ -186,7 +184,7 @@ describe("partner consent", () => {
     ["--keep-bridge is given", { listed: [], flags: { "keep-bridge": true } }, ["close"], "no customer with"],
     [
       "the reader's secret may not go there",
-      { configured: [["elsewhere", tenant(1), "https://login.elsewhere.example"]], flags: { config: "x.properties" } },
+      { configured: [["elsewhere", tenant(1), ELSEWHERE]], flags: { config: "x.properties" } },
       ["close"],
       "was stored for other settings",
     ],
@@ -266,7 +264,7 @@ describe("partner consent", () => {
   test("signs in nobody at a first customer's addresses that the reader's secret was not stored for", async () => {
     const { failure, did } = await run({
       configured: [
-        ["elsewhere", tenant(1), "https://login.elsewhere.example"],
+        ["elsewhere", tenant(1), ELSEWHERE],
         ["contoso", tenant(2)],
       ],
       flags: { config: "x.properties" },
@@ -286,6 +284,31 @@ describe("partner consent", () => {
     });
     expect(customers.map(({ tenantName }) => tenantName)).toEqual(["contoso"]);
     expect(said).toContain("1 configured customers have no active GDAP relationship and are left out: old.");
+  });
+
+  test("says of each customer of the configuration that is not reached why", async () => {
+    const { said, customers } = await run({
+      configured: [
+        ["army", tenant(1), { cloud: "dod" }],
+        ["wrong", tenant(2), { streams: "nonsense" }],
+        ["contoso", tenant(3)],
+      ],
+      flags: { config: "x.properties" },
+    });
+    expect(customers.map(({ tenantName }) => tenantName)).toEqual(["contoso"]);
+    expect(said).toContain("army is left out: Partner Center of cloud dod is not known to this program.");
+    expect(said).toMatch(/^wrong is left out: streams .*\.$/m);
+  });
+
+  test("two inputs of one tenant get the permissions of both", async () => {
+    const { customers } = await run({
+      configured: [
+        ["alerts", tenant(1), { streams: "alerts" }],
+        ["incidents", tenant(1), { streams: "incidents" }],
+      ],
+      flags: { config: "x.properties" },
+    });
+    expect(customers.map(({ streams }) => [...streams].sort())).toEqual([["alerts", "incidents"]]);
   });
 
   test.each([["fabrikam"], ["FABRIKAM"], [tenant(2)]])("--customer %s finds the customer", async (customer) => {

@@ -7,7 +7,7 @@ import { mayGrant } from "../../model/partner-consent.ts";
 import { printable } from "../../model/printable.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
-import type { AppCredential, OnboardingServices } from "../../model/sign-in.ts";
+import type { AppCredential, FoundCustomers, OnboardingServices } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
@@ -96,7 +96,7 @@ async function settingsOf(services: OnboardingServices, flags: Flags): Promise<P
     textFlag(flags, "config") === undefined
       ? undefined
       : await services.customers({ ...own, config: flags["config"] }, { needSecrets: false });
-  for (const warning of found?.warnings ?? []) services.terminal.say(warning);
+  for (const line of found === undefined ? [] : aboutSettings(found)) services.terminal.say(line);
   const like = found?.stanzas.find(({ cloud }) => isPartnersCloud(cloud));
   const first = base.stanzas[0];
   if (first === undefined) throw usage("No tenant was given.", "Give --home with your own tenant's domain.");
@@ -117,6 +117,24 @@ async function settingsOf(services: OnboardingServices, flags: Flags): Promise<P
     discovery: (found ?? base).discovery,
     stateDir: (found ?? base).stateDir,
   };
+}
+
+/** What the person must know of a configuration: who is left out, and why. */
+function aboutSettings({ warnings, problems, refused, stanzas }: FoundCustomers): readonly string[] {
+  return [
+    ...warnings,
+    ...problems.map(({ stanza, key, say }) =>
+      stanza === "" ? `${key} ${say}.` : `${stanza} is left out: ${key} ${say}.`,
+    ),
+    ...refused.map(({ stanza, failure }) => leftOut(stanza, `${failure.say} ${failure.nextStep}`)),
+    ...stanzas
+      .filter(({ cloud }) => !isPartnersCloud(cloud))
+      .map((stanza) => leftOut(stanza, `Partner Center of cloud ${stanza.cloud} is not known to this program.`)),
+  ];
+}
+
+function leftOut({ tenantName }: Stanza, why: string): string {
+  return `${tenantName} is left out: ${why}`.trimEnd();
 }
 
 /** The customers of the flags, with the reader's credential. */
@@ -183,8 +201,12 @@ async function chooseCustomers(
   const { home, listed } = known;
   const reader = home.credential ?? "";
   const byTenant = new Map<TenantId, Chosen>();
-  for (const stanza of await withTenantIds(services, known.configured))
-    byTenant.set(stanza.tenantId, { stanza: withoutSecrets(stanza, reader) });
+  for (const stanza of await withTenantIds(services, known.configured)) {
+    // Two inputs of one tenant may collect different streams.
+    const other = byTenant.get(stanza.tenantId)?.stanza ?? stanza;
+    const streams = [...new Set([...other.streams, ...stanza.streams])];
+    byTenant.set(stanza.tenantId, { stanza: { ...withoutSecrets(other, reader), streams } });
+  }
   for (const gdap of listed ?? []) {
     const configured = byTenant.get(gdap.tenantId)?.stanza;
     const name = gdap.name === "" ? gdap.tenantId : gdap.name;
@@ -237,7 +259,7 @@ async function withTenantIds(
       found.push({ ...stanza, tenantId });
     } catch (error) {
       if (!isFailure(error)) throw error;
-      services.terminal.say(`${stanza.tenantName} is left out: ${error.say} ${error.nextStep}`.trimEnd());
+      services.terminal.say(leftOut(stanza, `${error.say} ${error.nextStep}`));
     }
   });
   return found;
