@@ -161,6 +161,7 @@ function run(
   more: {
     readonly journal?: FakeJournal;
     readonly missing?: (times: number) => readonly string[];
+    readonly missingAt?: (customer: Stanza) => readonly string[];
     readonly keepBridge?: boolean;
     readonly customers?: readonly Stanza[];
     readonly clock?: FakeClock;
@@ -172,8 +173,9 @@ function run(
     http,
     clock: more.clock ?? new FakeClock(undefined, { pauses: "pass" }),
     random: FakeRandom.always(),
-    missing: () => {
+    missing: async (stanza) => {
       times += 1;
+      if (more.missingAt !== undefined) return more.missingAt(stanza);
       return Promise.resolve(more.missing?.(times) ?? (times === 1 ? ["SecurityAlert.Read.All"] : []));
     },
   });
@@ -459,6 +461,55 @@ describe("each answer has its sentence and who must act", () => {
     const outcomes = await run(microsoft, { customers: others, missing: () => ["x"] });
     expect(outcomes.map(({ failure }) => failure?.code)).toEqual(others.map(() => "partner-mfa-missing"));
     expect(microsoft.writes().length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe("a refusal at one customer's token endpoint", () => {
+  const others = Array.from({ length: 8 }, (_, n) => customer(`c${n}`, `cccccccc-0000-4000-8000-00000000001${n}`));
+  const first = others[0]?.tenantId ?? "";
+  const forAll = (firstAnswer: Answer): Answers => ({
+    ...Object.fromEntries(
+      others.flatMap(({ tenantId }) =>
+        Object.entries(USUAL).map(([key, answer]) => [key.replace(CUSTOMER, tenantId), answer]),
+      ),
+    ),
+    [TOKEN.replace(CUSTOMER, first)]: firstAnswer,
+  });
+  const codesOf = (outcomes: Awaited<ReturnType<typeof run>>) =>
+    outcomes.flatMap(({ failure }) => (failure === undefined ? [] : [failure.code]));
+  const times = () => {
+    const asked = new Set<string>();
+    return (stanza: Stanza) => (asked.size === asked.add(stanza.tenantId).size ? [] : ["x"]);
+  };
+
+  test.each([
+    ["of the person", 50173, "invalid_grant", "signed-out"],
+    ["of the bridge", 999999, "invalid_client", "credential-refused"],
+  ])("%s is this customer's alone", async (_, number, error, code) => {
+    const answer = { status: 400, body: { error, error_codes: [number] } };
+    const outcomes = await run(new FakeMicrosoft(forAll(answer)), { customers: others, missingAt: times() });
+    expect(codesOf(outcomes)).toEqual([code]);
+  });
+
+  test("of the reader is this customer's alone", async () => {
+    const refused = new Failure("sign-in-refused", { actor: "operator", retry: { when: "never" }, say: "No." });
+    const missing = times();
+    const outcomes = await run(new FakeMicrosoft(forAll(USUAL[TOKEN] as Answer)), {
+      customers: others,
+      missingAt: (stanza) => {
+        if (stanza.tenantId === first) throw refused;
+        return missing(stanza);
+      },
+    });
+    expect(codesOf(outcomes)).toEqual(["sign-in-refused"]);
+  });
+
+  test("because of the bridge's secret ends the run, because every customer would answer so", async () => {
+    const answer = { status: 401, body: { error: "invalid_client", error_codes: [7000222] } };
+    const microsoft = new FakeMicrosoft(forAll(answer));
+    const outcomes = await run(microsoft, { customers: others, missingAt: times() });
+    expect(codesOf(outcomes).length).toBeGreaterThan(1);
+    expect(new Set(codesOf(outcomes))).toEqual(new Set(["secret-expired"]));
   });
 });
 

@@ -48,6 +48,20 @@ const OF_THE_RUN = new Set<FailureCode>([
   "state-unwritable",
 ]);
 
+/** One secret for all customers: these are the run's, whichever customer's token endpoint says so. */
+const OF_THE_SECRET = new Set<FailureCode>(["secret-wrong", "secret-expired"]);
+/** What a customer's own token endpoint answered: that of the next customer may answer otherwise. */
+const ofOneCustomer = new WeakSet<Failure>();
+
+async function atCustomer<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isFailure(error) && !OF_THE_SECRET.has(error.code)) ofOneCustomer.add(error);
+    throw error;
+  }
+}
+
 export interface PartnerConsentParts {
   readonly http: Http;
   readonly clock: Clock;
@@ -124,7 +138,9 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
 }
 
 /** A sign-in without multi-factor authentication has it nowhere; other policies are the customer's. */
-function isOfTheRun({ code, say }: Failure): boolean {
+function isOfTheRun(failure: Failure): boolean {
+  const { code, say } = failure;
+  if (ofOneCustomer.has(failure)) return false;
   return OF_THE_RUN.has(code) || (code === "partner-mfa-missing" && say.startsWith("Partner Center"));
 }
 
@@ -138,7 +154,7 @@ async function grantAt(
   run: PartnerRun,
   stanza: Stanza,
 ): Promise<"complete" | "granted"> {
-  if ((await parts.missing(stanza)).length === 0) return "complete";
+  if ((await atCustomer(parts.missing(stanza))).length === 0) return "complete";
   const { session, journal } = run;
   const { clientId } = session.bridge;
   const entry = entryFor(session, stanza.tenantId, clientId);
@@ -149,7 +165,7 @@ async function grantAt(
       mayBeThere = true;
     });
     mayBeThere = true;
-    const token = await tokenAt(parts, session, stanza);
+    const token = await atCustomer(tokenAt(parts, session, stanza));
     await grantPermissions(
       {
         ...parts,
