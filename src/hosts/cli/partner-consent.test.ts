@@ -291,12 +291,13 @@ describe("partner consent", () => {
       configured: [
         ["army", tenant(1), { cloud: "dod" }],
         ["wrong", tenant(2), { streams: "nonsense" }],
-        ["contoso", tenant(3)],
+        ["contoso", tenant(3), { log_level: "nonsense" }],
       ],
       flags: { config: "x.properties" },
     });
     expect(customers.map(({ tenantName }) => tenantName)).toEqual(["contoso"]);
     expect(said).toContain("army is left out: Partner Center of cloud dod is not known to this program.");
+    expect(said).toMatch(/^log_level .*\.$/m);
     expect(said).toMatch(/^wrong is left out: streams .*\.$/m);
   });
 

@@ -123,8 +123,11 @@ async function settingsOf(services: OnboardingServices, flags: Flags): Promise<P
 function aboutSettings({ warnings, problems, refused, stanzas }: FoundCustomers): readonly string[] {
   return [
     ...warnings,
+    // A wrong setting of the whole process leaves nobody out.
     ...problems.map(({ stanza, key, say }) =>
-      stanza === "" ? `${key} ${say}.` : `${stanza} is left out: ${key} ${say}.`,
+      stanza === "" || stanzas.some(({ name }) => name === stanza)
+        ? `${key} ${say}.`
+        : `${stanza} is left out: ${key} ${say}.`,
     ),
     ...refused.map(({ stanza, failure }) => leftOut(stanza, `${failure.say} ${failure.nextStep}`)),
     ...stanzas
