@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { fstatSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
@@ -145,4 +145,36 @@ test("a full disk is a failure of the run", async () => {
     await expect(journal.append(entry("grant-bridge"))).rejects.toMatchObject({ code: "state-unwritable" });
     expect(journal.openGrants()).toEqual([]);
   }, disk);
+});
+
+test("a line that the disk took in part does not swallow the next one", async () => {
+  const disk: Disk = { ...realDisk };
+  await withJournal(async (journal) => {
+    let calls = 0;
+    disk.writeSync = ((fd: number, bytes: Buffer, ...rest: number[]) => {
+      calls += 1;
+      if (calls > 1) throw Object.assign(new Error("ENOSPC"), { code: "ENOSPC" });
+      return realDisk.writeSync(fd, bytes.subarray(0, 10), ...rest.map((n, at) => (at === 1 ? 10 : n)));
+    }) as typeof realDisk.writeSync;
+    await expect(journal.append(entry("grant-bridge", 1))).rejects.toMatchObject({ code: "state-unwritable" });
+    disk.writeSync = realDisk.writeSync;
+    await journal.append(entry("grant-bridge", 2));
+  }, disk);
+  await withJournal((journal) => {
+    expect(journal.openGrants().map((grant) => grant.tenant)).toEqual([tenant(2)]);
+    expect(journal.unreadable).toBe(1);
+  });
+});
+
+test("the name of a new folder is flushed to the disk too", async () => {
+  const flushed: number[] = [];
+  const disk: Disk = {
+    ...realDisk,
+    fsync: ((fd: number, done: (error: Error | null) => void) => {
+      flushed.push(fstatSync(fd).ino);
+      realDisk.fsync(fd, done);
+    }) as typeof realDisk.fsync,
+  };
+  await withJournal(() => undefined, disk);
+  expect(flushed.includes(statSync(folder).ino)).toBe(process.platform !== "win32");
 });

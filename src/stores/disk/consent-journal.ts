@@ -25,6 +25,7 @@ export async function openConsentJournal(
   const folder = join(stateDir, "partner-consent");
   const path = join(folder, "journal.ndjson");
   makeFolder(ports.disk, folder);
+  await folderKept(ports, stateDir);
   const lock = await takeLock(folder, ports, "10s");
   try {
     const bytes = readIfThere(ports.disk, path);
@@ -35,6 +36,15 @@ export async function openConsentJournal(
   } catch (error) {
     await lock.release();
     throw error;
+  }
+}
+
+/** A new folder whose name is not on the disk would be gone with the journal in it. */
+async function folderKept(ports: DiskPorts, stateDir: string): Promise<void> {
+  try {
+    await syncFolder(ports, stateDir);
+  } catch (error) {
+    throw stateUnwritable(stateDir, error);
   }
 }
 
@@ -59,6 +69,7 @@ class Journal implements ConsentJournal {
   readonly #grants = new GrantsOpen();
   readonly #queue = new SerialQueue();
   readonly #release: () => Promise<void>;
+  #isTorn = false;
 
   constructor(
     ports: DiskPorts,
@@ -86,9 +97,12 @@ class Journal implements ConsentJournal {
     const line = JSON.stringify({ v: VERSION, time: new Date(this.#ports.clock.nowMs()).toISOString(), ...entry });
     return this.#queue.run(async () => {
       try {
-        writeWhole(this.#ports.disk, this.#fd, Buffer.from(`${line}\n`));
+        // The rest of a line that was written in part must not swallow this one.
+        writeWhole(this.#ports.disk, this.#fd, Buffer.from(`${this.#isTorn ? "\n" : ""}${line}\n`));
+        this.#isTorn = false;
         await syncFile(this.#ports.disk, this.#fd);
       } catch (error) {
+        this.#isTorn = true;
         throw stateUnwritable(this.path, error);
       }
       this.#grants.note(entry);
