@@ -58,11 +58,27 @@ export class PartnerCenter {
     if (!isSuccess(reply) && !isThereAlready(reply)) throw partnerCenterRefusal(reply, customer.tenantName);
   }
 
-  /** Takes everything from the bridge that it has at the customer. One that is not there is removed. */
-  async remove(customer: Pick<Stanza, "tenantId" | "tenantName">, clientId: string): Promise<void> {
-    const reply = await patiently(this.#parts, () =>
-      this.#ask("DELETE", `/v1/customers/${customer.tenantId}/applicationconsents/${clientId}`),
-    );
+  /**
+   * Takes everything from the bridge that it has at the customer. One that is not there is removed.
+   *
+   * @param pausesMs how long to wait before asking again where it is not there, because Microsoft may still be
+   *   letting it in.
+   */
+  async remove(
+    customer: Pick<Stanza, "tenantId" | "tenantName">,
+    clientId: string,
+    pausesMs: readonly number[] = [],
+  ): Promise<void> {
+    const ask = (): Promise<JsonReply> =>
+      patiently(this.#parts, () =>
+        this.#ask("DELETE", `/v1/customers/${customer.tenantId}/applicationconsents/${clientId}`),
+      );
+    let reply = await ask();
+    for (const pauseMs of pausesMs) {
+      if (reply.status !== 404) break;
+      await this.#parts.clock.pause(pauseMs);
+      reply = await ask();
+    }
     if (!isSuccess(reply) && reply.status !== 404) throw partnerCenterRefusal(reply, customer.tenantName);
   }
 

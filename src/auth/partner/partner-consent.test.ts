@@ -280,6 +280,25 @@ describe("the bridge is removed from a customer", () => {
     expect(journal.entries.at(-1)?.step).toBe("bridge-removed");
   });
 
+  test.each<[string, Answer]>([
+    ["no answer", { fails: reset }],
+    ["status 504", { status: 504 }],
+  ])("after %s to the grant it is looked for three times before it counts as not there", async (_, answer) => {
+    const clock = new FakeClock(undefined, { pauses: "pass" });
+    const microsoft = new FakeMicrosoft({ [GRANT]: answer, [REMOVE]: { status: 404 } });
+    await run(microsoft, { clock });
+    expect(microsoft.writes().filter((write) => write === REMOVE)).toHaveLength(3);
+    expect(clock.pauses.slice(-2)).toEqual([5_000, 20_000]);
+  });
+
+  test("a bridge that Microsoft let in late is removed", async () => {
+    const journal = new FakeJournal();
+    const microsoft = new FakeMicrosoft({ [GRANT]: { status: 504 }, [REMOVE]: [{ status: 404 }, { status: 204 }] });
+    await run(microsoft, { journal });
+    expect(microsoft.writes().filter((write) => write === REMOVE)).toHaveLength(2);
+    expect(journal.entries.at(-1)?.step).toBe("bridge-removed");
+  });
+
   test("nothing is removed where Partner Center refused to let it in", async () => {
     const journal = new FakeJournal();
     const microsoft = new FakeMicrosoft({ [GRANT]: { status: 403 } });

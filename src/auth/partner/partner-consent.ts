@@ -34,6 +34,8 @@ const SCOPE = `${PARTNERCENTER_URL}/user_impersonation`;
 const BRIDGE_NAME = "MSSP Defender consent bridge";
 /** Five tries in a minute: a new consent is not known everywhere at Microsoft at once. */
 const CONSENT_PAUSES_MS = [5_000, 10_000, 15_000, 30_000];
+/** A grant without an answer may be done after the first request to remove it. */
+const UNSURE_PAUSES_MS = [5_000, 20_000];
 /** New permissions stand in access tokens minutes later. */
 const ROLES_WITHIN_MS = 300_000;
 const ROLES_EVERY_MS = 15_000;
@@ -159,10 +161,14 @@ async function grantAt(
   const { clientId } = session.bridge;
   const entry = entryFor(session, stanza.tenantId, clientId);
   let mayBeThere = false;
+  let isUnsure = false;
+  const remove = (): ReturnType<typeof removeBridge> =>
+    removeBridge(partnerCenter, journal, session, stanza, clientId, isUnsure ? UNSURE_PAUSES_MS : []);
   await journal.append({ ...entry, step: "grant-bridge" });
   try {
     await partnerCenter.grant(stanza, { clientId, name: BRIDGE_NAME }, () => {
       mayBeThere = true;
+      isUnsure = true;
     });
     mayBeThere = true;
     const token = await atCustomer(tokenAt(parts, session, stanza));
@@ -180,10 +186,10 @@ async function grantAt(
       await journal.append({ ...entry, step: "bridge-refused" });
       throw error;
     }
-    const left = run.keepBridge ? undefined : await removeBridge(partnerCenter, journal, session, stanza, clientId);
+    const left = run.keepBridge ? undefined : await remove();
     throw left === undefined ? error : bridgeLeft(stanza.tenantName, `${left.say} Before: ${asFailure(error).say}`);
   }
-  const left = run.keepBridge ? undefined : await removeBridge(partnerCenter, journal, session, stanza, clientId);
+  const left = run.keepBridge ? undefined : await remove();
   if (left !== undefined) throw left;
   return "granted";
 }
@@ -200,12 +206,13 @@ async function removeBridge(
   session: PartnerSession,
   customer: Pick<Stanza, "tenantId" | "tenantName">,
   bridge: OpenGrant["bridge"],
+  pausesMs: readonly number[] = [],
 ): Promise<Failure | undefined> {
   const entry = entryFor(session, customer.tenantId, bridge);
   // A journal that cannot be written keeps nothing from being removed.
   await journal.append({ ...entry, step: "remove-bridge" }).catch(() => undefined);
   try {
-    await partnerCenter.remove(customer, bridge);
+    await partnerCenter.remove(customer, bridge, pausesMs);
   } catch (error) {
     if (!isFailure(error)) throw error;
     return bridgeLeft(customer.tenantName, error.say);
