@@ -58,6 +58,8 @@ export interface PartnerOutcome {
   readonly stanza: Stanza;
   readonly result: "complete" | "granted" | "failed";
   readonly failure?: Failure;
+  /** Somebody else let the bridge in before, so it was not removed. */
+  readonly bridgeStays?: true;
 }
 
 export interface PartnerRun {

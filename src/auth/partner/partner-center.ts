@@ -39,12 +39,13 @@ export class PartnerCenter {
    * Center refuses it.
    *
    * @param unsure called when the bridge may be there although this fails.
+   * @returns whether it was there already.
    */
   async grant(
     customer: Stanza,
     bridge: { readonly clientId: string; readonly name: string },
     unsure: () => void,
-  ): Promise<void> {
+  ): Promise<{ readonly wasThere: boolean }> {
     const body = {
       applicationId: bridge.clientId,
       displayName: bridge.name,
@@ -55,7 +56,9 @@ export class PartnerCenter {
       () => this.#ask("POST", `/v1/customers/${customer.tenantId}/applicationconsents`, body),
       unsure,
     );
-    if (!isSuccess(reply) && !isThereAlready(reply)) throw partnerCenterRefusal(reply, customer.tenantName);
+    const wasThere = isThereAlready(reply);
+    if (!isSuccess(reply) && !wasThere) throw partnerCenterRefusal(reply, customer.tenantName);
+    return { wasThere };
   }
 
   /**

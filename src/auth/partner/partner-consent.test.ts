@@ -53,13 +53,14 @@ class FakeJournal implements ConsentJournal {
   readonly entries: JournalEntry[] = [];
   /** Steps and requests in their order. */
   readonly order: string[];
+  open: readonly OpenGrant[] = [];
   fails: string | undefined;
 
   constructor(order: string[] = []) {
     this.order = order;
   }
   openGrants(): readonly OpenGrant[] {
-    return [];
+    return this.open;
   }
   append(entry: JournalEntry): Promise<void> {
     if (this.fails === entry.step)
@@ -305,6 +306,39 @@ describe("the bridge is removed from a customer", () => {
     await run(microsoft, { journal });
     expect(microsoft.writes()).toEqual([GRANT]);
     expect(journal.entries.map(({ step }) => step)).toEqual(["grant-bridge", "bridge-refused"]);
+  });
+});
+
+describe("a bridge that is there already", () => {
+  const there = { status: 400, body: { code: 400, description: "Permission entry already exists." } };
+  const reset = new Failure("connection-reset", { actor: "operator", retry: { when: "soon" }, say: "It was reset." });
+
+  test("was let in by somebody else, so it grants and stays", async () => {
+    const journal = new FakeJournal();
+    const microsoft = new FakeMicrosoft({ [GRANT]: there });
+    expect(await run(microsoft, { journal })).toMatchObject([{ result: "granted", bridgeStays: true }]);
+    expect(microsoft.writes()).toEqual([GRANT, ADD_READER, ASSIGN, ASSIGN]);
+    expect(journal.entries.map(({ step }) => step).slice(0, 2)).toEqual(["grant-bridge", "bridge-refused"]);
+  });
+
+  test("stays also when the customer fails, and the journal counts it out once", async () => {
+    const journal = new FakeJournal();
+    const microsoft = new FakeMicrosoft({ [GRANT]: there, [ASSIGN]: { status: 403 } });
+    expect(await run(microsoft, { journal })).toMatchObject([{ result: "failed", bridgeStays: true }]);
+    expect(microsoft.writes()).not.toContain(REMOVE);
+    expect(journal.entries.filter(({ step }) => step === "bridge-refused")).toHaveLength(1);
+  });
+
+  test.each<[string, Answers, readonly OpenGrant[]]>([
+    ["an earlier run let it in", { [GRANT]: there }, [{ home: HOME, tenant: CUSTOMER, bridge: BRIDGE }]],
+    ["this run may have let it in", { [GRANT]: [{ fails: reset }, there] }, []],
+  ])("is removed when %s", async (_, answers, open) => {
+    const journal = new FakeJournal();
+    journal.open = open;
+    const microsoft = new FakeMicrosoft(answers);
+    const [outcome] = await run(microsoft, { journal });
+    expect([outcome?.result, outcome?.bridgeStays]).toEqual(["granted", undefined]);
+    expect(microsoft.writes().at(-1)).toBe(REMOVE);
   });
 });
 

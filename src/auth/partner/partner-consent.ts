@@ -123,14 +123,18 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
       const outcomes: PartnerOutcome[] = [];
       let ofTheRun: Failure | undefined;
       await inParallel(run.customers, CUSTOMERS_AT_ONCE, async (stanza) => {
+        let stays: Pick<PartnerOutcome, "bridgeStays"> = {};
         try {
           if (ofTheRun !== undefined) throw ofTheRun;
           if (run.stop.aborted) throw stoppedBefore(stanza.tenantName);
-          outcomes.push({ stanza, result: await grantAt(parts, partnerCenter, run, stanza) });
+          const result = await grantAt(parts, partnerCenter, run, stanza, () => {
+            stays = { bridgeStays: true };
+          });
+          outcomes.push({ stanza, result, ...stays });
         } catch (error) {
           const failure = asFailure(error);
           if (isOfTheRun(failure)) ofTheRun ??= failure;
-          outcomes.push({ stanza, result: "failed", failure });
+          outcomes.push({ stanza, result: "failed", failure, ...stays });
         }
         run.progress(outcomes.length);
       });
@@ -150,27 +154,38 @@ function throwOfHome(error: unknown): never {
   throw isFailure(error) ? asPartnerAtHome(error) : error;
 }
 
+/** @param stays called when somebody else let the bridge in before, so that it is not removed. */
 async function grantAt(
   parts: PartnerConsentParts,
   partnerCenter: PartnerCenter,
   run: PartnerRun,
   stanza: Stanza,
+  stays: () => void,
 ): Promise<"complete" | "granted"> {
   if ((await atCustomer(parts.missing(stanza))).length === 0) return "complete";
   const { session, journal } = run;
   const { clientId } = session.bridge;
   const entry = entryFor(session, stanza.tenantId, clientId);
+  // Without a line of the journal a bridge that is there is none of this program's.
+  const isOurs = journal.openGrants().some((one) => isSameGrant(one, entry));
   let mayBeThere = false;
   let isUnsure = false;
+  let isSettled = false;
   const remove = (): ReturnType<typeof removeBridge> =>
     removeBridge(partnerCenter, journal, session, stanza, clientId, isUnsure ? UNSURE_PAUSES_MS : []);
   await journal.append({ ...entry, step: "grant-bridge" });
   try {
-    await partnerCenter.grant(stanza, { clientId, name: BRIDGE_NAME }, () => {
+    const { wasThere } = await partnerCenter.grant(stanza, { clientId, name: BRIDGE_NAME }, () => {
       mayBeThere = true;
       isUnsure = true;
     });
-    mayBeThere = true;
+    const isTheirs = wasThere && !isUnsure && !isOurs;
+    if (isTheirs) {
+      stays();
+      await journal.append({ ...entry, step: "bridge-refused" });
+    }
+    isSettled = isTheirs;
+    mayBeThere = !isTheirs;
     const token = await atCustomer(tokenAt(parts, session, stanza));
     await grantPermissions(
       {
@@ -183,15 +198,19 @@ async function grantAt(
     );
   } catch (error) {
     if (!mayBeThere) {
-      await journal.append({ ...entry, step: "bridge-refused" });
+      if (!isSettled) await journal.append({ ...entry, step: "bridge-refused" });
       throw error;
     }
     const left = run.keepBridge ? undefined : await remove();
     throw left === undefined ? error : bridgeLeft(stanza.tenantName, `${left.say} Before: ${asFailure(error).say}`);
   }
-  const left = run.keepBridge ? undefined : await remove();
+  const left = run.keepBridge || !mayBeThere ? undefined : await remove();
   if (left !== undefined) throw left;
   return "granted";
+}
+
+function isSameGrant(one: OpenGrant, { home, tenant, bridge }: OpenGrant): boolean {
+  return one.home === home && one.tenant === tenant && one.bridge === bridge;
 }
 
 function entryFor({ home, signedIn }: PartnerSession, tenant: string, bridge: string): Omit<JournalEntry, "step"> {

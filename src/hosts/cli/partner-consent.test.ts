@@ -34,6 +34,8 @@ interface World {
   readonly isStuck?: boolean;
   /** A stop signal came right after the sign-in. */
   readonly isStopped?: boolean;
+  /** Somebody else let the bridge in at every customer. */
+  readonly isThere?: true;
   /** Tenants whose access tokens have all permissions. */
   readonly complete?: readonly string[];
   readonly flags?: Flags;
@@ -46,6 +48,7 @@ async function run({
   open = [],
   isStuck = false,
   isStopped = false,
+  isThere,
   complete = [],
   flags = {},
 }: World) {
@@ -141,7 +144,9 @@ async function run({
       grant: (one: PartnerRun) => {
         did.push("grant");
         runs.push(one);
-        return Promise.resolve(one.customers.map((stanza) => ({ stanza, result: "granted" as const })));
+        return Promise.resolve(
+          one.customers.map((stanza) => ({ stanza, result: "granted", ...(isThere && { bridgeStays: isThere }) })),
+        );
       },
     },
   } as unknown as OnboardingServices;
@@ -216,6 +221,13 @@ describe("partner consent", () => {
     expect(said).toContain("Stopped. The customers under way were finished, and no other one was begun.");
     expect(said).toContain("The bridge may still be at 1 customers. Run the command again");
     expect(code).toBe(6);
+  });
+
+  test("names the customers where somebody else let the bridge in, because it stays there", async () => {
+    const { code, said } = await run({ listed: [listed(1, "a"), listed(2, "b")], isThere: true });
+    expect(said).toContain("At 2 customers the bridge was there already");
+    expect(said).toContain("so it stays: a, b.");
+    expect(code).toBe(0);
   });
 
   test("keeps what --keep-bridge kept", async () => {

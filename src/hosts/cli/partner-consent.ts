@@ -316,6 +316,11 @@ async function grantTo(
   terminal.say(
     `Granted at ${count("granted")} customers; ${count("complete")} had all permissions before. ${journal.path} lists each step.`,
   );
+  const theirs = outcomes.filter(({ bridgeStays }) => bridgeStays).map(({ stanza }) => stanza.tenantName);
+  if (theirs.length > 0)
+    terminal.say(
+      `At ${theirs.length} customers the bridge was there already, and ${journal.path} names no run that let it in, so it stays: ${theirs.join(", ")}.`,
+    );
   if (stop.aborted) terminal.say("Stopped. The customers under way were finished, and no other one was begun.");
   const left = ownGrants(journal, home).length;
   if (left > 0)
