@@ -5,7 +5,8 @@ import type { Stanza } from "./stanza.ts";
 
 /**
  * What was done, or is about to be done, at a customer. `grant-bridge`, `add-app`, `grant-role` and
- * `remove-bridge` are written before the request that does it; the others after the answer.
+ * `remove-bridge` are written before the request that does it; the others after the answer. `bridge-refused`
+ * stands also where somebody else let the bridge in before: this program did not.
  */
 export const JOURNAL_STEPS = [
   "grant-bridge",
