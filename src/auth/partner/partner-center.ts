@@ -64,8 +64,7 @@ export class PartnerCenter {
   /**
    * Takes everything from the bridge that it has at the customer. One that is not there is removed.
    *
-   * @param pausesMs how long to wait before asking again where it is not there, because Microsoft may still be
-   *   letting it in.
+   * @param pausesMs how long to wait before asking again where it is not there: Microsoft may yet let it in.
    */
   async remove(
     customer: Pick<Stanza, "tenantId" | "tenantName">,

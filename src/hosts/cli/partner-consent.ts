@@ -347,8 +347,8 @@ async function signIn(
   home: Stanza,
   bridgeId: TenantId,
 ): Promise<PartnerSession> {
-  // Addresses and route come from the first configured customer. Nothing is sent to others than those that the
-  // reader's secret was stored for.
+  // Addresses and route come from the first configured customer. Nothing is sent to others than those that
+  // the reader's secret was stored for.
   await withSharedCredential(services, home, flags);
   const bridge: AppCredential = {
     kind: "secret",
