@@ -107,7 +107,7 @@ async function passOnce(parts: DiscoveryLoopParts, collector: CollectorForDiscov
     refuses: (tenantId) => Promise.resolve(isRefusing(collector.status(), tenantId)),
     enrol: (customers) => enrol(services, place, customers, { settings, credential: undefined, rows, flags: {} }),
     // Customers were added to it since.
-    remove: async (customers) => remove(await parts.place(), customers),
+    remove: async (customers) => remove(services, await parts.place(), customers),
     forget: (tenantId) => collector.forget(tenantId),
     async tell(changes) {
       for (const { kind, customer, tenantId, before, failure } of changes) {

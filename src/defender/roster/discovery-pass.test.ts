@@ -187,6 +187,29 @@ describe("one pass over the list of customers", () => {
     expect(world.asked).toEqual([idOf(6)]);
   });
 
+  test("removes a customer under the name that it has now, and nobody who is not configured any more", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    world.configured.set(idOf(9), "renamed by a person");
+    world.configured.delete(idOf(10));
+    for (const n of [9, 10]) world.refusing.add(idOf(n));
+    await world.list([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect((await world.list([1, 2, 3, 4, 5, 6, 7, 8])).filter((step) => step.startsWith("remove"))).toEqual([
+      "remove renamed by a person",
+    ]);
+  });
+
+  test("leaves a customer that was only announced and that a person configured after it went missing", async () => {
+    const world = new World();
+    world.rules = { mode: "announce", exclude: [] };
+    await world.list([1, 2, 3, 4, 5, 6]);
+    await world.list([1, 2, 3, 4, 5]);
+    world.configured.set(idOf(6), "C6");
+    world.refusing.add(idOf(6));
+    expect(await world.list([1, 2, 3, 4, 5])).toEqual(["tell ended C6", "save", "save"]);
+    expect(world.configured.has(idOf(6))).toBe(true);
+  });
+
   test("counts a customer that was only announced as ended after two lists: there is no access to lose", async () => {
     const world = new World();
     world.rules = { mode: "announce", exclude: [] };

@@ -83,6 +83,11 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   const over = findings.filter(
     ({ kind, customer, wasPolled }) => kind === "ended" && wasPolled === true && customer.by === "discovery",
   );
+  const removals = over.map(({ tenantId, customer }) => ({
+    tenantId,
+    // A person may have given it another one.
+    name: configured.get(tenantId) ?? customer.name,
+  }));
   const asBefore = new Map(over.map(({ tenantId, customer }) => [tenantId, { ...customer, ...STILL_POLLED }]));
   await host.tell?.(changes);
   const savedText = await memory.save({ ...next, customers: new Map([...customers, ...asBefore]) }, text);
@@ -105,7 +110,6 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
       customers.set(tenantId, { ...customer, decided: "enrolled", by: "discovery" });
     }
   }
-  const removals = over.map(({ tenantId, customer }) => ({ tenantId, name: customer.name }));
   const notRemoved = removals.length > 0 ? await host.remove(removals) : NOTHING_FAILED;
   for (const [tenantId, customer] of asBefore) {
     const failure = notRemoved.get(tenantId);

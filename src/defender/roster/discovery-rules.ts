@@ -117,7 +117,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     const finding = withoutListing(tenantId, before, situation);
     if (finding.kind !== "forgotten") next.set(tenantId, finding.customer);
     if (!finding.isReported) continue;
-    const wasPolled = before.decided === "enrolled";
+    const wasPolled = configured.has(tenantId);
     findings.push({ kind: finding.kind, tenantId, customer: finding.customer, wasPolled });
   }
   return { next: { listed_at: now, customers: next }, findings, toEnrol };
@@ -244,7 +244,9 @@ function withoutListing(
     return { kind: "missing", customer: { ...customer, missing_since: now }, isReported: true };
   if (!isMissingLongEnough(customer, nowMs) || !refusing.has(tenantId))
     return { kind: "missing", customer, isReported: false };
-  const ended = { ...customer, decided: "ended", ended_at: now } as const;
+  // What was not enrolled before, and is configured, a person configured.
+  const by = customer.decided !== "enrolled" && configured.has(tenantId) ? "operator" : customer.by;
+  const ended = { ...customer, decided: "ended", ended_at: now, by } as const;
   // It was never reported, so its end is not either.
   return { kind: "ended", customer: ended, isReported: customer.decided !== "excluded" };
 }

@@ -51,7 +51,7 @@ export async function discoverCustomers(services: OnboardingServices, flags: Fla
       return enrol(services, place, customers, { settings, credential, rows, flags });
     },
     // The file was read before customers were added to it.
-    remove: async (customers) => remove(await rosterPlace(services, flags), customers),
+    remove: async (customers) => remove(services, await rosterPlace(services, flags), customers),
   };
   const { listFile } = settings;
   const report = await services.roster.discover(

@@ -93,13 +93,25 @@ export async function enrol(
   return merged(failures, await write(place, changes, customers));
 }
 
-/** Takes customers out of the configuration. The result names those that stayed. */
-export function remove(place: RosterPlace, customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>> {
-  const there = new Set(place.customers.map(({ name }) => name));
-  const changes = customers
-    .filter(({ name }) => there.has(name))
-    .map(({ name }): RosterChange => ({ kind: "remove", name, values: {} }));
-  return write(place, changes, customers);
+/**
+ * Takes customers out of the configuration. The result names those that stayed: also one whose name belongs
+ * to another tenant by now, or to one that cannot be looked up.
+ */
+export async function remove(
+  services: Services,
+  place: RosterPlace,
+  customers: readonly NewCustomer[],
+): Promise<ReadonlyMap<TenantId, Failure>> {
+  const failures = new Map<TenantId, Failure>();
+  const changes: RosterChange[] = [];
+  const there = await configuredTenants(services, place, {});
+  for (const { name, tenantId } of customers) {
+    const named = there.filter(({ customer }) => customer.name === name);
+    const other = named.find((one) => one.tenantId.toLowerCase() !== tenantId);
+    if (other !== undefined) failures.set(tenantId, notRemoved(name, tenantId, other.tenantId));
+    else if (named.length > 0) changes.push({ kind: "remove", name, values: {} });
+  }
+  return merged(failures, await write(place, changes, customers));
 }
 
 async function write(
@@ -144,6 +156,15 @@ function notWritten(say: string): Failure {
     retry: { when: "later" },
     say: `${say} It is not enrolled.`,
     nextStep: "Correct `discover_defaults`, its customer's settings, or the list; it is tried again within the hour.",
+  });
+}
+
+function notRemoved(name: string, tenantId: TenantId, other: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name} (${tenantId}) ended, but that name is configured with the tenant ${other}, so it is not removed.`,
+    nextStep: "If it is the same customer, remove it yourself. It is compared again within the hour.",
   });
 }
 
