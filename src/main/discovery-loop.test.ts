@@ -157,6 +157,17 @@ test("what the list says becomes health events, and a changed configuration coun
   bench.stop.abort();
 });
 
+test("a customer that could not be written is the list's failure until it is", async () => {
+  const bench = new Bench();
+  const failure = new Failure("settings", { actor: "operator", retry: { when: "later" }, say: "read-only" });
+  bench.reading = () => Promise.resolve({ ...NOTHING, failures: new Map([[CONTOSO, failure]]) });
+  await bench.run();
+  expect(await bench.pass(HOUR)).toEqual(["read at 5 s", "list: settings"]);
+  bench.reading = () => Promise.resolve(NOTHING);
+  expect(await bench.pass(HOUR)).toEqual(["read at 3605 s", "list: ok"]);
+  bench.stop.abort();
+});
+
 test("a list that cannot be read is reported, and read again an hour later", async () => {
   const bench = new Bench();
   const failure = new Failure("discovery-forbidden", { actor: "operator", retry: { when: "later" }, say: "no" });

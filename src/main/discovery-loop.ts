@@ -57,7 +57,10 @@ export function discoveryLoop(parts: DiscoveryLoopParts): Discovery {
       while (!stop.aborted) {
         try {
           const report = await passOnce(parts, collector);
-          health.be("ok");
+          // Who could not be written is not polled, and nobody looks at the log.
+          const [failure] = report.failures.values();
+          if (failure === undefined) health.be("ok");
+          else health.be("failing", failure);
           log.info("the list of customers was read", {
             customers: report.customers.size,
             enrolled: report.enrolled.size,

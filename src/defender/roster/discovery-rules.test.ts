@@ -388,6 +388,14 @@ describe("what people are told", () => {
     ["missing", {}, undefined, ""],
     ["forgotten", {}, undefined, ""],
   ];
+  test("a customer that is wanted is not called polled before it is configured", () => {
+    const provider = new Provider();
+    provider.list(tenants(1));
+    const customer = provider.known.customers.get(idOf(1))!;
+    const failure = failureOf({ kind: "found", tenantId: idOf(1), customer }, { enrolled: true });
+    expect(failure?.say).toBe(`Customer 1 (${idOf(1)}) is new in the list of customers and is being configured.`);
+  });
+
   test.each(findings)("%s %j is %s", (kind, more, code, says) => {
     const provider = new Provider();
     provider.list(tenants(1));

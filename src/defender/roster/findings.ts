@@ -5,7 +5,7 @@ import { Failure } from "../../model/failure.ts";
  * What health events and people hear of a finding; undefined for one that only a person who looks at the
  * list cares about.
  *
- * @param enrolled the customer is polled from now on.
+ * @param enrolled the customer is being configured: it is told before that is done.
  */
 export function failureOf(finding: Finding, { enrolled }: { readonly enrolled: boolean }): Failure | undefined {
   const { kind, customer, tenantId } = finding;
@@ -15,7 +15,7 @@ export function failureOf(finding: Finding, { enrolled }: { readonly enrolled: b
       actor: "operator",
       retry: { when: "never" },
       say: enrolled
-        ? `${name} (${tenantId}) is new in the list of customers. It is polled from now on.`
+        ? `${name} (${tenantId}) is new in the list of customers and is being configured.`
         : `${name} (${tenantId}) is in the list of customers, but is not configured, so it is not collected.`,
       nextStep: enrolled
         ? `If it has not consented yet, send it the link that \`defender-mssp consent-url --customer ${JSON.stringify(name)}\` prints.`
