@@ -119,10 +119,17 @@ export interface NewCustomer {
   readonly name: string;
 }
 
+/** The configured customers, as far as their tenants are known now. */
+export interface ConfiguredNames {
+  /** By tenant; domains are resolved. */
+  readonly names: ReadonlyMap<TenantId, string>;
+  /** Names of those whose domain cannot be looked up now, or whose settings are wrong. */
+  readonly unresolved: readonly string[];
+}
+
 /** The host whose configured customers the list is compared with. */
 export interface DiscoveryHost {
-  /** Names of the configured customers by tenant; domains are resolved. */
-  configured(): Promise<ReadonlyMap<TenantId, string>>;
+  configured(): Promise<ConfiguredNames>;
   /** Does the tenant of this configured customer give no token, or does its API reject it? */
   refuses(tenantId: TenantId): Promise<boolean>;
   /** Configures customers as `customers add` does. The result names those that were not written. */

@@ -22,6 +22,9 @@ class World {
   rules: DiscoveryRules = { mode: "enrol", exclude: [] };
   readonly configured = new Map<TenantId, string>();
   readonly refusing = new Set<TenantId>();
+  /** Configured customers whose tenant cannot be looked up. */
+  unresolved: readonly string[] = [];
+  failures: ReadonlyMap<TenantId, Failure> = new Map();
   readonly asked: TenantId[] = [];
   steps: string[] = [];
   rejection: Failure | undefined;
@@ -31,7 +34,7 @@ class World {
   #version = 0;
 
   readonly host: DiscoveryHost = {
-    configured: () => Promise.resolve(new Map(this.configured)),
+    configured: () => Promise.resolve({ names: new Map(this.configured), unresolved: this.unresolved }),
     refuses: (tenantId) => {
       this.asked.push(tenantId);
       return Promise.resolve(this.refusing.has(tenantId));
@@ -97,7 +100,9 @@ class World {
       options,
     );
     try {
-      this.rejection = (await pass).rejection;
+      const report = await pass;
+      this.rejection = report.rejection;
+      this.failures = report.failures;
     } catch (error) {
       this.steps.push(error instanceof Failure ? error.code : "killed");
     }
@@ -176,6 +181,41 @@ describe("one pass over the list of customers", () => {
     expect(world.decisions()["C6"]).toBe("enrolled by discovery");
     world.unwritable.clear();
     expect(await world.list([1, 2, 3, 4, 5])).toContain("remove C6");
+  });
+
+  test("enrols, ends and forgets nobody who may be the configured customer that cannot be looked up", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6, 7]);
+    world.refusing.add(idOf(7));
+    await world.list([1, 2, 3, 4, 5, 6]);
+    await world.list([1, 2, 3, 4, 5, 6]);
+    expect(world.decisions()["C7"]).toBe("ended by discovery");
+    world.nowMs += 91 * 24 * HOUR;
+    world.configured.delete(idOf(6));
+    world.unresolved = ["contoso"];
+    const before = world.asked.length;
+    expect(await world.list([1, 2, 3, 4, 5, 8])).toEqual(["tell found C8", "save", "save"]);
+    expect(await world.list([1, 2, 3, 4, 5, 8])).toEqual(["save", "save"]);
+    expect(world.asked).toHaveLength(before);
+    expect(world.decisions()).toMatchObject({
+      C6: "enrolled by discovery",
+      C7: "ended by discovery",
+      C8: "announced by discovery",
+    });
+    expect([...world.failures].map(([tenantId, { say }]) => [tenantId, say.includes("contoso")])).toEqual([
+      [idOf(8), true],
+    ]);
+    world.unresolved = [];
+    expect(await world.list([1, 2, 3, 4, 5, 8])).toContain("enrol C8");
+  });
+
+  test("keeps what it enrolled while its domain cannot be looked up", async () => {
+    const world = new World();
+    await world.list([1, 2]);
+    world.configured.delete(idOf(2));
+    world.unresolved = ["C2"];
+    await world.list([1, 2]);
+    expect(world.decisions()["C2"]).toBe("enrolled by discovery");
   });
 
   test("asks only tenants that were missing for an hour whether they refuse this program", async () => {

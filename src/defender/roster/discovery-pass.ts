@@ -5,7 +5,7 @@ import type {
   DiscoveryReport,
   NewCustomer,
 } from "../../model/discovered.ts";
-import { type Failure, isFailure } from "../../model/failure.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { type DiscoveryRules, judge, type Situation, suspects } from "./discovery-rules.ts";
 import { failureOf } from "./findings.ts";
@@ -49,12 +49,13 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   const { isDry = false, isConfirmed = false } = options;
   const { discovered: known, text } = memory.load();
   const listing = await readList();
-  const configured = await host.configured();
+  const { names: configured, unresolved } = await host.configured();
+  const isUnsure = unresolved.length > 0;
   const refusing = new Set<TenantId>();
-  // What is not configured has no access that could be lost.
+  // What is not configured has no access that could be lost; while that is unsure, nobody counts as such.
   for (const tenantId of suspects({ nowMs: nowMs(), known, listing }))
-    if (!configured.has(tenantId) || (await host.refuses(tenantId))) refusing.add(tenantId);
-  const situation: Situation = { nowMs: nowMs(), known, listing, configured, refusing, isConfirmed };
+    if (configured.has(tenantId) ? await host.refuses(tenantId) : !isUnsure) refusing.add(tenantId);
+  const situation: Situation = { nowMs: nowMs(), known, listing, configured, isUnsure, refusing, isConfirmed };
   const rejection = isDry ? rejectionOf(rules, situation) : undefined;
   const { next, findings, toEnrol } = judge(
     rules,
@@ -65,7 +66,7 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   const reported = findings.filter(({ kind }) => kind !== "forgotten" || host.forget !== undefined);
   const changes = reported.map((finding) => ({
     ...finding,
-    failure: failureOf(finding, { enrolled: !isDry && wanted.includes(finding.tenantId) }),
+    failure: failureOf(finding, { enrolled: !isDry && !isUnsure && wanted.includes(finding.tenantId) }),
   }));
   const report = { changes, wanted, enrolled: new Set<TenantId>(), removed: new Set<TenantId>() };
   if (isDry)
@@ -100,7 +101,11 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     })
     // People read the configuration.
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
-  const notAdded = additions.length > 0 ? await host.enrol(additions) : NOTHING_FAILED;
+  const notAdded = isUnsure
+    ? new Map(additions.map((one) => [one.tenantId, notSure(one, unresolved)]))
+    : additions.length > 0
+      ? await host.enrol(additions)
+      : NOTHING_FAILED;
   for (const { tenantId } of additions) {
     const customer = customers.get(tenantId);
     const failure = notAdded.get(tenantId);
@@ -133,6 +138,16 @@ function rejectionOf(rules: DiscoveryRules, situation: Situation): Failure | und
     if (!isFailure(error)) throw error;
     return error;
   }
+}
+
+function notSure({ name, tenantId }: NewCustomer, unresolved: readonly string[]): Failure {
+  const [first = ""] = unresolved;
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The tenant of the configured customer ${first} is not known now. ${name} (${tenantId}) may be the same, so it is not enrolled.`,
+    nextStep: `Correct \`tenant_id\` and the settings of ${first}. It is tried again within the hour.`,
+  });
 }
 
 const NOTHING_FAILED: ReadonlyMap<TenantId, Failure> = new Map();

@@ -40,6 +40,8 @@ export interface Situation {
   readonly listing: CustomerListing;
   /** Names of the configured customers. */
   readonly configured: ReadonlyMap<TenantId, string>;
+  /** A configured customer's tenant is not known now, so whoever seems not to be configured may be. */
+  readonly isUnsure?: boolean;
   /** Of `suspects`, those whose tenant gives no token, or whose API rejects it. */
   readonly refusing: ReadonlySet<TenantId>;
   /** A person looked at the list: it is believed although it lost many customers. */
@@ -70,7 +72,7 @@ export function suspects({ nowMs, known, listing }: Pick<Situation, "nowMs" | "k
  * a list that changes nothing.
  */
 export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
-  const { nowMs, known, listing, configured } = situation;
+  const { nowMs, known, listing, configured, isUnsure = false } = situation;
   refuseLoss(situation);
   const now = new Date(nowMs).toISOString();
   const next = new Map<TenantId, DiscoveredCustomer>();
@@ -89,7 +91,8 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     const name = configuredName ?? before?.name ?? uniqueName(tenant.name, tenantId, taken);
     taken.add(name.toLowerCase());
     const excludedBy = exclusionOf(rules, tenant, name);
-    const { decided, by } = decisionOn(rules, before, configuredName !== undefined, excludedBy);
+    const isConfigured = configuredName !== undefined || (isUnsure && before?.decided === "enrolled");
+    const { decided, by } = decisionOn(rules, before, isConfigured, excludedBy);
     const due = decided === "excluded" ? undefined : reminderOf(tenant, before, nowMs);
     const customer: DiscoveredCustomer = {
       source: listing.source,
@@ -230,12 +233,12 @@ interface Unlisted {
 function withoutListing(
   tenantId: TenantId,
   customer: DiscoveredCustomer,
-  { nowMs, listing, refusing, configured }: Situation,
+  { nowMs, listing, refusing, configured, isUnsure = false }: Situation,
 ): Unlisted {
   if (customer.decided === "ended") {
     const isOld = nowMs - Date.parse(customer.ended_at ?? customer.last_seen) >= KEEP_ENDED_MS;
     // Somebody who configures it again still needs what was kept.
-    if (isOld && !configured.has(tenantId)) return { kind: "forgotten", customer, isReported: true };
+    if (isOld && !isUnsure && !configured.has(tenantId)) return { kind: "forgotten", customer, isReported: true };
     return { kind: "missing", customer, isReported: false };
   }
   if (!listing.isComplete) return { kind: "missing", customer, isReported: false };

@@ -129,7 +129,7 @@ async function refuses(
   tenantId: TenantId,
   flags: Flags,
 ): Promise<boolean> {
-  const name = (await customersByTenant(services, place)).get(tenantId);
+  const name = (await customersByTenant(services, place)).names.get(tenantId);
   const { stanzas } = await services.customers(
     { ...flags, customer: name === undefined ? undefined : [name] },
     { needSecrets: true },

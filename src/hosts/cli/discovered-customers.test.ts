@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { Failure } from "../../model/failure.ts";
 import type { ConfiguredCustomer, RosterChange } from "../../model/roster.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { remove } from "./discovered-customers.ts";
+import { customersByTenant, enrol, remove } from "./discovered-customers.ts";
 import type { RosterPlace } from "./roster-place.ts";
 
 const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
@@ -53,6 +53,31 @@ class Place implements RosterPlace {
     return Promise.resolve();
   }
 }
+
+test("configured customers whose tenant is not known now are told apart from those that are", async () => {
+  const place = new Place({
+    Contoso: { tenant_id: CONTOSO },
+    "unknown domain": { tenant_id: "gone.example" },
+    "wrong setting": { tenant_id: "contoso.example", cloud: "none such" },
+  });
+  place.tenants.set("contoso.example", FABRIKAM);
+  expect(await customersByTenant(place.services, place)).toEqual({
+    names: new Map([[CONTOSO, "Contoso"]]),
+    unresolved: ["unknown domain", "wrong setting"],
+  });
+});
+
+test("a customer that is configured already is not called enrolled", async () => {
+  const place = new Place({ Contoso: { tenant_id: CONTOSO, credential: "main" } });
+  const failures = await enrol(place.services, place, [{ tenantId: CONTOSO, name: "Contoso" }], {
+    settings: {},
+    credential: "main",
+    rows: new Map(),
+    flags: {},
+  });
+  expect(failures.get(CONTOSO)?.say).toContain("Contoso");
+  expect(place.written).toEqual([]);
+});
 
 describe("a customer that ended is taken out of the configuration", () => {
   test("unless its name belongs to another tenant by now", async () => {

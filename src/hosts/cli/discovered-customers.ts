@@ -2,7 +2,13 @@
 import { indexLike, type ListedCustomer, readCustomerList } from "../../config/customer-list.ts";
 import { flagName } from "../../config/flags.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
-import type { CustomerListing, DiscoverySettings, ListedTenant, NewCustomer } from "../../model/discovered.ts";
+import type {
+  ConfiguredNames,
+  CustomerListing,
+  DiscoverySettings,
+  ListedTenant,
+  NewCustomer,
+} from "../../model/discovered.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { RosterChange } from "../../model/roster.ts";
 import { CUSTOMER_ROWS } from "../../model/settings-table.ts";
@@ -15,18 +21,17 @@ import { type RosterPlace, writeChanges } from "./roster-place.ts";
 
 type Services = Pick<OnboardingServices, "roster" | "nowMs">;
 
-/** The configured customers by tenant; those whose domain cannot be looked up are left out. */
-export async function customersByTenant(
-  services: Services,
-  place: RosterPlace,
-): Promise<ReadonlyMap<TenantId, string>> {
-  const found = new Map<TenantId, string>();
+/** The configured customers by tenant, and those of which it is not known. */
+export async function customersByTenant(services: Services, place: RosterPlace): Promise<ConfiguredNames> {
+  const names = new Map<TenantId, string>();
+  const unresolved: string[] = [];
   for (const { customer, tenantId } of await configuredTenants(services, place, {})) {
     const id = tenantIdFrom(tenantId);
     // Of two inputs for one tenant the first is its customer.
-    if (id !== undefined && !found.has(id)) found.set(id, customer.name);
+    if (id === undefined) unresolved.push(customer.name);
+    else if (!names.has(id)) names.set(id, customer.name);
   }
-  return found;
+  return { names, unresolved };
 }
 
 /** Settings that say which customer it is, and those that a list gives, are not copied to another one. */
@@ -88,6 +93,11 @@ export async function enrol(
   for (const { line, say } of wrong) {
     const customer = byLine.get(line);
     if (customer !== undefined) failures.set(customer.tenantId, notWritten(`${customer.name} ${say}.`));
+  }
+  // Whoever is there already was configured by a person.
+  for (const { kind, name, tenantId } of rowsNow) {
+    const id = kind === "add" ? undefined : tenantIdFrom(tenantId);
+    if (id !== undefined) failures.set(id, notWritten(`${name} (${id}) is configured already.`));
   }
   const changes = rowsNow.filter(({ kind }) => kind === "add").map(({ change }) => change);
   return merged(failures, await write(place, changes, customers));
