@@ -122,8 +122,11 @@ function settingsIn({ nowMs }: OnboardingServices, place: RosterPlace, flags: Fl
   return { settings: discovery, globals, like: model === undefined || hasTyped ? { ...typed, cloud } : model };
 }
 
-/** Asked for tokens as the collector would ask; what cannot be found out does not count. */
-async function refuses(
+/**
+ * Asked for tokens as the collector would ask. One API that gives a token, or cannot be asked, means that it
+ * is still a customer.
+ */
+export async function refuses(
   services: OnboardingServices,
   place: RosterPlace,
   tenantId: TenantId,
@@ -136,14 +139,17 @@ async function refuses(
   );
   const stanza = stanzas.find((one) => one.name === name);
   if (stanza === undefined) return false;
-  try {
-    for (const api of apisOf(stanza.streams))
+  const apis = apisOf(stanza.streams);
+  for (const api of apis) {
+    try {
       await services.signInService.accessToken(stanza, api, () => Promise.resolve());
-    return false;
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    return isRefusal(error.code, error.actor);
+      return false;
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      if (!isRefusal(error.code, error.actor)) return false;
+    }
   }
+  return apis.length > 0;
 }
 
 const SIGNS: Readonly<Record<Finding["kind"], string>> = {
