@@ -54,6 +54,7 @@ class Bench {
   everyHours = 1;
   reading: (host: DiscoveryHost) => Promise<DiscoveryReport> = () => Promise.resolve(NOTHING);
   customers: readonly CustomerStatus[] = [];
+  canWrite = true;
 
   async run(): Promise<void> {
     const { clock, log, said, mode, everyHours } = this;
@@ -69,12 +70,23 @@ class Bench {
       healthOf: () => ({ be: (state, failure) => void said.push(`list: ${failure?.code ?? state}`) }),
       status: () => ({ customers: this.customers, outputs: [] }),
     };
-    const place = { name: "x", customers: [] } as unknown as RosterPlace;
+    const place = {
+      name: "x",
+      host: "arcsight",
+      customers: [],
+      common: { credential: "main" },
+      write: (changes, report) => {
+        const failure = new Failure("settings", { actor: "operator", retry: { when: "later" }, say: "read-only" });
+        for (const change of changes) report(change, this.canWrite ? undefined : failure);
+        return Promise.resolve();
+      },
+    } as Partial<RosterPlace> as RosterPlace;
+    const roster = { findTenant: () => Promise.resolve({ tenantId: CONTOSO, cloud: "commercial" }) };
     const loop = discoveryLoop({
       settings: { source: "gdap", credential: "home", mode, exclude: [], everyHours },
       clock,
       log,
-      services: { roster: {} as never, nowMs: () => clock.nowMs() },
+      services: { roster: roster as never, nowMs: () => clock.nowMs() },
       place: () => Promise.resolve(place),
       remembered: () => this.known(),
       changed: () => void said.push("configuration changed"),
@@ -143,6 +155,7 @@ test("what the list says becomes health events, and a changed configuration coun
   bench.reading = async (host) => {
     await host.tell?.([change, { ...change, kind: "renamed", before: "Old", failure: undefined }]);
     await host.forget?.(CONTOSO);
+    await host.enrol([{ tenantId: CONTOSO, name: "Contoso" }]);
     return { ...NOTHING, enrolled: new Set([CONTOSO]) };
   };
   await bench.run();
@@ -154,6 +167,19 @@ test("what the list says becomes health events, and a changed configuration coun
     "configuration changed",
   ]);
   expect(bench.log.texts.filter((line) => line.includes("another name"))).toHaveLength(1);
+  bench.stop.abort();
+});
+
+test("a configuration that was written counts also when something fails after that", async () => {
+  const bench = new Bench();
+  bench.reading = async (host) => {
+    await host.enrol([{ tenantId: CONTOSO, name: "Contoso" }]);
+    throw new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "disk full" });
+  };
+  await bench.run();
+  expect(await bench.pass(5_000)).toEqual(["read at 5 s", "list: state-unwritable", "configuration changed"]);
+  bench.canWrite = false;
+  expect(await bench.pass(HOUR)).toEqual(["read at 3605 s", "list: state-unwritable"]);
   bench.stop.abort();
 });
 

@@ -55,8 +55,12 @@ export function discoveryLoop(parts: DiscoveryLoopParts): Discovery {
       const failures = new ReportOnce();
       await clock.pause(firstInMs(parts, everyMs), stop);
       while (!stop.aborted) {
+        let hasWritten = false;
+        const written = (): void => {
+          hasWritten = true;
+        };
         try {
-          const report = await passOnce(parts, collector);
+          const report = await passOnce(parts, collector, written);
           // Who could not be written is not polled, and nobody looks at the log.
           const [failure] = report.failures.values();
           if (failure === undefined) health.be("ok");
@@ -66,13 +70,15 @@ export function discoveryLoop(parts: DiscoveryLoopParts): Discovery {
             enrolled: report.enrolled.size,
             removed: report.removed.size,
           });
-          if (report.enrolled.size + report.removed.size > 0) parts.changed();
         } catch (error) {
           const failure = asFailure(error);
           if (stop.aborted) return;
           health.be("failing", failure);
           if (failure.code === "defect" && failures.reportOnce(failure.say))
             log.error(failure.say, { failure: failure.code });
+        } finally {
+          // What is in the file counts, whatever failed after that.
+          if (hasWritten) parts.changed();
         }
         await clock.pause(everyMs, stop);
       }
@@ -101,16 +107,22 @@ function firstInMs({ settings, clock, remembered }: DiscoveryLoopParts, everyMs:
   return Math.min(everyMs, Math.max(FIRST_AFTER_MS, dueInMs));
 }
 
-async function passOnce(parts: DiscoveryLoopParts, collector: CollectorForDiscovery): Promise<DiscoveryReport> {
+/** @param written called for each customer that was written, or taken out. */
+async function passOnce(
+  parts: DiscoveryLoopParts,
+  collector: CollectorForDiscovery,
+  written: () => void,
+): Promise<DiscoveryReport> {
   const { settings, services, log } = parts;
   const rows = new Map<TenantId, ListedCustomer>();
-  const place = await parts.place();
+  const placeNow = async () => noting(await parts.place(), written);
+  const place = await placeNow();
   const host: DiscoveryHost = {
     configured: () => customersByTenant(services, place),
     refuses: (tenantId) => Promise.resolve(isRefusing(collector.status(), tenantId)),
     enrol: (customers) => enrol(services, place, customers, { settings, credential: undefined, rows, flags: {} }),
     // Customers were added to it since.
-    remove: async (customers) => remove(services, await parts.place(), customers),
+    remove: async (customers) => remove(services, await placeNow(), customers),
     forget: (tenantId) => collector.forget(tenantId),
     async tell(changes) {
       for (const { kind, customer, tenantId, before, failure } of changes) {
@@ -138,6 +150,18 @@ async function passOnce(parts: DiscoveryLoopParts, collector: CollectorForDiscov
       next_step: failure.nextStep || undefined,
     });
   return report;
+}
+
+/** The place, which tells of each change that was made. */
+function noting(place: RosterPlace, written: () => void): RosterPlace {
+  return {
+    ...place,
+    write: (changes, report) =>
+      place.write(changes, (change, failure) => {
+        if (failure === undefined) written();
+        report(change, failure);
+      }),
+  };
 }
 
 /** Every stream of the customer was refused at its last try. One that is still asked does not count. */
