@@ -152,6 +152,35 @@ describe("one pass over the list of customers", () => {
     });
   });
 
+  test("ended by Splunk before it could say so knows what it enrolled, and what a person configured", async () => {
+    const world = new World();
+    world.unwritable.add("C2");
+    await world.list([2]);
+    world.unwritable.clear();
+    world.configured.set(idOf(2), "C2");
+    world.survives = 1;
+    await world.list([1, 2, 3]);
+    expect(world.configured.size).toBe(2);
+    world.survives = Number.POSITIVE_INFINITY;
+    await world.list([1, 2, 3]);
+    expect(world.decisions()).toEqual({
+      C1: "enrolled by discovery",
+      C2: "enrolled by operator",
+      C3: "enrolled by discovery",
+    });
+    expect(JSON.stringify([...world.discovered.customers])).not.toContain("enrolling");
+  });
+
+  test("in the mode enrol leaves a customer to the person who configured it after it was announced", async () => {
+    const world = new World();
+    world.rules = { mode: "announce", exclude: [] };
+    await world.list([1]);
+    world.configured.set(idOf(1), "C1");
+    world.rules = { mode: "enrol", exclude: [] };
+    await world.list([1]);
+    expect(world.decisions()).toEqual({ C1: "enrolled by operator" });
+  });
+
   test("ended by Splunk while it removes inputs removes the others in the next one", async () => {
     const world = new World();
     await world.list([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);

@@ -91,9 +91,6 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   }));
   const asBefore = new Map(over.map(({ tenantId, customer }) => [tenantId, { ...customer, ...STILL_POLLED }]));
   await host.tell?.(changes);
-  const savedText = await memory.save({ ...next, customers: new Map([...customers, ...asBefore]) }, text);
-
-  const failures = new Map<TenantId, Failure>();
   const additions = wanted
     .flatMap((tenantId): NewCustomer[] => {
       const customer = customers.get(tenantId);
@@ -101,6 +98,16 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     })
     // People read the configuration.
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const intended = isUnsure
+    ? []
+    : additions.flatMap(({ tenantId }) => {
+        const customer = customers.get(tenantId);
+        return customer === undefined ? [] : [[tenantId, { ...customer, enrolling: true }] as const];
+      });
+  const saved = { ...next, customers: new Map([...customers, ...asBefore, ...intended]) };
+  const savedText = await memory.save(saved, text);
+
+  const failures = new Map<TenantId, Failure>();
   const notAdded = isUnsure
     ? new Map(additions.map((one) => [one.tenantId, notSure(one, unresolved)]))
     : additions.length > 0

@@ -92,7 +92,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     taken.add(name.toLowerCase());
     const excludedBy = exclusionOf(rules, tenant, name);
     const isConfigured = configuredName !== undefined || (isUnsure && before?.decided === "enrolled");
-    const { decided, by } = decisionOn(rules, before, isConfigured, excludedBy);
+    const { decided, by } = decisionOn(before, isConfigured, excludedBy);
     const due = decided === "excluded" ? undefined : reminderOf(tenant, before, nowMs);
     const customer: DiscoveredCustomer = {
       source: listing.source,
@@ -182,16 +182,13 @@ function matches(match: string, { name, roles }: Relationship): boolean {
 type Decision = Pick<DiscoveredCustomer, "decided" | "by">;
 
 function decisionOn(
-  { mode }: DiscoveryRules,
   before: DiscoveredCustomer | undefined,
   isConfigured: boolean,
   excludedBy: string | undefined,
 ): Decision {
   if (isConfigured) {
     // What a person configured, or excludes, is not discovery's to end.
-    // Enrolled may be one that this program was ended over before it could say so.
-    const wasEnrolled = before?.decided === "enrolled" || (before?.decided === "announced" && mode === "enrol");
-    const isOurs = wasEnrolled && before?.by === "discovery" && excludedBy === undefined;
+    const isOurs = before !== undefined && wasEnrolled(before) && before.by === "discovery" && excludedBy === undefined;
     return { decided: "enrolled", by: isOurs ? "discovery" : "operator" };
   }
   if (excludedBy !== undefined) return { decided: "excluded", by: "discovery" };
@@ -199,6 +196,11 @@ function decisionOn(
   if (before?.decided === "enrolled" || (before?.decided === "announced" && before.by === "operator"))
     return { decided: "announced", by: "operator" };
   return { decided: "announced", by: "discovery" };
+}
+
+/** Or this program was ended over it before it could say so. */
+function wasEnrolled({ decided, enrolling }: DiscoveredCustomer): boolean {
+  return decided === "enrolled" || (decided === "announced" && enrolling === true);
 }
 
 /** What is remembered of reminders, and the end that is due to be reminded of now. */
@@ -248,8 +250,9 @@ function withoutListing(
   if (!isMissingLongEnough(customer, nowMs) || !refusing.has(tenantId))
     return { kind: "missing", customer, isReported: false };
   // What was not enrolled before, and is configured, a person configured.
-  const by = customer.decided !== "enrolled" && configured.has(tenantId) ? "operator" : customer.by;
-  const ended = { ...customer, decided: "ended", ended_at: now, by } as const;
+  const by = !wasEnrolled(customer) && configured.has(tenantId) ? "operator" : customer.by;
+  const { enrolling: _, ...known } = customer;
+  const ended = { ...known, decided: "ended", ended_at: now, by } as const;
   // It was never reported, so its end is not either.
   return { kind: "ended", customer: ended, isReported: customer.decided !== "excluded" };
 }

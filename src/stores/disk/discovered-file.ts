@@ -105,6 +105,7 @@ function isCustomer(value: unknown): value is DiscoveredCustomer {
     isTimeOrNull(one.missing_since) &&
     isTimeOrNull(one.ended_at) &&
     (one.excluded_by === null || isText(one.excluded_by)) &&
+    (one.enrolling === undefined || typeof one.enrolling === "boolean") &&
     isTexts(one.reminded) &&
     Array.isArray(one.relationships) &&
     one.relationships.every(isRelationship)
