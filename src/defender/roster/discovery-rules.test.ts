@@ -261,6 +261,16 @@ describe("a customer has ended", () => {
     expect(provider.configured.has(idOf(7))).toBe(true);
   });
 
+  test("but stays configured while its settings are those that new customers get", () => {
+    const provider = given();
+    provider.rules = { ...provider.rules, defaults: "Customer 6" };
+    provider.refusing.add(idOf(6));
+    provider.list(tenants(1, 2, 3, 4, 5));
+    expect(provider.list(tenants(1, 2, 3, 4, 5))).toEqual(["ended Customer 6"]);
+    expect(provider.configured.has(idOf(6))).toBe(true);
+    expect(provider.decisions()).toContain("Customer 6: ended by operator");
+  });
+
   test("and is found again under its old name when it comes back", () => {
     const provider = given();
     provider.refusing.add(idOf(6));

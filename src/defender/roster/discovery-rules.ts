@@ -31,7 +31,7 @@ const TRANSITION = /^MLT_/i;
 const ROLE = /^role:(.+)$/i;
 
 /** What the settings say of customers that are found. */
-export type DiscoveryRules = Pick<DiscoverySettings, "mode" | "match" | "exclude">;
+export type DiscoveryRules = Pick<DiscoverySettings, "mode" | "match" | "exclude" | "defaults">;
 
 /** Everything that the rules look at. */
 export interface Situation {
@@ -117,7 +117,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
   }
   for (const [tenantId, before] of known.customers) {
     if (next.has(tenantId)) continue;
-    const finding = withoutListing(tenantId, before, situation);
+    const finding = withoutListing(rules, tenantId, before, situation);
     if (finding.kind !== "forgotten") next.set(tenantId, finding.customer);
     if (!finding.isReported) continue;
     const wasPolled = configured.has(tenantId);
@@ -158,7 +158,7 @@ function emptyList({ source }: CustomerListing): Failure {
 
 /** Undefined if the settings want the customer. */
 export function exclusionOf(
-  { match, exclude }: Omit<DiscoveryRules, "mode">,
+  { match, exclude }: Pick<DiscoveryRules, "match" | "exclude">,
   tenant: ListedTenant,
   name: string,
 ): string | undefined {
@@ -233,6 +233,7 @@ interface Unlisted {
 }
 
 function withoutListing(
+  { defaults }: DiscoveryRules,
   tenantId: TenantId,
   customer: DiscoveredCustomer,
   { nowMs, listing, refusing, configured, isUnsure = false }: Situation,
@@ -249,8 +250,11 @@ function withoutListing(
     return { kind: "missing", customer: { ...customer, missing_since: now }, isReported: true };
   if (!isMissingLongEnough(customer, nowMs) || !refusing.has(tenantId))
     return { kind: "missing", customer, isReported: false };
-  // What was not enrolled before, and is configured, a person configured.
-  const by = !wasEnrolled(customer) && configured.has(tenantId) ? "operator" : customer.by;
+  // What was not enrolled before, and is configured, a person configured. A person also has to say first
+  // whose settings new customers get instead of this one's.
+  const name = configured.get(tenantId);
+  const isOurs = wasEnrolled(customer) && name !== defaults;
+  const by = name !== undefined && !isOurs ? "operator" : customer.by;
   const { enrolling: _, ...known } = customer;
   const ended = { ...known, decided: "ended", ended_at: now, by } as const;
   // It was never reported, so its end is not either.

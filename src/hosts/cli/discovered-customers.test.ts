@@ -79,6 +79,18 @@ test("a customer that is configured already is not called enrolled", async () =>
   expect(place.written).toEqual([]);
 });
 
+test("without the customer whose settings new ones get, each of them is told why it is not enrolled", async () => {
+  const place = new Place({ Contoso: { tenant_id: CONTOSO, credential: "main" } });
+  const failures = await enrol(place.services, place, [{ tenantId: FABRIKAM, name: "Fabrikam" }], {
+    settings: { defaults: "Model" },
+    credential: "main",
+    rows: new Map(),
+    flags: {},
+  });
+  expect(failures.get(FABRIKAM)?.say).toContain("`discover_defaults` names Model");
+  expect(place.written).toEqual([]);
+});
+
 describe("a customer that ended is taken out of the configuration", () => {
   test("unless its name belongs to another tenant by now", async () => {
     const place = new Place({ Contoso: { tenant_id: FABRIKAM }, Fabrikam: { tenant_id: "fabrikam.example" } });

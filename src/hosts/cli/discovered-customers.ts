@@ -50,7 +50,7 @@ export interface Enrolment {
 
 /**
  * Writes customers as `customers add` does, with the settings of the model customer. The result names those
- * that could not be written. Throws Failure `settings` if the model is not configured.
+ * that could not be written: all of them if the model is not configured.
  */
 export async function enrol(
   services: Services,
@@ -59,7 +59,10 @@ export async function enrol(
   { settings, credential, rows, flags }: Enrolment,
 ): Promise<ReadonlyMap<TenantId, Failure>> {
   const model = place.customers.find(({ name }) => name === settings.defaults);
-  if (settings.defaults !== undefined && model === undefined) throw noModel(settings.defaults, place.name);
+  if (settings.defaults !== undefined && model === undefined) {
+    const failure = noModel(settings.defaults, place.name);
+    return new Map(customers.map(({ tenantId }) => [tenantId, failure]));
+  }
   const values = model?.values ?? {};
   const indexes = new Set(place.customers.map((one) => one.values["index"] ?? ""));
   const listed = customers.map(({ tenantId, name }, line): ListedCustomer => {
