@@ -55,6 +55,7 @@ class Bench {
   reading: (host: DiscoveryHost) => Promise<DiscoveryReport> = () => Promise.resolve(NOTHING);
   customers: readonly CustomerStatus[] = [];
   canWrite = true;
+  readonly signals: AbortSignal[] = [];
 
   async run(): Promise<void> {
     const { clock, log, said, mode, everyHours } = this;
@@ -90,7 +91,8 @@ class Bench {
       place: () => Promise.resolve(place),
       remembered: () => this.known(),
       changed: () => void said.push("configuration changed"),
-      pass: async (host) => {
+      pass: async (host, _rows, stop) => {
+        this.signals.push(stop);
         said.push(`read at ${clock.monotonicMs() / 1000} s`);
         return this.reading(host);
       },
@@ -181,6 +183,15 @@ test("a configuration that was written counts also when something fails after th
   bench.canWrite = false;
   expect(await bench.pass(HOUR)).toEqual(["read at 3605 s", "list: state-unwritable"]);
   bench.stop.abort();
+});
+
+test("the requests of a reading end with the program", async () => {
+  const bench = new Bench();
+  await bench.run();
+  await bench.pass(5_000);
+  expect(bench.signals.map(({ aborted }) => aborted)).toEqual([false]);
+  bench.stop.abort();
+  expect(bench.signals.map(({ aborted }) => aborted)).toEqual([true]);
 });
 
 test("a customer that could not be written is the list's failure until it is", async () => {

@@ -33,7 +33,7 @@ export interface DiscoveryLoopParts {
   /** Reads the configuration again. */
   readonly place: () => Promise<RosterPlace>;
   /** Reads the list once: the one pass, with the home app's secret or the file as they are now. */
-  readonly pass: (host: DiscoveryHost, rows: Rows) => Promise<DiscoveryReport>;
+  readonly pass: (host: DiscoveryHost, rows: Rows, stop: AbortSignal) => Promise<DiscoveryReport>;
   /** Throws Failure `state-damaged`. */
   readonly remembered: () => Discovered;
   /** Called when customers were written to the configuration, or taken out. */
@@ -60,7 +60,7 @@ export function discoveryLoop(parts: DiscoveryLoopParts): Discovery {
           hasWritten = true;
         };
         try {
-          const report = await passOnce(parts, collector, written);
+          const report = await passOnce(parts, collector, { written, stop });
           // Who could not be written is not polled, and nobody looks at the log.
           const [failure] = report.failures.values();
           if (failure === undefined) health.be("ok");
@@ -107,11 +107,15 @@ function firstInMs({ settings, clock, remembered }: DiscoveryLoopParts, everyMs:
   return Math.min(everyMs, Math.max(FIRST_AFTER_MS, dueInMs));
 }
 
-/** @param written called for each customer that was written, or taken out. */
+interface PassUntil {
+  /** Called for each customer that was written, or taken out. */
+  readonly written: () => void;
+  readonly stop: AbortSignal;
+}
 async function passOnce(
   parts: DiscoveryLoopParts,
   collector: CollectorForDiscovery,
-  written: () => void,
+  { written, stop }: PassUntil,
 ): Promise<DiscoveryReport> {
   const { settings, services, log } = parts;
   const rows = new Map<TenantId, ListedCustomer>();
@@ -136,13 +140,17 @@ async function passOnce(
       }
     },
   };
-  const report = await parts.pass(host, {
-    keep(list) {
-      for (const [tenantId, row] of list.rows) rows.set(tenantId, row);
-      for (const say of list.wrong) log.warn("a row of the list of customers is not used", { say });
-      return list;
+  const report = await parts.pass(
+    host,
+    {
+      keep(list) {
+        for (const [tenantId, row] of list.rows) rows.set(tenantId, row);
+        for (const say of list.wrong) log.warn("a row of the list of customers is not used", { say });
+        return list;
+      },
     },
-  });
+    stop,
+  );
   for (const [tenantId, failure] of report.failures)
     log.error(failure.say, {
       tenant: report.customers.get(tenantId)?.name,

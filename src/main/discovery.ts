@@ -24,21 +24,22 @@ export interface DiscoveryWorld {
 
 /** Reads the list of customers once. Throws as `RosterServices.discover`. */
 export function discover(
-  world: DiscoveryWorld,
+  ports: DiscoveryWorld,
   request: DiscoveryRequest,
   host: DiscoveryHost,
 ): Promise<DiscoveryReport> {
+  const world = request.signal === undefined ? ports : { ...ports, signal: request.signal };
   const { clock, log } = world;
   const { settings, readFile, home, isDry = false, isConfirmed = false } = request;
   const stateDir = request.stateDir ?? defaultStateDir(process.env);
   const { source } = settings;
-  const ports: DiskPorts = { disk: realDisk, clock, platform: process.platform };
+  const diskPorts: DiskPorts = { disk: realDisk, clock, platform: process.platform };
   return discoveryPass(
     {
       rules: settings,
       memory: {
-        load: () => readDiscovered(ports, log, stateDir),
-        save: (discovered, text) => writeDiscovered(ports, stateDir, discovered, text),
+        load: () => readDiscovered(diskPorts, log, stateDir),
+        save: (discovered, text) => writeDiscovered(diskPorts, stateDir, discovered, text),
       },
       host,
       nowMs: () => clock.nowMs(),

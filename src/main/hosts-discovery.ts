@@ -49,13 +49,14 @@ export function hostDiscovery(host: HostDiscovery): Discovery {
     place: () => host.place(roster),
     remembered: () => readDiscovered({ disk: realDisk }, log, stateDir).discovered,
     changed: host.changed,
-    async pass(discovering, rows) {
+    async pass(discovering, rows, signal) {
       const like = modelOf(host);
       const { listFile, credential } = settings;
       return roster.discover(
         {
           settings,
           stateDir,
+          signal,
           ...(credential === undefined ? {} : { home: await homeApp(await host.secrets(), credential, like) }),
           ...(listFile === undefined
             ? {}

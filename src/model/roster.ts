@@ -94,6 +94,8 @@ export interface DiscoveryRequest {
   readonly isDry?: boolean;
   /** A person asked for it: see `customers discover --apply`. */
   readonly isConfirmed?: boolean;
+  /** Ends the requests of this reading. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CustomerProgress {

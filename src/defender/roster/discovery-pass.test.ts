@@ -33,6 +33,9 @@ class World {
   unwritable = new Set<string>();
   #version = 0;
 
+  /** What `forget` says. */
+  notForgotten: Error | undefined;
+
   readonly host: DiscoveryHost = {
     configured: () => Promise.resolve({ names: new Map(this.configured), unresolved: this.unresolved }),
     refuses: (tenantId) => {
@@ -42,6 +45,7 @@ class World {
     enrol: (customers) => this.#change("enrol", customers, ({ tenantId, name }) => this.configured.set(tenantId, name)),
     remove: (customers) => this.#change("remove", customers, ({ tenantId }) => this.configured.delete(tenantId)),
     forget: (tenantId) => {
+      if (this.notForgotten !== undefined) return Promise.reject(this.notForgotten);
       this.steps.push(`forget ${tenantId.slice(7, 8)}`);
       return Promise.resolve();
     },
@@ -331,6 +335,28 @@ describe("one pass over the list of customers", () => {
       C2: "excluded by discovery",
       C3: "enrolled by discovery",
     });
+  });
+
+  test.each([
+    [
+      "is told that it failed",
+      new Failure("state-unwritable", { actor: "operator", retry: { when: "later" }, say: "no" }),
+    ],
+    ["is ended meanwhile", new Error("killed")],
+  ])("remembers an ended customer until its checkpoints are gone, also when it %s", async (_, error) => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6]);
+    world.refusing.add(idOf(6));
+    await world.list([1, 2, 3, 4, 5]);
+    await world.list([1, 2, 3, 4, 5]);
+    world.nowMs += 91 * 24 * HOUR;
+    world.notForgotten = error;
+    await world.list([1, 2, 3, 4, 5, 7]);
+    expect(world.decisions()).toMatchObject({ C6: "ended by discovery", C7: "enrolled by discovery" });
+    if (error instanceof Failure) expect(world.failures.get(idOf(6))).toBe(error);
+    world.notForgotten = undefined;
+    expect(await world.list([1, 2, 3, 4, 5, 7])).toContain("forget 6");
+    expect(world.decisions()["C6"]).toBeUndefined();
   });
 
   test("forgets an ended customer where the state folder is held, and leaves it to that host elsewhere", async () => {

@@ -78,9 +78,9 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     };
 
   const customers = new Map(next.customers);
-  // What a host cannot forget yet is forgotten by the next pass of one that can.
-  for (const { kind, tenantId, customer } of findings)
-    if (kind === "forgotten" && host.forget === undefined) customers.set(tenantId, customer);
+  // Remembered until it is done; what a host cannot forget is forgotten by the next pass of one that can.
+  const old = findings.filter(({ kind }) => kind === "forgotten");
+  for (const { tenantId, customer } of old) customers.set(tenantId, customer);
   const over = findings.filter(
     ({ kind, customer, wasPolled }) => kind === "ended" && wasPolled === true && customer.by === "discovery",
   );
@@ -131,8 +131,18 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
       customers.set(tenantId, customer);
     }
   }
-  for (const { kind, tenantId } of findings) if (kind === "forgotten") await host.forget?.(tenantId);
-  await memory.save({ ...next, customers }, savedText);
+  const doneText = await memory.save({ ...next, customers }, savedText);
+  if (host.forget === undefined || old.length === 0) return { ...report, customers, failures };
+  for (const { tenantId } of old) {
+    try {
+      await host.forget(tenantId);
+      customers.delete(tenantId);
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      failures.set(tenantId, error);
+    }
+  }
+  await memory.save({ ...next, customers }, doneText);
   return { ...report, customers, failures };
 }
 

@@ -143,6 +143,8 @@ class FileStateFolder implements StateFolder {
   }
 
   forget(tenantId: TenantId): Promise<void> {
+    // Another program may hold it by now.
+    if (this.#released) return Promise.reject(new Error("the state folder was given up"));
     if ([...this.#open.keys()].some((stream) => stream.startsWith(`${tenantId}/`))) return Promise.resolve();
     const { disk } = this.#ports;
     const folder = join(this.#dir, "tenants", tenantId);
