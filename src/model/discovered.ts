@@ -47,6 +47,8 @@ export interface DiscoveredCustomer {
   readonly by: DecidedBy;
   /** Why it is excluded: a setting's name, or `transition` for Microsoft's own relationships. Else null. */
   readonly excluded_by: string | null;
+  /** A person confirmed a list without it, so its loss is no sign of a wrong list. */
+  readonly confirmed_missing?: boolean;
   /** Saved before this program writes the customer to the configuration, which may end it. */
   readonly enrolling?: boolean;
   /** Reminders that were sent, so that each is sent once: `<relationship>/<days>`. */

@@ -277,10 +277,30 @@ describe("one pass over the list of customers", () => {
     world.rules = { mode: "announce", exclude: [] };
     await world.list([1, 2, 3, 4, 5, 6]);
     await world.list([1, 2, 3, 4, 5]);
-    world.configured.set(idOf(6), "C6");
+    for (const n of [1, 2, 3, 4, 5, 6]) world.configured.set(idOf(n), `C${n}`);
     world.refusing.add(idOf(6));
     expect(await world.list([1, 2, 3, 4, 5])).toEqual(["tell ended C6", "save", "save"]);
     expect(world.configured.has(idOf(6))).toBe(true);
+  });
+
+  test("asks all tenants before it ends one, and ends nobody when many refuse this program", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6]);
+    for (const n of [1, 6]) world.refusing.add(idOf(n));
+    await world.list([1, 2, 3, 4, 5]);
+    expect(await world.list([1, 2, 3, 4, 5])).toEqual(["save", "save"]);
+    expect(world.asked.toSorted()).toEqual([1, 2, 3, 4, 5, 6].map(idOf));
+    world.refusing.delete(idOf(1));
+    expect(await world.list([1, 2, 3, 4, 5])).toContain("remove C6");
+  });
+
+  test("asks nobody else when a person confirms the list", async () => {
+    const world = new World();
+    await world.list([1, 2, 3, 4, 5, 6]);
+    for (const n of [1, 6]) world.refusing.add(idOf(n));
+    await world.list([1, 2, 3, 4, 5]);
+    expect(await world.list([1, 2, 3, 4, 5], { isConfirmed: true })).toContain("remove C6");
+    expect(world.asked).toEqual([idOf(6)]);
   });
 
   test("counts a customer that was only announced as ended after two lists: there is no access to lose", async () => {

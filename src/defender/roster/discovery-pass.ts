@@ -55,6 +55,10 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   // What is not configured has no access that could be lost; while that is unsure, nobody counts as such.
   for (const tenantId of suspects({ nowMs: nowMs(), known, listing }))
     if (configured.has(tenantId) ? await host.refuses(tenantId) : !isUnsure) refusing.add(tenantId);
+  // How many refuse at once tells whether it is their doing; a person who confirms the list knows.
+  if (!isConfirmed && !isDry && [...refusing].some((tenantId) => configured.has(tenantId)))
+    for (const tenantId of configured.keys())
+      if (!refusing.has(tenantId) && (await host.refuses(tenantId))) refusing.add(tenantId);
   const situation: Situation = { nowMs: nowMs(), known, listing, configured, isUnsure, refusing, isConfirmed };
   const rejection = isDry ? rejectionOf(rules, situation) : undefined;
   const { next, findings, toEnrol } = judge(

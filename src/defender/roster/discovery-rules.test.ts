@@ -333,6 +333,25 @@ describe("a list that is not believed changes nothing", () => {
     expect(given().list(tenants(1, 2, 3, 4, 5, 6, 7, 8))).toEqual(["missing Customer 9", "missing Customer 10"]);
   });
 
+  test("because it lost a fifth again and again within a day", () => {
+    const provider = given();
+    provider.refusing.clear();
+    provider.list(tenants(1, 2, 3, 4, 5, 6, 7, 8));
+    for (let hour = 1; hour < 24; hour += 1)
+      expect(provider.list(tenants(1, 2, 3, 4, 5, 6, 7))).toEqual([
+        "refused: The list of customers lost 3 of 10 at once, so nothing was changed.",
+      ]);
+    expect(provider.list(tenants(1, 2, 3, 4, 5, 6, 7))).toEqual(["missing Customer 8"]);
+  });
+
+  test("and ends nobody while more than a fifth of the configured customers refuse, which is hardly theirs", () => {
+    const provider = given();
+    provider.list(tenants(1, 2, 3, 4, 5, 6, 7, 8, 9));
+    expect(provider.list(tenants(1, 2, 3, 4, 5, 6, 7, 8, 9), { refusing: provider.refusing })).toEqual([]);
+    const few = new Set([idOf(9), idOf(10)]);
+    expect(provider.list(tenants(1, 2, 3, 4, 5, 6, 7, 8, 9), { refusing: few })).toEqual(["ended Customer 10"]);
+  });
+
   test("until a person says that the list is right", () => {
     const provider = given();
     provider.list(tenants(1, 2), { isConfirmed: true });

@@ -21,6 +21,8 @@ const MISSING_FOR_MS = HOUR_MS;
 const REMIND_DAYS = [7, 30, 60] as const;
 /** How long the checkpoints of a customer that ended are kept. */
 const KEEP_ENDED_MS = 90 * DAY_MS;
+/** Customers that went missing one after another so fast count as lost at once. */
+const AT_ONCE_MS = DAY_MS;
 /** A list that lost more of the customers than one in so many at once is not believed. */
 const LOST_AT_ONCE = 5;
 const NO_EXTENSION = "PT0S";
@@ -42,7 +44,7 @@ export interface Situation {
   readonly configured: ReadonlyMap<TenantId, string>;
   /** A configured customer's tenant is not known now, so whoever seems not to be configured may be. */
   readonly isUnsure?: boolean;
-  /** Of `suspects`, those whose tenant gives no token, or whose API rejects it. */
+  /** Of those asked, whose tenant gives no token, or whose API rejects it: `suspects`, or all configured ones. */
   readonly refusing: ReadonlySet<TenantId>;
   /** A person looked at the list: it is believed although it lost many customers. */
   readonly isConfirmed?: boolean;
@@ -115,8 +117,10 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
       findings.push({ kind: "renamed", tenantId, customer, before: before.listed_name });
     if (due?.ends !== undefined) findings.push({ kind: "ending", tenantId, customer, ends: due.ends });
   }
+
   for (const [tenantId, before] of known.customers) {
     if (next.has(tenantId)) continue;
+
     const finding = withoutListing(rules, tenantId, before, situation);
     if (finding.kind !== "forgotten") next.set(tenantId, finding.customer);
     if (!finding.isReported) continue;
@@ -131,11 +135,22 @@ function isNewTo(before: DiscoveredCustomer | undefined): boolean {
   return before === undefined || before.decided === "excluded" || before.decided === "ended";
 }
 
-function refuseLoss({ known, listing, isConfirmed }: Situation): void {
+/** Many that refuse at once hardly all ended: rather this program's app did. Those that a person confirmed did. */
+function manyRefuse({ known, configured, refusing, isConfirmed }: Situation): boolean {
+  if (isConfirmed === true) return false;
+  const unexpected = [...configured.keys()].filter(
+    (tenantId) => refusing.has(tenantId) && known.customers.get(tenantId)?.confirmed_missing !== true,
+  );
+  return unexpected.length * LOST_AT_ONCE > configured.size;
+}
+
+function refuseLoss({ nowMs, known, listing, isConfirmed }: Situation): void {
   if (listing.tenants.length === 0) throw emptyList(listing);
   if (!listing.isComplete || isConfirmed === true) return;
   const listed = new Set(listing.tenants.map(({ tenantId }) => tenantId));
-  const present = [...known.customers].filter(([, customer]) => isListed(customer));
+  const present = [...known.customers].filter(
+    ([, customer]) => isListed(customer) || wentMissingLately(customer, nowMs),
+  );
   const lost = present.filter(([tenantId]) => !listed.has(tenantId));
   if (lost.length * LOST_AT_ONCE <= present.length) return;
   throw new Failure("discovery-doubtful", {
@@ -144,6 +159,11 @@ function refuseLoss({ known, listing, isConfirmed }: Situation): void {
     say: `The list of customers lost ${lost.length} of ${present.length} at once, so nothing was changed.`,
     nextStep: "If the list is right, run `defender-mssp customers discover --apply`.",
   });
+}
+
+function wentMissingLately({ decided, missing_since, confirmed_missing }: DiscoveredCustomer, nowMs: number): boolean {
+  if (decided === "ended" || missing_since === null || confirmed_missing === true) return false;
+  return nowMs - Date.parse(missing_since) < AT_ONCE_MS;
 }
 
 function emptyList({ source }: CustomerListing): Failure {
@@ -236,8 +256,10 @@ function withoutListing(
   { defaults }: DiscoveryRules,
   tenantId: TenantId,
   customer: DiscoveredCustomer,
-  { nowMs, listing, refusing, configured, isUnsure = false }: Situation,
+  situation: Situation,
 ): Unlisted {
+  const { nowMs, listing, refusing, configured, isUnsure = false, isConfirmed = false } = situation;
+  const confirmed = isConfirmed ? { confirmed_missing: true } : {};
   if (customer.decided === "ended") {
     const isOld = nowMs - Date.parse(customer.ended_at ?? customer.last_seen) >= KEEP_ENDED_MS;
     // Somebody who configures it again still needs what was kept.
@@ -247,15 +269,21 @@ function withoutListing(
   if (!listing.isComplete) return { kind: "missing", customer, isReported: false };
   const now = new Date(nowMs).toISOString();
   if (customer.missing_since === null)
-    return { kind: "missing", customer: { ...customer, missing_since: now }, isReported: true };
+    return {
+      kind: "missing",
+      customer: { ...customer, missing_since: now, ...confirmed },
+      isReported: true,
+    };
   if (!isMissingLongEnough(customer, nowMs) || !refusing.has(tenantId))
+    return { kind: "missing", customer: { ...customer, ...confirmed }, isReported: false };
+  if (customer.confirmed_missing !== true && manyRefuse(situation))
     return { kind: "missing", customer, isReported: false };
   // What was not enrolled before, and is configured, a person configured. A person also has to say first
   // whose settings new customers get instead of this one's.
   const name = configured.get(tenantId);
   const isOurs = wasEnrolled(customer) && name !== defaults;
   const by = name !== undefined && !isOurs ? "operator" : customer.by;
-  const { enrolling: _, ...known } = customer;
+  const { enrolling: _, confirmed_missing: __, ...known } = customer;
   const ended = { ...known, decided: "ended", ended_at: now, by } as const;
   // It was never reported, so its end is not either.
   return { kind: "ended", customer: ended, isReported: customer.decided !== "excluded" };

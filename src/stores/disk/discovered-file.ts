@@ -105,7 +105,8 @@ function isCustomer(value: unknown): value is DiscoveredCustomer {
     isTimeOrNull(one.missing_since) &&
     isTimeOrNull(one.ended_at) &&
     (one.excluded_by === null || isText(one.excluded_by)) &&
-    (one.enrolling === undefined || typeof one.enrolling === "boolean") &&
+    isFlag(one.confirmed_missing) &&
+    isFlag(one.enrolling) &&
     isTexts(one.reminded) &&
     Array.isArray(one.relationships) &&
     one.relationships.every(isRelationship)
@@ -123,6 +124,10 @@ function isRelationship(value: unknown): value is Relationship {
     isTimeOrNull(one.ends) &&
     (one.auto_extend === null || isText(one.auto_extend))
   );
+}
+
+function isFlag(value: unknown): value is boolean | undefined {
+  return value === undefined || typeof value === "boolean";
 }
 
 function isText(value: unknown): value is string {
