@@ -13,7 +13,7 @@ import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
 import type { CheckedConfig } from "./arcsight-findings.ts";
-import { tell } from "./arcsight-findings.ts";
+import { tell, tellWhatServeLeaves } from "./arcsight-findings.ts";
 import { Collector, type Destination, type Discovery } from "./collector.ts";
 import { defaultStateDir, readSettingsFile } from "./configuration.ts";
 import { contractIn } from "./contract.ts";
@@ -135,8 +135,7 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
     log.fatal("serve.* is not valid; see the errors above");
     return EXIT.usage;
   }
-  if (config.outputs.length > 0)
-    log.warn("serve does not write outputs[n]; start `arcsight run` for them, with its own state_dir");
+  tellWhatServeLeaves(config, log);
   const stop = stopSignal(() => log.warn("serve reads its configuration only at start; restart it")).signal;
   log.info("started", { version: VERSION, customers: chosen.stanzas.length, state: stateDir });
   const code = await collectInto(chosen, flags, { once: false, stop }, log, () => {

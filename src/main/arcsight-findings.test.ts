@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import type { Log } from "../model/ports.ts";
-import { tell } from "./arcsight-findings.ts";
+import { tell, tellWhatServeLeaves } from "./arcsight-findings.ts";
 
 function findings(
   again: boolean,
@@ -29,4 +29,15 @@ test("a wrong output keeps `arcsight run` from starting, and the log says that n
 
 test("a wrong output in a configuration that is read again does not stop collection, and the log does not claim it", () => {
   expect(findings(true)).toEqual({ code: 2, lines: ["ERROR outputs[0]: type: is not known"] });
+});
+
+test.each([
+  ["outputs", { outputs: [{}], settings: {} }, [/^serve does not write outputs/]],
+  ["a list of customers", { outputs: [], settings: { discovery: {} } }, [/^serve does not read the list of customers/]],
+  ["neither", { outputs: [], settings: {} }, []],
+])("`arcsight serve` says once what of a configuration it leaves alone: %s", (_, config, expected) => {
+  const warned: string[] = [];
+  const log = { warn: (say: string) => void warned.push(say) } as unknown as Log;
+  tellWhatServeLeaves(config as unknown as Parameters<typeof tellWhatServeLeaves>[0], log);
+  expect(warned).toEqual(expected.map((text) => expect.stringMatching(text)));
 });

@@ -37,3 +37,16 @@ export function tell(
   if (!again) log.fatal("no customer can be collected: see the errors above");
   return EXIT.usage;
 }
+
+/** What only `arcsight run` does of a configuration. */
+export function tellWhatServeLeaves(
+  { outputs, settings }: Pick<ArcSightConfig, "outputs" | "settings">,
+  log: Log,
+): void {
+  if (outputs.length > 0)
+    log.warn("serve does not write outputs[n]; start `arcsight run` for them, with its own state_dir");
+  if (settings.discovery !== undefined)
+    log.warn(
+      "serve does not read the list of customers (discover); run `defender-mssp customers discover --apply`, then restart it",
+    );
+}
