@@ -45,6 +45,22 @@ test.each<[string, readonly Partial<HostSigns>[], "gone" | "still there"]>([
     [{ ancestors: () => [50, 40] }, { ancestors: () => [50, 1] }, {}],
     "gone",
   ],
+  [
+    "the system cannot say what is above the shell, which says nothing",
+    [
+      { ancestors: () => [50, 40] },
+      { ancestors: () => [50] },
+      { ancestors: () => [50, 0] },
+      { ancestors: () => [0] },
+      {},
+    ],
+    "still there",
+  ],
+  [
+    "the parent has ended, and the system cannot say what is above the next one",
+    [{ ancestors: () => [50, 40] }, { ancestors: () => [1] }, {}],
+    "gone",
+  ],
   ["the parent had ended before the start", [{ isAlive: () => false }, { isAlive: () => false }, {}], "still there"],
   ["the parent is the first process from the start", [TAKEN_OVER, TAKEN_OVER, {}], "still there"],
   [

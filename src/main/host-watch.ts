@@ -25,8 +25,10 @@ const LOOK_EVERY_MS = 1_000;
 export async function hostGone(signs: HostSigns, clock: Pick<Clock, "pause">, stop: AbortSignal): Promise<boolean> {
   const output = signs.output();
   const first = signs.ancestors();
-  const areThere = (): boolean =>
-    String(signs.ancestors()) === String(first) && first.every((pid) => signs.isAlive(pid));
+  const areThere = (): boolean => {
+    const now = signs.ancestors();
+    return first.every((pid, at) => isSame(now[at], pid) && signs.isAlive(pid));
+  };
   // A parent that had ended before says nothing.
   const isWatched = output !== "file" && first.every((pid) => pid > 1) && areThere();
   for (;;) {
@@ -34,6 +36,11 @@ export async function hostGone(signs: HostSigns, clock: Pick<Clock, "pause">, st
     if (stop.aborted) return false;
     if (isWatched && !areThere() && !(output === "pipe" && signs.pipeHasReader() === true)) return true;
   }
+}
+
+/** What could not be read is not another parent. */
+function isSame(now: number | undefined, before: number): boolean {
+  return now === undefined || now <= 0 || now === before;
 }
 
 const SHELLS = /^(sh|bash|dash|ksh|zsh)$/;
