@@ -19,6 +19,7 @@ const idOf = (n: number): TenantId => `${String(n).padStart(8, "0")}-2222-4333-8
 class World {
   nowMs = Date.UTC(2026, 10, 29);
   discovered: Discovered = NOTHING_DISCOVERED;
+  isDamaged = false;
   rules: DiscoveryRules = { mode: "enrol", exclude: [] };
   readonly configured = new Map<TenantId, string>();
   readonly refusing = new Set<TenantId>();
@@ -83,7 +84,7 @@ class World {
         host: this.host,
         nowMs: () => this.nowMs,
         memory: {
-          load: () => ({ discovered: this.discovered, text: String(this.#version) }),
+          load: () => ({ discovered: this.discovered, text: String(this.#version), isDamaged: this.isDamaged }),
           save: (discovered, text) => {
             expect(text).toBe(String(this.#version));
             this.#version += 1;
@@ -292,6 +293,21 @@ describe("one pass over the list of customers", () => {
     expect(world.asked.toSorted()).toEqual([1, 2, 3, 4, 5, 6].map(idOf));
     world.refusing.delete(idOf(1));
     expect(await world.list([1, 2, 3, 4, 5])).toContain("remove C6");
+  });
+
+  test("enrols nobody by itself of whom it does not remember whether a person removed them", async () => {
+    const world = new World();
+    world.isDamaged = true;
+    world.configured.set(idOf(1), "C1");
+    expect(await world.list([1, 2])).toEqual(["tell found C2", "save", "save"]);
+    world.isDamaged = false;
+    expect(await world.list([1, 2, 3])).not.toContain("enrol C2");
+    expect(world.decisions()).toEqual({
+      C1: "enrolled by operator",
+      C2: "announced by operator",
+      C3: "enrolled by discovery",
+    });
+    expect(await world.list([1, 2, 3], { isConfirmed: true })).toContain("enrol C2");
   });
 
   test("asks nobody else when a person confirms the list", async () => {

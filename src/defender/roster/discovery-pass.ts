@@ -13,7 +13,12 @@ import { failureOf } from "./findings.ts";
 /** What is remembered between two passes. */
 export interface DiscoveryMemory {
   /** Throws Failure `state-damaged`. */
-  load(): { readonly discovered: Discovered; readonly text: string | undefined };
+  load(): {
+    readonly discovered: Discovered;
+    readonly text: string | undefined;
+    /** What was remembered cannot be read, so `discovered` is empty. */
+    readonly isDamaged?: boolean;
+  };
   /**
    * Resolves to the text that is there now.
    *
@@ -47,7 +52,7 @@ export interface PassOptions {
 export async function discoveryPass(parts: PassParts, options: PassOptions = {}): Promise<DiscoveryReport> {
   const { rules, memory, host, nowMs, readList } = parts;
   const { isDry = false, isConfirmed = false } = options;
-  const { discovered: known, text } = memory.load();
+  const { discovered: known, text, isDamaged: isMemoryLost = false } = memory.load();
   const listing = await readList();
   const { names: configured, unresolved } = await host.configured();
   const isUnsure = unresolved.length > 0;
@@ -59,7 +64,16 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   if (!isConfirmed && !isDry && [...refusing].some((tenantId) => configured.has(tenantId)))
     for (const tenantId of configured.keys())
       if (!refusing.has(tenantId) && (await host.refuses(tenantId))) refusing.add(tenantId);
-  const situation: Situation = { nowMs: nowMs(), known, listing, configured, isUnsure, refusing, isConfirmed };
+  const situation: Situation = {
+    nowMs: nowMs(),
+    known,
+    listing,
+    configured,
+    isUnsure,
+    refusing,
+    isMemoryLost,
+    isConfirmed,
+  };
   const rejection = isDry ? rejectionOf(rules, situation) : undefined;
   const { next, findings, toEnrol } = judge(
     rules,

@@ -46,6 +46,8 @@ export interface Situation {
   readonly isUnsure?: boolean;
   /** Of those asked, whose tenant gives no token, or whose API rejects it: `suspects`, or all configured ones. */
   readonly refusing: ReadonlySet<TenantId>;
+  /** What was known cannot be read: a person may have removed whoever is not configured. */
+  readonly isMemoryLost?: boolean;
   /** A person looked at the list: it is believed although it lost many customers. */
   readonly isConfirmed?: boolean;
 }
@@ -94,7 +96,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     taken.add(name.toLowerCase());
     const excludedBy = exclusionOf(rules, tenant, name);
     const isConfigured = configuredName !== undefined || (isUnsure && before?.decided === "enrolled");
-    const { decided, by } = decisionOn(before, isConfigured, excludedBy);
+    const { decided, by } = decisionOn(before, isConfigured, excludedBy, situation.isMemoryLost);
     const due = decided === "excluded" ? undefined : reminderOf(tenant, before, nowMs);
     const customer: DiscoveredCustomer = {
       source: listing.source,
@@ -205,6 +207,7 @@ function decisionOn(
   before: DiscoveredCustomer | undefined,
   isConfigured: boolean,
   excludedBy: string | undefined,
+  isMemoryLost = false,
 ): Decision {
   if (isConfigured) {
     // What a person configured, or excludes, is not discovery's to end.
@@ -215,7 +218,7 @@ function decisionOn(
   // A person removed it, and does not want it back by itself.
   if (before?.decided === "enrolled" || (before?.decided === "announced" && before.by === "operator"))
     return { decided: "announced", by: "operator" };
-  return { decided: "announced", by: "discovery" };
+  return { decided: "announced", by: isMemoryLost ? "operator" : "discovery" };
 }
 
 /** Or this program was ended over it before it could say so. */

@@ -80,6 +80,18 @@ describe("discovered.json", () => {
     expect(warned.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
   });
 
+  test("a damaged file is kept aside before another one takes its place", async () => {
+    fs.writeFileSync(file(), "{");
+    const { text, isDamaged } = read();
+    expect(isDamaged).toBe(true);
+    expect(fs.readdirSync(folder)).toEqual(["discovered.json"]);
+    await writeDiscovered(diskPorts(), folder, DISCOVERED, text);
+    expect(fs.readFileSync(`${file()}.damaged`, "utf8")).toBe("{");
+    expect(fs.statSync(`${file()}.damaged`).mode & 0o777).toBe(0o600);
+    expect(read()).toMatchObject({ discovered: DISCOVERED });
+    expect(read().isDamaged).toBeUndefined();
+  });
+
   test("what another program wrote meanwhile is not overwritten", async () => {
     await writeDiscovered(diskPorts(), folder, DISCOVERED, undefined);
     const { text } = read();

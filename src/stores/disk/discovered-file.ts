@@ -15,11 +15,13 @@ export interface DiscoveredReading {
   readonly discovered: Discovered;
   /** Undefined where there is no file yet. */
   readonly text: string | undefined;
+  /** There is a file, but it says nothing. */
+  readonly isDamaged?: boolean;
 }
 
 /**
  * Reads `discovered.json` of a state folder without a lock: it is always replaced as a whole. A damaged file
- * begins empty, because the next listing holds everything but the names and dates. Throws Failure
+ * begins empty, because the next listing holds everything but names, dates and decisions. Throws Failure
  * `state-damaged` for a file of a newer release.
  */
 export function readDiscovered(ports: Pick<DiskPorts, "disk">, log: Log, stateDir: string): DiscoveredReading {
@@ -32,11 +34,12 @@ export function readDiscovered(ports: Pick<DiskPorts, "disk">, log: Log, stateDi
   log.warn("discovered.json is damaged and begins empty; the next list of customers is compared with nothing", {
     path,
   });
-  return { discovered: NOTHING_DISCOVERED, text };
+  return { discovered: NOTHING_DISCOVERED, text, isDamaged: true };
 }
 
 /**
  * Replaces `discovered.json` (0600) so that after a crash it is the old or the new one, and returns its text.
+ * A damaged one is kept as `discovered.json.damaged`.
  * Throws Failure `state-unwritable`, and `state-locked` if it is no longer what was read.
  */
 export async function writeDiscovered(
@@ -55,6 +58,8 @@ export async function writeDiscovered(
       say: `${path} was changed by another program while the list of customers was read. Nothing was written.`,
       nextStep: "Nothing to do. The list is read again within the hour.",
     });
+  if (readText !== undefined && decode(readText).kind === "damaged")
+    await replaceFile(ports, `${path}.damaged`, Buffer.from(readText, "utf8"));
   await replaceFile(ports, path, Buffer.from(text, "utf8"));
   return text;
 }
