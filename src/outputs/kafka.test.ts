@@ -341,6 +341,27 @@ describe("a topic of Kafka", () => {
     expect(new Set(next.kafka.texts)).toEqual(new Set(["a", "b", "c", "d", "e"]));
   });
 
+  test("loses nothing when a part of the spool could not be read for a moment", async () => {
+    let refusals = 1;
+    const openSync = (...given: Parameters<typeof fs.openSync>) => {
+      if (given[1] === "r" && String(given[0]).endsWith("000000002.spool") && refusals-- > 0)
+        throw Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+      return fs.openSync(...given);
+    };
+    const it = story({ disk: { ...fs, openSync } as unknown as Disk });
+    it.kafka.isUp = false;
+    const large = "x".repeat(600_000);
+    for (const name of [`a${large}`, `b${large}`]) await it.output.write(versions(name));
+    it.kafka.isUp = true;
+    await until(() => it.kafka.texts.some((text) => text.startsWith("b")));
+    crash(it);
+
+    const next = restart(it);
+    await delivered(next);
+    expect(next.kafka.texts.map((text) => text[0])).toEqual(["a", "b"]);
+    expect(refusals).toBeLessThan(1);
+  });
+
   test("hears of a failure only when the next writer meets it too, and when it is over", async () => {
     const it = story();
     it.kafka.outcomes.push("lost");

@@ -338,21 +338,29 @@ export class KafkaOutput implements Output {
     const lines: Line[] = [];
     const before: Spooled[] = [];
     let byteLength = 0;
-    while (byteLength < TRANSACTION_BYTES && lines.length < TRANSACTION_EVENTS) {
-      const record = this.#spool.next();
-      if (record === undefined || !this.#isFlushed(record)) break;
-      this.#spool.pass(record);
-      if (this.#lane.isCommitted(record)) {
-        before.push(record);
-        continue;
+    let first: Spooled | undefined;
+    try {
+      while (byteLength < TRANSACTION_BYTES && lines.length < TRANSACTION_EVENTS) {
+        const record = this.#spool.next();
+        if (record === undefined || !this.#isFlushed(record)) break;
+        first ??= record;
+        this.#spool.pass(record);
+        if (this.#lane.isCommitted(record)) {
+          before.push(record);
+          continue;
+        }
+        records.push(record);
+        byteLength += record.lines.length;
+        lines.push(...linesOf(record));
       }
-      records.push(record);
-      byteLength += record.lines.length;
-      lines.push(...linesOf(record));
-    }
-    if (before.length > 0) {
-      await this.#keepKeys(before);
-      for (const record of before) this.#spool.confirm(record, { keepsAWhile: false });
+      if (before.length > 0) {
+        await this.#keepKeys(before);
+        for (const record of before) this.#spool.confirm(record, { keepsAWhile: false });
+      }
+    } catch (error) {
+      // They are in no group: a later watermark would count them as committed.
+      if (first !== undefined) this.#spool.pass({ ...first, endsAt: first.startsAt });
+      throw error;
     }
     return records.length === 0 ? undefined : { records, lines };
   }
