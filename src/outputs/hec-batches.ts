@@ -187,8 +187,10 @@ export class HecBatches {
     for (const slice of slices) {
       const lines = this.#spool.read(slice.record.place)?.lines;
       // The file was deleted or damaged: nothing can send it again, and its record must not wait for ever.
-      if (lines === undefined) this.confirm({ slices: [slice], count: slice.count }, { keepsAWhile: false });
-      else {
+      if (lines === undefined) {
+        this.#spool.reportUnreadable(slice.record.place, slice.to - slice.from);
+        this.confirm({ slices: [slice], count: slice.count }, { keepsAWhile: false });
+      } else {
         readable.push(slice);
         pieces.push(lines.subarray(slice.from, slice.to));
       }

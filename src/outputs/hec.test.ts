@@ -118,6 +118,20 @@ const eventsIn = (body: string | Uint8Array | undefined) =>
     .filter(Boolean)
     .map((line) => (JSON.parse(line) as { event: string }).event);
 
+test("the log of HEC says which events are lost when a file of the spool was deleted", async () => {
+  const it = story({ network: ({ down }) => down.add(A) });
+  await it.output.write(versions("a"));
+  await crash(it);
+  const path = join(it.folder, "outputs", "hec-1", "spool", "000000001.spool");
+  const next = story({ from: it, disk: { ...fs, readSync: () => 0 } as unknown as typeof fs });
+  await passUntil(next, () => waiting(next) === 0);
+
+  expect([fs.existsSync(path), waiting(next)]).toEqual([false, 0]);
+  expect(next.log.lines.filter(({ message }) => message.includes("damaged or deleted"))).toMatchObject([
+    { level: "error", fields: { output: "outputs[0]", next_step: expect.stringContaining("Check the disk") } },
+  ]);
+});
+
 describe("with acknowledgement", () => {
   test("an event waits on disk until the indexer says that it has indexed it", async () => {
     const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 5_000 }) });

@@ -7,7 +7,7 @@ import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
 import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
 import { type HecAnswered, type HecClient, hecStopped, hecWithoutAck } from "./hec-client.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
-import { outputUnwritable, spoolFull } from "./output-failures.ts";
+import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool } from "./spool.ts";
@@ -123,6 +123,7 @@ export class HecOutput implements Output {
       clock: parts.clock,
       until: "confirmed",
       segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
+      onSkipped: reportSkipped({ name: this.name, where: this.where, log: parts.log }, `${parts.stateFolder}/spool`),
     });
     this.#spool = opened.spool;
     this.#recent.took(opened.keys);

@@ -362,6 +362,22 @@ describe("a topic of Kafka", () => {
     expect(refusals).toBeLessThan(1);
   });
 
+  test("the log says which events are lost when a file of the spool was deleted", async () => {
+    const it = story();
+    it.kafka.isUp = false;
+    await it.output.write(versions("a"));
+    fs.unlinkSync(join(it.folder, "outputs", "kafka-1", "spool", "000000001.spool"));
+    it.kafka.isUp = true;
+    await delivered(it);
+    await it.output.write(versions("b"));
+    await delivered(it);
+
+    expect(it.kafka.texts).toEqual(["b"]);
+    expect(it.log.lines.filter(({ message }) => message.includes("damaged or deleted"))).toMatchObject([
+      { level: "error", fields: { output: "outputs[0]", next_step: expect.stringContaining("Check the disk") } },
+    ]);
+  });
+
   test("hears of a failure only when the next writer meets it too, and when it is over", async () => {
     const it = story();
     it.kafka.outcomes.push("lost");

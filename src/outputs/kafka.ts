@@ -8,7 +8,7 @@ import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
-import { outputUnwritable, spoolFull } from "./output-failures.ts";
+import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool, type Spooled, type SpoolPlace } from "./spool.ts";
@@ -142,6 +142,7 @@ export class KafkaOutput implements Output {
       clock,
       until: "confirmed",
       segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
+      onSkipped: reportSkipped({ name: this.name, where: this.where, log: parts.log }, `${stateFolder}/spool`),
     });
     this.#spool = opened.spool;
     this.#flushedTo = opened.spool.end;

@@ -1,4 +1,5 @@
 import { Failure } from "../model/failure.ts";
+import type { Log } from "../model/ports.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
 
 /**
@@ -95,6 +96,21 @@ export function outputUnwritable(name: string, path: string, error: unknown): un
     nextStep: known?.nextStep ?? "Check the disk and the folder. Collection resumes by itself.",
     cause: error,
   });
+}
+
+/** Says for an output that events in its spool are lost: a file of it was damaged or deleted. */
+export function reportSkipped(
+  { name, where, log }: { readonly name: string; readonly where: string; readonly log: Log },
+  folder: string,
+): (bytes: number) => void {
+  return (bytes) =>
+    log.error(
+      `${name}: ${bytes} bytes of events in the spool ${folder} are damaged or deleted. They are lost for ${where}; all others are sent.`,
+      {
+        output: name,
+        next_step: `Check the disk, and find out what changes files in ${folder}. The lost alerts are still in Microsoft Defender's portal.`,
+      },
+    );
 }
 
 export function spoolFull(name: string, where: string, limitBytes: number): Failure {

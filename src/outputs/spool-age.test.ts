@@ -16,7 +16,14 @@ function openSpool(clock: FakeClock, folder?: string, until: "sent" | "confirmed
   if (folder === undefined) folders.push(place);
   return {
     folder: place,
-    spool: Spool.open({ folder: place, limitBytes: 8 << 20, disk: realDisk, clock, until }).spool,
+    spool: Spool.open({
+      folder: place,
+      limitBytes: 8 << 20,
+      disk: realDisk,
+      clock,
+      until,
+      onSkipped: () => undefined,
+    }).spool,
   };
 }
 

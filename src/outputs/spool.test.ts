@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
 import { batchOf, newFolder } from "../../test/harness/fakes/receiver.ts";
+import type { Disk } from "../stores/disk/disk.ts";
 import { Spool, type Spooled } from "./spool.ts";
 
 const KEPT = { keepsAWhile: false };
@@ -24,10 +25,13 @@ function open(
     readonly segmentBytes?: number;
     readonly limitBytes?: number;
     readonly clock?: FakeClock;
+    readonly disk?: Disk;
   } = {},
 ) {
   const { limitBytes = 1 << 20, clock = new FakeClock(EVENING_MS), ...rest } = options;
-  return Spool.open({ folder, limitBytes, disk: fs, clock, ...rest });
+  const skipped: number[] = [];
+  const onSkipped = (bytes: number) => skipped.push(bytes);
+  return { ...Spool.open({ folder, limitBytes, disk: fs, clock, onSkipped, ...rest }), skipped };
 }
 
 function text({ lines }: Pick<Spooled, "lines">): string {
@@ -92,6 +96,7 @@ describe.each(["sent", "confirmed"] as const)(
         disk,
         clock: new FakeClock(EVENING_MS),
         until,
+        onSkipped: () => undefined,
       }).spool;
 
     test("a record may be taken before its flush has ended", async () => {
@@ -149,6 +154,33 @@ describe.each(["sent", "confirmed"] as const)("a spool whose records wait until 
     expect(await spool.append(batchOf("a".repeat(40)))).toBe(true);
     expect(await spool.appendAll([batchOf("b"), batchOf("c".repeat(80))])).toBe(false);
     expect(passAll(spool).map(text)).toEqual([`${"a".repeat(40)}\n`]);
+  });
+
+  test("says what it skips because its file was deleted, and keeps what comes then", async () => {
+    const folder = folderOf();
+    const { spool, skipped } = open(folder, { until });
+    await spool.append(batchOf("a"));
+    const { bytes } = spool;
+    fs.unlinkSync(join(folder, segments(folder)[0] as string));
+    expect([passAll(spool), skipped]).toEqual([[], [bytes]]);
+
+    await spool.append(batchOf("b"));
+    expect(passAll(spool).map(text)).toEqual(["b\n"]);
+    expect(passAll(open(folder, { until }).spool).map(text)).toEqual(["b\n"]);
+  });
+
+  test("says at a start what it skips because its file was damaged", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until, segmentBytes: 1 });
+    for (const line of ["a", "b"]) await spool.append(batchOf(line));
+    const path = join(folder, segments(folder)[0] as string);
+    const { size } = fs.statSync(path);
+    fs.writeFileSync(path, Buffer.alloc(size));
+
+    const again = open(folder, { until });
+
+    expect(again.skipped).toEqual([size]);
+    expect(passAll(again.spool).map(text)).toEqual(["b\n"]);
   });
 
   test("cuts a record that a crash left half written, and keeps the ones before it", async () => {
@@ -253,6 +285,21 @@ describe("a spool whose records wait for a confirmation", () => {
     await spool.append(batchOf("a".repeat(40)));
     spool.confirm(passAll(spool)[0] as Spooled, { keepsAWhile: true });
     expect(await spool.append(batchOf("b".repeat(40)))).toBe(true);
+  });
+
+  test("keeps what is on its way in a segment of which the rest cannot be read", async () => {
+    const folder = folderOf();
+    const { spool, skipped } = open(folder, { until });
+    await spool.append(batchOf("a"));
+    const [a] = passAll(spool) as [Spooled];
+    await spool.append(batchOf("b"));
+    const path = join(folder, segments(folder)[0] as string);
+    fs.truncateSync(path, a.endsAt);
+
+    expect([passAll(spool), skipped]).toEqual([[], [a.endsAt]]);
+    expect(passAll(open(folder, { until }).spool).map(text)).toEqual(["a\n"]);
+    spool.confirm(a, KEPT);
+    expect([segments(folder), spool.bytes, spool.waitingBytes]).toEqual([[], 0, 0]);
   });
 
   test("skips a segment that somebody deleted, and the rest does not wait for it", async () => {

@@ -35,6 +35,8 @@ export interface SpoolParts {
   readonly until?: "sent" | "confirmed";
   /** When a segment is closed and the next begins; 1 MiB when absent. */
   readonly segmentBytes?: number;
+  /** So many bytes of records could not be read, and nothing will send them: somebody has to hear of it. */
+  readonly onSkipped: (bytes: number) => void;
 }
 
 /** The file that is written to. */
@@ -154,7 +156,8 @@ export class Spool {
 
   /** As `append`, for batches that share one flush: all of them are in the spool afterwards, or none. */
   async appendAll(batches: readonly Batch[]): Promise<boolean> {
-    const records = batches.map(encode);
+    const records = batches.filter(({ bytes, keys }) => bytes.length + keys.length > 0).map(encode);
+    if (records.length === 0) return true;
     const byteLength = records.reduce((sum, { length }) => sum + length, 0);
     this.#dropSent(byteLength);
     if (this.#total + byteLength > this.#p.limitBytes && this.#total > 0) return false;
@@ -194,8 +197,7 @@ export class Spool {
     // It was whole when it was written or taken over. What can no longer be read is skipped, because the rest
     // must not wait for it.
     if (read === undefined) {
-      this.#at = { id: this.#at.id + 1, offset: 0 };
-      if (this.#p.until === "confirmed") this.#confirmRest(segment);
+      this.#skipRest(segment, offset);
       return this.next();
     }
     if (segment.confirmed.has(offset)) {
@@ -208,6 +210,12 @@ export class Spool {
   /** The record that `next` gave is on its way: `next` gives the one behind it. */
   pass({ segment, endsAt }: SpoolPlace): void {
     this.#at = { id: segment, offset: endsAt };
+  }
+
+  /** `read` gave nothing for a record, so that part of it cannot be sent. */
+  reportUnreadable({ segment }: SpoolPlace, bytes: number): void {
+    // Of a segment that is gone it was said.
+    if (this.#segments.some(({ id }) => id === segment)) this.#p.onSkipped(bytes);
   }
 
   /** A record that was passed, once more; undefined when it can no longer be read. */
@@ -249,10 +257,27 @@ export class Spool {
     if (atMs - (added.at(-1)?.atMs ?? beganAtMs) >= AGE_STEP_MS) added.push({ startsAt: bytes, atMs });
   }
 
-  #confirmRest(segment: Segment): void {
-    this.#waitingBytes -= segment.bytes - segment.confirmedBytes;
-    segment.confirmedBytes = segment.bytes;
-    this.#remove(segment);
+  /** Nothing behind this place can be read: it counts as confirmed, or sent. */
+  #skipRest(segment: Segment, from: number): void {
+    this.#at = { id: segment.id + 1, offset: 0 };
+    // What comes now goes into the next file: the old one may be deleted, and is not read any more.
+    if (segment === this.#segments.at(-1)) this.#closeCurrent();
+    if (this.#p.until !== "confirmed") {
+      segment.sentAtMs = this.#p.clock.monotonicMs();
+      this.#p.onSkipped(segment.bytes - from);
+      return;
+    }
+    let bytes = segment.bytes - from;
+    for (const [startsAt, endsAt] of segment.confirmed)
+      if (startsAt >= from) {
+        segment.confirmed.delete(startsAt);
+        segment.confirmedBytes -= endsAt - startsAt;
+        this.#waitingBytes += endsAt - startsAt;
+        bytes -= endsAt - startsAt;
+      }
+    // Records before it may be on their way: the file stays until they are confirmed.
+    this.confirm({ segment: segment.id, startsAt: from, endsAt: segment.bytes }, { keepsAWhile: false });
+    this.#p.onSkipped(bytes);
   }
 
   /** The record that `next` gave was sent. */
@@ -397,6 +422,8 @@ export class Spool {
         segment.bytes = read.end;
         keys.push(...read.keys);
       }
+      // A crash leaves only the last segment with a record that is not whole, and that comes again.
+      if (segment.bytes < bytes.length && id !== ids.at(-1)) this.#p.onSkipped(bytes.length - segment.bytes);
       if (segment.bytes === 0) removeIfThere(disk, this.#pathOf(segment));
       else {
         this.#segments.push(segment);
@@ -488,6 +515,8 @@ function decode(
   if (at + HEAD_BYTES > bytes.length) return undefined;
   const namesLength = bytes.readUInt32LE(at);
   const end = at + HEAD_BYTES + namesLength + bytes.readUInt32LE(at + 4);
+  // The checksum of nothing is 0: zeros that a crash of the host left would pass for records.
+  if (end === at + HEAD_BYTES) return undefined;
   if (end > bytes.length || crc32(bytes.subarray(at + HEAD_BYTES, end)) !== bytes.readUInt32LE(at + 8))
     return undefined;
   const linesAt = at + HEAD_BYTES + namesLength;

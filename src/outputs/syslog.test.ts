@@ -99,6 +99,20 @@ describe("while the receiver can be reached", () => {
 });
 
 describe("while the receiver cannot be reached", () => {
+  test("the log says which events are lost when a file of the spool was deleted", async () => {
+    const { output, receiver, clock, log, folder } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
+    await output.write(batchOf("a"));
+    fs.unlinkSync(join(folder, "spool", "000000001.spool"));
+    receiver.up = true;
+    await clock.pass(120_000);
+    await output.write(batchOf("b"));
+
+    expect(receiver.events).toEqual(["b"]);
+    expect(log.lines.filter(({ message }) => message.includes("damaged or deleted"))).toMatchObject([
+      { level: "error", fields: { output: "outputs[0]", next_step: expect.stringContaining("Check the disk") } },
+    ]);
+  });
+
   test("events wait on disk and arrive in order when it is back", async () => {
     const { output, receiver, clock } = story({ receiver: Object.assign(new Receiver(), { up: false }) });
     await output.write(batchOf("a"));

@@ -8,7 +8,7 @@ import type { Disk } from "../stores/disk/disk.ts";
 import type { Connection, Dialer, Target } from "./connection.ts";
 import { type EventRate, piecesOfLines } from "./event-rate.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
-import { outputUnwritable, spoolFull } from "./output-failures.ts";
+import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { Spool } from "./spool.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
@@ -87,6 +87,7 @@ export class SyslogOutput implements Output {
       limitBytes: parts.spoolBytes,
       disk: parts.disk,
       clock: parts.clock,
+      onSkipped: reportSkipped({ name: this.name, where: this.where, log: parts.log }, `${parts.stateFolder}/spool`),
     });
     this.#spool = opened.spool;
     this.#recent.took(opened.keys);
