@@ -141,6 +141,28 @@ describe.each(["sent", "confirmed"] as const)("a spool whose records wait until 
     expect(passAll(again.spool).map(text)).toEqual(["a\nb\n", "c\n"]);
   });
 
+  test("flushes what a killed run left before it counts as safe", async () => {
+    const folder = folderOf();
+    const { spool } = open(folder, { until, segmentBytes: 1 });
+    for (const line of ["a", "b"]) await spool.append(batchOf(line));
+    const opened = new Map<number, string>();
+    const flushed: string[] = [];
+    const disk: Disk = {
+      ...fs,
+      openSync: (...given) => {
+        const fd = fs.openSync(...given);
+        opened.set(fd, basename(String(given[0])));
+        return fd;
+      },
+      fdatasyncSync: (fd) => {
+        flushed.push(opened.get(fd) ?? "");
+        fs.fdatasyncSync(fd);
+      },
+    };
+    open(folder, { until, disk });
+    expect(flushed).toEqual(segments(folder));
+  });
+
   test("gives a record that was added after its segment was read", async () => {
     const { spool } = open(folderOf(), { until });
     await spool.append(batchOf("a"));

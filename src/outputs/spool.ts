@@ -11,6 +11,7 @@ import {
   removeIfThere,
   stateUnreadable,
   syncFileContent,
+  syncLeftFile,
   writeWhole,
 } from "../stores/disk/disk.ts";
 import type { Batch } from "./output.ts";
@@ -426,6 +427,8 @@ export class Spool {
       if (segment.bytes < bytes.length && id !== ids.at(-1)) this.#p.onSkipped(bytes.length - segment.bytes);
       if (segment.bytes === 0) removeIfThere(disk, this.#pathOf(segment));
       else {
+        // From here on its records count as safe, and the engine may forget them.
+        syncLeftFile(disk, this.#pathOf(segment));
         this.#segments.push(segment);
         this.#total += segment.bytes;
         this.#waitingBytes += segment.bytes;

@@ -15,6 +15,7 @@ export type Disk = Pick<
   | "existsSync"
   | "fchownSync"
   | "fdatasync"
+  | "fdatasyncSync"
   | "fstatSync"
   | "fsync"
   | "ftruncateSync"
@@ -213,6 +214,24 @@ export function syncFile(disk: Disk, fd: number): Promise<void> {
 
 export function syncFileContent(disk: Disk, fd: number): Promise<void> {
   return new Promise((resolve, reject) => disk.fdatasync(fd, (error) => (error ? reject(error) : resolve())));
+}
+
+/**
+ * What a killed process wrote may still be in memory only: this puts it on the disk. Throws Failure
+ * `state-unwritable`.
+ */
+export function syncLeftFile(disk: Disk, path: string): void {
+  try {
+    // Windows flushes only what is open for writing.
+    const fd = disk.openSync(path, "r+");
+    try {
+      disk.fdatasyncSync(fd);
+    } finally {
+      disk.closeSync(fd);
+    }
+  } catch (error) {
+    throw stateUnwritable(path, error);
+  }
 }
 
 /**
