@@ -378,6 +378,20 @@ describe("a topic of Kafka", () => {
     ]);
   });
 
+  test("takes events again when the disk that was full at the start has room", async () => {
+    let isFull = true;
+    const openSync = (...given: Parameters<typeof fs.openSync>) => {
+      if (isFull && String(given[0]).endsWith("lane.new")) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+      return fs.openSync(...given);
+    };
+    const it = story({ disk: { ...fs, openSync } as unknown as Disk });
+    await expect(it.output.write(versions("a"))).rejects.toMatchObject({ code: "state-unwritable" });
+    isFull = false;
+    await it.output.write(versions("b"));
+    await delivered(it);
+    expect(it.kafka.texts).toEqual(["b"]);
+  });
+
   test("hears of a failure only when the next writer meets it too, and when it is over", async () => {
     const it = story();
     it.kafka.outcomes.push("lost");

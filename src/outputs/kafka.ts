@@ -105,8 +105,8 @@ export class KafkaOutput implements Output {
   /** Fires when the stop begins: nothing new waits for room in the spool. */
   readonly #hurry = new AbortController();
   readonly #lane: KafkaLane;
-  /** Resolves when the lane's file holds this run: a watermark of it means nothing before. */
-  readonly #ready: Promise<void>;
+  /** Undefined: it failed. */
+  #ready: Promise<void> | undefined;
   readonly #running: Promise<void>;
   readonly #listeners: OutputListener[] = [];
   readonly #fencedAtMs: number[] = [];
@@ -152,8 +152,7 @@ export class KafkaOutput implements Output {
     this.#recent.took(opened.keys.filter((key) => key !== ""));
     this.#lane = KafkaLane.open(`${stateFolder}/lane`, ports, parts.newId, this.#spool);
     // Whoever writes or sends waits for it, and gets its error.
-    this.#ready = this.#lane.save();
-    this.#ready.catch(() => undefined);
+    this.#whenReady().catch(() => undefined);
     this.#commits = new CommitQueue(
       (group) => this.#commit(group),
       ({ bytes }) => bytes.length,
@@ -205,7 +204,7 @@ export class KafkaOutput implements Output {
   async #commit(group: readonly Batch[]): Promise<void> {
     let kept: boolean;
     try {
-      await this.#ready;
+      await this.#whenReady();
       kept = await this.#append(group);
       // Kafka is slower than Microsoft: that is back-pressure, and no customer has to wait for its next try.
       while (!kept && this.#isProgressing()) {
@@ -222,6 +221,15 @@ export class KafkaOutput implements Output {
     for (const { keys } of group) this.#recent.took(keys.filter((key) => key !== ""));
     this.#wake();
     this.#tell();
+  }
+
+  /** Resolves when the lane's file holds this run: a watermark of it means nothing before. Tries again. */
+  #whenReady(): Promise<void> {
+    this.#ready ??= this.#lane.save().catch((error: unknown) => {
+      this.#ready = undefined;
+      throw error;
+    });
+    return this.#ready;
   }
 
   async #append(group: readonly Batch[]): Promise<boolean> {
@@ -252,7 +260,7 @@ export class KafkaOutput implements Output {
     let client: KafkaClient | undefined;
     while (!signal.aborted) {
       try {
-        await this.#ready;
+        await this.#whenReady();
         client ??= await this.#p.client(this.#transactionalId);
         // A connection that was idle for long is closed by the broker; that is not a failure.
         if (this.#writer?.isUsable !== true) this.#writer = await this.#takeOver(client);
