@@ -233,12 +233,9 @@ export class KafkaOutput implements Output {
   }
 
   async #append(group: readonly Batch[]): Promise<boolean> {
-    try {
-      return await this.#spool.appendAll(group);
-    } finally {
-      // Also after an error: what was written then is sent, and comes again.
-      this.#flushedTo = this.#spool.end;
-    }
+    const kept = await this.#spool.appendAll(group);
+    this.#flushedTo = this.#spool.end;
+    return kept;
   }
 
   #isFlushed({ segment, endsAt }: SpoolPlace): boolean {

@@ -141,6 +141,51 @@ describe.each(["sent", "confirmed"] as const)("a spool whose records wait until 
     expect(passAll(again.spool).map(text)).toEqual(["a\nb\n", "c\n"]);
   });
 
+  test("gives nothing of a batch whose flush failed, and keeps the ones before and behind it", async () => {
+    for (const cuts of [true, false]) {
+      const folder = folderOf();
+      let failing = false;
+      const eio = () => Object.assign(new Error("EIO"), { code: "EIO" });
+      const disk = {
+        ...fs,
+        fdatasync: (fd: number, done: fs.NoParamCallback) => (failing ? done(eio()) : fs.fdatasync(fd, done)),
+        ftruncateSync: (fd: number, length: number) => {
+          if (!cuts) throw eio();
+          fs.ftruncateSync(fd, length);
+        },
+      } as unknown as Disk;
+      const { spool } = open(folder, { until, disk });
+      const append = async (line: string, fails: boolean) => {
+        failing = fails;
+        const before = [spool.bytes, spool.waitingBytes];
+        if (!fails) return await spool.append(batchOf(line));
+        await expect(spool.append(batchOf(line))).rejects.toThrow("EIO");
+        expect([spool.bytes, spool.waitingBytes]).toEqual(before);
+      };
+      await append("lost 1", true);
+      await append("a", false);
+      await append("lost 2", true);
+      await append("b", false);
+
+      expect(passAll(spool).map(text)).toEqual(["a\n", "b\n"]);
+      expect(segments(folder)).toHaveLength(2);
+      const left = passAll(open(folder, { until }).spool).map(text);
+      expect(left.filter((line) => cuts || !line.startsWith("lost"))).toEqual(["a\n", "b\n"]);
+    }
+  });
+
+  test("keeps a batch whose flush failed when another one lies behind it", async () => {
+    const folder = folderOf();
+    const flushes: fs.NoParamCallback[] = [];
+    const fdatasync = (_: number, done: fs.NoParamCallback) => flushes.push(done);
+    const { spool } = open(folder, { until, disk: { ...fs, fdatasync } as unknown as Disk });
+    const appended = Promise.allSettled([spool.append(batchOf("a")), spool.append(batchOf("b"))]);
+    flushes[0]?.(new Error("EIO"));
+    flushes[1]?.(null);
+    expect((await appended).map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+    expect(passAll(spool).map(text)).toEqual(["a\n", "b\n"]);
+  });
+
   test("flushes what a killed run left before it counts as safe", async () => {
     const folder = folderOf();
     const { spool } = open(folder, { until, segmentBytes: 1 });

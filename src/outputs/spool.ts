@@ -171,15 +171,52 @@ export class Spool {
     try {
       for (const record of records) writeWhole(disk, file.fd, record);
     } catch (error) {
-      disk.ftruncateSync(file.fd, before);
+      if (!this.#cut(file, before)) this.#closeCurrent();
       throw error;
     }
+    const agesBefore = segment.added.length;
     this.#noteAge(segment);
     segment.bytes += byteLength;
     this.#total += byteLength;
     this.#waitingBytes += byteLength;
-    await this.#flush(file);
+    try {
+      await this.#flush(file);
+    } catch (error) {
+      const isOnItsWay = this.#at.id > segment.id || (this.#at.id === segment.id && this.#at.offset > before);
+      // What another append wrote behind it must stay where it is.
+      if (file === this.#current && segment.bytes === before + byteLength && !isOnItsWay)
+        this.#takeBack(segment, file, { bytes: before, ages: agesBefore });
+      throw error;
+    }
     return true;
+  }
+
+  /** The caller brings the newest records again: they are not sent from here. */
+  #takeBack(segment: Segment, file: OpenFile, before: { readonly bytes: number; readonly ages: number }): void {
+    const byteLength = segment.bytes - before.bytes;
+    segment.bytes = before.bytes;
+    segment.added.splice(before.ages);
+    this.#total -= byteLength;
+    this.#waitingBytes -= byteLength;
+    this.#cut(file, before.bytes);
+    // Nothing new may lie where they lay: somebody may still hold them, and continue behind them.
+    this.#closeCurrent();
+    if (before.bytes > 0) return;
+    try {
+      this.#remove(segment);
+    } catch {
+      // The caller gets the error of the flush.
+    }
+  }
+
+  /** False when it failed: then nothing may be written behind what stays. */
+  #cut({ fd }: OpenFile, bytes: number): boolean {
+    try {
+      this.#p.disk.ftruncateSync(fd, bytes);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** The oldest record that was neither sent nor passed; undefined when all were. */
