@@ -17,8 +17,11 @@ export class RecentKeys {
     this.#most = most;
   }
 
+  /** What comes again and again is remembered longest. */
   wants(key: string): boolean {
-    return !this.#had.has(key) || this.#pendingResend.has(key);
+    if (!this.#had.delete(key)) return true;
+    this.#had.add(key);
+    return this.#pendingResend.has(key);
   }
 
   /** The output has them now. */
