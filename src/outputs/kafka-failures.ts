@@ -1,7 +1,7 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import { failureOf } from "./dial.ts";
 import { BrokerTooOld } from "./kafka-connection.ts";
-import { codesOf, KafkaError } from "./kafka-error.ts";
+import { codesOf, KafkaError, KafkaTooLarge } from "./kafka-error.ts";
 
 /** What the sentences name. */
 export interface KafkaNames {
@@ -63,6 +63,7 @@ export function kafkaFailure(
 ): { readonly failure: Failure; readonly needsPerson: boolean } {
   const own = failureIn(error);
   if (own !== undefined) return { failure: withOutput(names.name, own), needsPerson: true };
+  if (error instanceof KafkaTooLarge) return { failure: tooLarge(names, error), needsPerson: true };
   const codes = codesOf(error);
   const reason = saidByKafka(names, error, codes);
   const needsPerson = codes.some((code) => NEEDS_A_PERSON.has(code));
@@ -77,6 +78,17 @@ export function kafkaFailure(
     return { failure: broken(names.name, unknown, error), needsPerson };
   }
   return { failure: withOutput(names.name, unreachable(error)), needsPerson: false };
+}
+
+/** For an event that somebody sends again: the collector itself makes such an event smaller. */
+function tooLarge({ name, topic }: KafkaNames, cause: KafkaTooLarge): Failure {
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: Kafka does not take the event, because it is above max.message.bytes of the topic ${topic}.`,
+    nextStep: `Have the Kafka administrator raise max.message.bytes of ${topic}, then run \`defender-mssp rejected resend\`.`,
+    cause,
+  });
 }
 
 function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]): Reason | undefined {
