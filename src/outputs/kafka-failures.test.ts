@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { KafkaTooLarge } from "./kafka-error.ts";
+import { KafkaError, KafkaTooLarge } from "./kafka-error.ts";
 import { kafkaFailure } from "./kafka-failures.ts";
 
 const NAMES = {
@@ -17,4 +17,12 @@ test("an event that is still too large when it is sent again is a failure of tha
     say: "outputs[0]: Kafka does not take the event, because it is above max.message.bytes of the topic th-cef.",
     nextStep: expect.stringContaining("raise max.message.bytes of th-cef"),
   });
+});
+
+test("the administrator is told every setting of the watermark topic that matters", () => {
+  const target = { host: "kafka.example", port: 9093, protocol: "tls" } as const;
+  const { failure } = kafkaFailure(NAMES, new KafkaError("create-topic", target, new Error("denied")));
+  expect(failure.nextStep).toBe(
+    "Have the Kafka administrator create watermarks with cleanup.policy=compact and segment.bytes=4194304.",
+  );
 });

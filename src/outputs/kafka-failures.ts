@@ -121,7 +121,7 @@ function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]
   if (step === "create-topic")
     return refused(
       `Kafka has no topic ${watermarkTopic}, and ${user} may not create it (${codes[0] ?? "no reason given"})`,
-      `Have the Kafka administrator create ${watermarkTopic} with cleanup.policy=compact.`,
+      `Have the Kafka administrator create ${watermarkTopic} with cleanup.policy=compact and segment.bytes=4194304.`,
     );
   if (has("UNKNOWN_TOPIC_OR_PARTITION"))
     return refused(

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
+import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
 import type { FetchedPartition } from "./kafka-connection.ts";
-import { CommittedReader } from "./kafka-writer.ts";
+import { CommittedReader, readAll } from "./kafka-writer.ts";
 
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
@@ -74,5 +75,40 @@ describe("a watermark", () => {
       0n,
     );
     expect(reader.last("k")?.toString()).toBe("committed");
+  });
+});
+
+/** A partition that gives one batch a fetch, each after this long; nothing when there is none. */
+function slowPartition(batches: readonly Batch[], end: number, clock: FakeClock, fetchMs: number) {
+  return {
+    earliest: () => Promise.resolve(0n),
+    fetch: async (offset: bigint) => {
+      await clock.advance(fetchMs);
+      const found = batches.filter(({ firstOffset }) => firstOffset === offset);
+      return { ...partition(found, []), highWatermark: BigInt(end) };
+    },
+  };
+}
+
+describe("the read of what is committed", () => {
+  const committed = ["one", "two", "three", "four"].map((value, i) => batch(i, 1n, value));
+
+  test("goes on for as long as the partition gives something", async () => {
+    const clock = new FakeClock(EVENING_MS);
+    const reader = new CommittedReader();
+    await readAll(reader, slowPartition(committed, 4, clock, 40_000), undefined, {
+      clock,
+      stop: new AbortController().signal,
+    });
+    expect(reader.last("k")?.toString()).toBe("four");
+  });
+
+  test("ends with an error when another transaction hides the rest for a minute", async () => {
+    const clock = new FakeClock(EVENING_MS);
+    const reading = readAll(new CommittedReader(), slowPartition(committed, 5, clock, 40_000), undefined, {
+      clock,
+      stop: new AbortController().signal,
+    });
+    await expect(reading).rejects.toThrow("another transaction stays open");
   });
 });

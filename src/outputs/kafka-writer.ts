@@ -448,48 +448,14 @@ class Cluster {
     from: bigint | undefined,
     step: KafkaStep,
   ): Promise<void> {
-    const { clock, stop } = this.#p;
     const leader = this.#leaderOf({ topic, partition });
     const connection = await this.connect(leader, step);
-    const until = clock.monotonicMs() + SETTLES_WITHIN_MS;
     try {
-      let offset = from ?? (await this.#earliest(connection, { topic, partition }));
-      let end: bigint | undefined;
-      for (;;) {
-        const { partitions } = (
-          await connection.ask(
-            APIS.fetch,
-            FETCH_WAIT_MS,
-            1,
-            FETCH_MOST_BYTES,
-            READ_COMMITTED,
-            0,
-            -1,
-            [
-              {
-                topicId: topic,
-                partitions: [
-                  {
-                    partition,
-                    currentLeaderEpoch: -1,
-                    fetchOffset: offset,
-                    lastFetchedEpoch: -1,
-                    partitionMaxBytes: FETCH_MOST_BYTES,
-                  },
-                ],
-              },
-            ],
-            [],
-            "",
-          )
-        ).responses[0] ?? { partitions: [] };
-        const found = partitions[0];
-        if (found === undefined) throw new Error("the answer to a fetch holds no partition");
-        end ??= found.highWatermark;
-        offset = reader.read(found, offset);
-        if (offset >= end) return;
-        if (stop.aborted || clock.monotonicMs() > until) throw new Error("another transaction stays open");
-      }
+      const source = {
+        earliest: () => this.#earliest(connection, { topic, partition }),
+        fetch: (offset: bigint) => this.#fetch(connection, { topic, partition }, offset),
+      };
+      await readAll(reader, source, from, this.#p);
     } catch (error) {
       throw new KafkaError(step, leader, error);
     }
@@ -573,6 +539,41 @@ class Cluster {
     }
   }
 
+  async #fetch(
+    connection: BrokerConnection,
+    { topic, partition }: Partition,
+    offset: bigint,
+  ): Promise<FetchedPartition> {
+    const { responses } = await connection.ask(
+      APIS.fetch,
+      FETCH_WAIT_MS,
+      1,
+      FETCH_MOST_BYTES,
+      READ_COMMITTED,
+      0,
+      -1,
+      [
+        {
+          topicId: topic,
+          partitions: [
+            {
+              partition,
+              currentLeaderEpoch: -1,
+              fetchOffset: offset,
+              lastFetchedEpoch: -1,
+              partitionMaxBytes: FETCH_MOST_BYTES,
+            },
+          ],
+        },
+      ],
+      [],
+      "",
+    );
+    const found = responses[0]?.partitions[0];
+    if (found === undefined) throw new Error("the answer to a fetch holds no partition");
+    return found;
+  }
+
   async #earliest(connection: BrokerConnection, { topic, partition }: Partition): Promise<bigint> {
     const { topics } = await connection.ask(APIS.listOffsets, -1, READ_COMMITTED, [
       { name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp: EARLIEST }] },
@@ -588,6 +589,38 @@ const SETTLING: ReadonlySet<string> = new Set([
   "COORDINATOR_NOT_AVAILABLE",
   "NOT_COORDINATOR",
 ]);
+
+/** A partition, as its leader answers. */
+export interface PartitionSource {
+  earliest(): Promise<bigint>;
+  fetch(offset: bigint): Promise<FetchedPartition>;
+}
+
+/**
+ * Reads as far as the partition goes now. Throws when another transaction stays open and hides the rest.
+ *
+ * @param from undefined: the partition's beginning.
+ */
+export async function readAll(
+  reader: CommittedReader,
+  source: PartitionSource,
+  from: bigint | undefined,
+  { clock, stop }: Pick<KafkaWriterParts, "clock" | "stop">,
+): Promise<void> {
+  let offset = from ?? (await source.earliest());
+  let end: bigint | undefined;
+  let until = clock.monotonicMs() + SETTLES_WITHIN_MS;
+  for (;;) {
+    const found = await source.fetch(offset);
+    end ??= found.highWatermark;
+    const next = reader.read(found, offset);
+    // A long partition takes its time: only one that gives nothing more is given up.
+    if (next > offset) until = clock.monotonicMs() + SETTLES_WITHIN_MS;
+    offset = next;
+    if (offset >= end) return;
+    if (stop.aborted || clock.monotonicMs() > until) throw new Error("another transaction stays open");
+  }
+}
 
 /** Leaves out what was aborted, as every reader with `read_committed` does by itself. */
 export class CommittedReader {
