@@ -4,7 +4,7 @@ import { SECRET_KEYS } from "../../config/settings.ts";
 import { assertionFile } from "../../model/assertion.ts";
 import { type Backoff, backoffMs } from "../../model/backoff.ts";
 import type { Failure } from "../../model/failure.ts";
-import { isFailure } from "../../model/failure.ts";
+import { asFailure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log, Random, RefreshTokenVault } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { FileStamps, type StampOf } from "../../stores/disk/file-stamps.ts";
@@ -21,6 +21,8 @@ import { splunkVault } from "./vault.ts";
 export const LOOK_EVERY_MS = 30_000;
 /** While a credential fails: somebody may have stored one without announcing it. */
 const READ_WHILE_FAILING_EVERY_MS = 60_000;
+/** So long customers wait for secrets that were typed on pages. The rest is taken over beside collecting. */
+const INTAKE_BEFORE_COLLECTING_MS = 10_000;
 const OPEN_AGAIN: Backoff = { firstMs: 60_000, longestMs: 900_000 };
 
 export interface SplunkCustomer {
@@ -56,6 +58,7 @@ export interface CustomerCredentialsParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly stop: AbortSignal;
 }
 
 /** Every customer's credentials as they are stored now, in splunkd's credential store or in files. */
@@ -73,6 +76,8 @@ export class CustomerCredentials {
   readonly #files = new Map<string, readonly string[]>();
   /** By input: why a secret that was typed on a page was not taken over. */
   #notTaken: ReadonlyMap<string, Failure> = new Map();
+  /** Secrets that were taken over after the customers were resolved. */
+  #takenLate: ReadonlySet<SecretId> = NO_SECRETS;
   #access: PasswordAccess = {};
   #openings = 0;
   #openAgainAtMs = 0;
@@ -123,7 +128,9 @@ export class CustomerCredentials {
   async look(failing: ReadonlySet<string>): Promise<Resolution & { readonly isNew: readonly ReadyStanza[] }> {
     const admitted = this.#admitted();
     const isOpened = await this.#openStoreAgain();
-    const secrets = isOpened ? NO_SECRETS : await this.#changedSecrets(failing.size > 0);
+    const stored = isOpened ? NO_SECRETS : await this.#changedSecrets(failing.size > 0);
+    const secrets = new Set([...stored, ...this.#takenLate]);
+    this.#takenLate = NO_SECRETS;
     const files = this.#stamps.changed();
     if (!isOpened && admitted.size + secrets.size + files.size === 0) return { ready: [], refused: [], isNew: [] };
     const affected = [...this.#stanzas.values()].filter(
@@ -143,9 +150,30 @@ export class CustomerCredentials {
     this.#access = await this.#p.openStore([...this.#stanzas.values()]);
     const { store } = this.#access;
     // Only here: a page saves its input after the secret, and splunkd restarts this program for that.
-    if (store !== undefined) this.#notTaken = await takeIntake(store, [...this.#stanzas.values()], this.#p);
+    if (store !== undefined) await this.#takeIntake(store);
     this.#openings += 1;
     this.#openAgainAtMs = this.#p.clock.monotonicMs() + backoffMs(OPEN_AGAIN, this.#openings, this.#p.random);
+  }
+
+  /** With a limit for all of it: a splunkd that does not take writes must not silence customers. */
+  async #takeIntake(store: PasswordStore): Promise<void> {
+    if (store.intakeSlots().length === 0) return;
+    const { clock, log, stop } = this.#p;
+    const settled = new AbortController();
+    const taking = this.#takeAll(store);
+    await Promise.race([taking, clock.pause(INTAKE_BEFORE_COLLECTING_MS, AbortSignal.any([stop, settled.signal]))]);
+    settled.abort();
+    // The customers are resolved next, with what is stored so far.
+    this.#takenLate = NO_SECRETS;
+    taking.catch((error: unknown) =>
+      log.error("secrets typed on pages could not be taken over", { failure: asFailure(error).say }),
+    );
+  }
+
+  async #takeAll(store: PasswordStore): Promise<void> {
+    const { refused, seen } = await takeIntake(store, [...this.#stanzas.values()], this.#p);
+    this.#notTaken = refused;
+    this.#takenLate = seen;
   }
 
   /** A store that could not be read must not silence customers until somebody restarts this program. */

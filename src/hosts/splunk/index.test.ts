@@ -4,6 +4,7 @@ import { XMLParser } from "fast-xml-parser";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
 import { deliveries, FakeSplunkd, FakeStdout } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { INTAKE_REALM, intakeEntries } from "../../config/intake-slot.ts";
 import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
@@ -348,6 +349,54 @@ describe("a run", () => {
     expect(refused.map(({ stanza: one, failure }) => [one.name, failure.code, failure.say])).toEqual([
       ["b", "splunkd-unreachable", "splunkd's credential store did not answer within 35 s. It is asked again."],
     ]);
+  });
+
+  describe("with secrets that were typed on a page, and a splunkd that takes no write", () => {
+    async function busy(stop = new AbortController().signal) {
+      const clock = new FakeClock();
+      const outside = world(runDocument(stanza("a", { client_secret: "typed" }), stanza("b", {})), { clock });
+      for (const { name, password } of ["client_secret", "refresh_token"].flatMap((key) =>
+        intakeEntries("b", key, "from the page", {}, clock.nowMs()),
+      ))
+        outside.fake.add("TA_defender_mssp", INTAKE_REALM, name, password);
+      const send = outside.fake.send.bind(outside.fake);
+      const splunkd = { isBusy: true, isHanging: false };
+      outside.fake.send = (request) => {
+        if (request.method === "GET") return send(request);
+        if (splunkd.isHanging) return new Promise(() => {});
+        if (splunkd.isBusy) outside.fake.refusals.push(503);
+        return send(request);
+      };
+      const opened: SplunkHost[] = [];
+      void openSplunkHost(await readRun(outside), outside, stop).then((host) => opened.push(host));
+      return { clock, splunkd, opened };
+    }
+
+    test("collecting begins after 10 s, and a secret that is stored later is used without a restart", async () => {
+      const { clock, splunkd, opened } = await busy();
+      await clock.advance(10_000);
+      const [host] = opened;
+      expect(host?.customers.map(({ stanza: one }) => one.name)).toEqual(["a"]);
+      expect(host?.refused.map(({ stanza: one }) => one.name)).toEqual(["b"]);
+
+      splunkd.isBusy = false;
+      await clock.advance(LOOK_EVERY_MS);
+      const found = await host?.look(new Set());
+      expect(found?.customers.map(({ stanza: one }) => [one.name, one.clientSecret?.open((key) => key)])).toEqual([
+        ["b", "from the page"],
+      ]);
+    });
+
+    test("a stop does not wait for them", async () => {
+      const stop = new AbortController();
+      const { clock, splunkd, opened } = await busy(stop.signal);
+      splunkd.isHanging = true;
+      await clock.advance(100);
+      expect(opened).toEqual([]);
+      stop.abort();
+      await clock.advance(0);
+      expect(opened).toHaveLength(1);
+    });
   });
 
   test("a store that was shut at start is read again: who needed it is collected for without a restart", async () => {

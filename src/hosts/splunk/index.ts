@@ -218,6 +218,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     clock,
     random,
     log,
+    stop,
   });
   const { ready, refused } = resolution;
   for (const { stanza, failure } of refused)

@@ -40,7 +40,7 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
   const take = async () => {
     const store = await PasswordStore.read(splunkd, clock, FakeRandom.always());
     const files = { files: { look: () => ({ kind: "missing" as const }) } };
-    const refused = await takeIntake(store, stanzas, { secrets: { files, fingerprintOf }, clock, log });
+    const { refused } = await takeIntake(store, stanzas, { secrets: { files, fingerprintOf }, clock, log });
     const read = (key: "client_secret" | "refresh_token") =>
       store.get(customerSecretId(name, key))?.value.open((text) => text);
     return { refused, read };
@@ -133,4 +133,35 @@ test("a splunkd that fails while a secret is taken over leaves the slot for the 
     "warn",
     "splunkd-forbidden",
   ]);
+});
+
+test("a splunkd that fails is asked once for all slots, and each is said to be not stored yet", async () => {
+  const { fake, put, take, left, log } = await bench();
+  put("client_secret", "s3cret", {});
+  put("refresh_token", "t0ken", {});
+  const send = fake.send.bind(fake);
+  fake.send = (request) => {
+    if (request.method === "POST") fake.refusals.push(403);
+    return send(request);
+  };
+
+  await take();
+
+  const writes = fake.requests.filter(({ body }) => String(body).startsWith("name=customer."));
+  expect(writes).toHaveLength(1);
+  expect(log.lines.map(({ fields }) => fields["keys"])).toEqual(["client_secret", "refresh_token", undefined]);
+  expect(left()).toBe(2);
+});
+
+test("a secret that splunkd does not accept does not keep the other slots from being stored", async () => {
+  const { fake, put, take } = await bench();
+  put("client_secret", "s3cret", {});
+  put("refresh_token", "t0ken", {});
+  const send = fake.send.bind(fake);
+  fake.send = (request) => {
+    if (request.method === "POST" && String(request.body).includes("client_secret")) fake.refusals.push(400);
+    return send(request);
+  };
+
+  expect((await take()).read("refresh_token")).toBe("t0ken");
 });

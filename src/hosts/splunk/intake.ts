@@ -7,7 +7,7 @@ import type { Clock, Log } from "../../model/ports.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
-import { customerSecretId, type PasswordStore } from "./passwords.ts";
+import { customerSecretId, type PasswordStore, type SecretId } from "./passwords.ts";
 import type { SecretPorts } from "./secrets.ts";
 
 /** A page saves the input right after its secret. What is older belongs to a save that never came. */
@@ -19,41 +19,61 @@ export interface IntakeWorld {
   readonly log: Log;
 }
 
+export interface Intake {
+  /** By input: why its typed secret was not taken over. */
+  readonly refused: ReadonlyMap<string, Failure>;
+  /** The secrets that were stored or refused. */
+  readonly seen: ReadonlySet<SecretId>;
+}
+
 /**
  * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's
  * present destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored
- * stays for the next start.
- *
- * @returns by input: why its typed secret was not taken over.
+ * stays for the next start. Ends when splunkd fails, because each request to it can take half a minute.
  */
 export async function takeIntake(
   store: PasswordStore,
   stanzas: readonly Stanza[],
   world: IntakeWorld,
-): Promise<ReadonlyMap<string, Failure>> {
+): Promise<Intake> {
   const byName = new Map(stanzas.map((stanza) => [stanza.name, stanza]));
   const refused = new Map<string, Failure>();
+  const seen = new Set<SecretId>();
   const slots = store.intakeSlots();
-  if (slots.length === 0) return refused;
-  const notStored = (slot: IntakeSlot | undefined) => (error: unknown) => {
+  if (slots.length === 0) return { refused, seen };
+  const notStored = (error: unknown, slot?: IntakeSlot): Failure => {
     if (!isFailure(error)) throw error;
     const fields = { customer: slot?.stanza, keys: slot?.key, failure: error.code, say: error.say };
     world.log.warn("a secret typed on a page in Splunk Web is not stored yet", fields);
+    return error;
   };
-  await store
-    .inOneChange(async () => {
+  try {
+    await store.inOneChange(async () => {
+      let splunkdFails: Failure | undefined;
       for (const slot of slots)
-        await takeOne(store, slot, byName.get(slot.stanza), refused, world).catch(notStored(slot));
-    })
-    .catch(notStored(undefined));
-  return refused;
+        if (splunkdFails !== undefined) notStored(splunkdFails, slot);
+        else
+          try {
+            await takeOne(store, slot, byName.get(slot.stanza), { refused, seen }, world);
+          } catch (error) {
+            const failure = notStored(error, slot);
+            if (!OF_ONE_SLOT.has(failure.code)) splunkdFails = failure;
+          }
+    });
+  } catch (error) {
+    notStored(error);
+  }
+  return { refused, seen };
 }
+
+/** splunkd does not accept this secret, or the input's CA file cannot be read: other slots can be stored. */
+const OF_ONE_SLOT: ReadonlySet<string> = new Set(["splunkd-answer", "ca-file-unusable"]);
 
 async function takeOne(
   store: PasswordStore,
   slot: IntakeSlot,
   stanza: Stanza | undefined,
-  refused: Map<string, Failure>,
+  found: { readonly refused: Map<string, Failure>; readonly seen: Set<SecretId> },
   { secrets, clock, log }: IntakeWorld,
 ): Promise<void> {
   const key = SECRET_KEYS.find((one) => one === slot.key);
@@ -62,13 +82,16 @@ async function takeOne(
   if (stanza !== undefined && key !== undefined && typed !== undefined) {
     const fingerprint = secrets.fingerprintOf(stanza);
     const changed = differences(typed.where, fingerprint, secrets);
+    const id = customerSecretId(stanza.name, key);
     if (changed.length === 0) {
-      await store.put(customerSecretId(stanza.name, key), typed.secret, fingerprint);
+      await store.put(id, typed.secret, fingerprint);
+      found.seen.add(id);
       await store.dropIntake(slot);
       log.info("a secret typed on a page in Splunk Web is stored", about);
       return;
     }
-    refused.set(stanza.name, endpointChanged(key, changed));
+    found.refused.set(stanza.name, endpointChanged(key, changed));
+    found.seen.add(id);
   }
   // Its input is not saved yet, or not all of its pieces.
   if (clock.nowMs() - slot.atMs < EXPIRES_AFTER_MS) return;
