@@ -193,7 +193,7 @@ export class CustomerCredentials {
       return changed;
     } catch (error) {
       if (!isFailure(error)) throw error;
-      if (this.#loggedFailure !== error.code)
+      if (this.#loggedFailure !== error.code && !this.#p.stop.aborted)
         this.#p.log.warn("Splunk's credential store cannot be read, so changed secrets do not count yet", {
           failure: error.code,
           say: error.say,

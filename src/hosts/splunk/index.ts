@@ -221,7 +221,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     stop,
   });
   const { ready, refused } = resolution;
-  for (const { stanza, failure } of refused)
+  for (const { stanza, failure } of refused.filter((one) => one.failure.code !== "stopped"))
     log.error("a customer cannot be collected", {
       customer: stanza.name,
       failure: failure.code,
@@ -452,7 +452,7 @@ async function openPasswords(
   ]);
   settled.abort();
   const { failure } = access;
-  if (failure !== undefined)
+  if (failure !== undefined && failure.code !== "stopped")
     run.log.warn("Splunk's credential store cannot be read", {
       failure: failure.code,
       say: failure.say,

@@ -19,11 +19,11 @@ export interface ListedInput {
  * @param settings only these of each input; all if undefined.
  */
 export async function listInputs(
-  splunkd: Pick<Splunkd, "get">,
+  splunkd: Pick<Splunkd, "getUntilStop">,
   settings: readonly string[] = [],
 ): Promise<readonly ListedInput[]> {
   const query = ["count=-1", ...settings.map((key) => `f=${key}`)].join("&");
-  const { status, json } = await splunkd.get(`${inputsPath(ALL_APPS)}?${query}`);
+  const { status, json } = await splunkd.getUntilStop(`${inputsPath(ALL_APPS)}?${query}`);
   const entries = (json as { readonly entry?: unknown } | undefined)?.entry;
   if (status !== 200 || !Array.isArray(entries))
     throw new Failure("splunkd-answer", {

@@ -94,7 +94,7 @@ export class PasswordStore {
    */
   static async read(splunkd: Splunkd, clock: Clock, random: Random): Promise<PasswordStore> {
     const store = new PasswordStore(splunkd, clock, random);
-    const { entries, intake, change } = await store.#readAll((path) => splunkd.get(path));
+    const { entries, intake, change } = await store.#readAll((path) => splunkd.getUntilStop(path));
     store.#entries = entries;
     store.#intake = intake;
     store.#readUpTo = change;

@@ -12,7 +12,7 @@ import {
   lifetime,
   makeAwkwardCertificate,
 } from "../../../test/harness/awkward-certificates.ts";
-import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeClock, settled } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import type { Failure } from "../../model/failure.ts";
 import { isFailure } from "../../model/failure.ts";
@@ -271,5 +271,58 @@ describe("a request that splunkd answers with 403 names the capability that is m
     const failure = await failureOf((await refusing(text)).post(INPUT, {}));
     expect(failure.nextStep).toContain("the capability `edit_modinput_defender_mssp`");
     expect(`${failure.stack}${failure.say}${failure.nextStep}`).not.toMatch(/hunter2|user=mssp/);
+  });
+});
+
+describe("a stop while splunkd does not answer", () => {
+  /** A network that answers nothing; the ends of its requests are the signal's. */
+  function hanging() {
+    const stop = new AbortController();
+    const http: Http = {
+      send: ({ signal, url }) =>
+        new Promise((_, reject) => {
+          const end = () => reject(networkFailure(undefined, { host: url, givenUp: "stopped" }));
+          signal?.addEventListener("abort", end, { once: true });
+        }),
+      close: () => Promise.resolve(),
+    };
+    const splunkd = new Splunkd({
+      http,
+      clock: new FakeClock(),
+      serverUri: "http://127.0.0.1:8089",
+      sessionKey: sealed("k"),
+      splunkdCaFile: undefined,
+      splunkHome: "/opt/splunk",
+      stop: stop.signal,
+    });
+    return { splunkd, stop };
+  }
+
+  test.each<[string, (splunkd: Splunkd) => Promise<unknown>]>([
+    ["a read of the whole store", (splunkd) => splunkd.getUntilStop("/x")],
+    ["a look", (splunkd) => splunkd.getOnce("/x")],
+    ["a save of rows", (splunkd) => splunkd.postJsonOnce("/x", [])],
+    ["a deletion of a row", (splunkd) => splunkd.deleteOnce("/x")],
+  ])("ends %s at once", async (_, request) => {
+    const { splunkd, stop } = hanging();
+    const sent = request(splunkd);
+    stop.abort();
+    await expect(sent).rejects.toMatchObject({ code: "stopped" });
+  });
+
+  test.each<[string, (splunkd: Splunkd) => Promise<unknown>]>([
+    ["a read for an edit", (splunkd) => splunkd.get("/x")],
+    ["an edit or a chunk of a secret", (splunkd) => splunkd.post("/x", {})],
+    ["a deletion of an old chunk", (splunkd) => splunkd.delete("/x")],
+  ])("does not end %s, which this program finishes", async (_, request) => {
+    const { splunkd, stop } = hanging();
+    let hasEnded = false;
+    const end = () => {
+      hasEnded = true;
+    };
+    request(splunkd).then(end, end);
+    stop.abort();
+    await settled();
+    expect(hasEnded).toBe(false);
   });
 });

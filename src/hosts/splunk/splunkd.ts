@@ -75,23 +75,29 @@ export class Splunkd {
     return this.#withRetries("GET", pathAndQuery);
   }
 
-  /** One try, for what is asked again soon anyway. */
+  /** The same, but the stop ends it. Not for what belongs to an edit or a write: those are finished. */
+  getUntilStop(pathAndQuery: string): Promise<SplunkdAnswer> {
+    return this.#withRetries("GET", pathAndQuery, undefined, this.#options.stop);
+  }
+
+  /** One try, for what is asked again soon anyway; the stop ends it. */
   getOnce(pathAndQuery: string): Promise<SplunkdAnswer> {
-    return this.#once("GET", pathAndQuery);
+    return this.#once("GET", pathAndQuery, undefined, this.#options.stop);
   }
 
   post(pathAndQuery: string, form: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
     return this.#withRetries("POST", pathAndQuery, form);
   }
 
-  /** One try with a JSON body, for what is sent again soon anyway. */
+  /** One try with a JSON body, for what is sent again soon anyway; the stop ends it. */
   postJsonOnce(pathAndQuery: string, value: unknown): Promise<SplunkdAnswer> {
-    return this.#once("POST", pathAndQuery, undefined, value);
+    const body = { type: "application/json", text: JSON.stringify(value) };
+    return this.#once("POST", pathAndQuery, body, this.#options.stop);
   }
 
-  /** One try. */
+  /** One try; the stop ends it. */
   deleteOnce(pathAndQuery: string): Promise<SplunkdAnswer> {
-    return this.#once("DELETE", pathAndQuery);
+    return this.#once("DELETE", pathAndQuery, undefined, this.#options.stop);
   }
 
   delete(pathAndQuery: string): Promise<SplunkdAnswer> {
@@ -103,23 +109,25 @@ export class Splunkd {
     method: "GET" | "POST" | "DELETE",
     pathAndQuery: string,
     form?: Readonly<Record<string, string>>,
+    signal?: AbortSignal,
   ): Promise<SplunkdAnswer> {
+    const body = formBody(form);
     for (const pauseMs of PAUSES_MS) {
       try {
-        return await this.#once(method, pathAndQuery, form);
+        return await this.#once(method, pathAndQuery, body, signal);
       } catch (error) {
         if (!isFailure(error) || error.retry.when !== "soon" || this.#options.stop?.aborted) throw error;
         await this.#options.clock.pause(pauseMs, this.#options.stop);
       }
     }
-    return this.#once(method, pathAndQuery, form);
+    return this.#once(method, pathAndQuery, body, signal);
   }
 
   async #once(
     method: "GET" | "POST" | "DELETE",
     pathAndQuery: string,
-    form?: Readonly<Record<string, string>>,
-    json?: unknown,
+    body?: Body,
+    signal?: AbortSignal,
   ): Promise<SplunkdAnswer> {
     const separator = pathAndQuery.includes("?") ? "&" : "?";
     const answer = await (this.#options.sessionKey as Sealed).open((key) =>
@@ -127,7 +135,8 @@ export class Splunkd {
         method,
         path: `${pathAndQuery}${separator}output_mode=json`,
         headers: { authorization: `${this.#options.authorization ?? "Splunk"} ${key}` },
-        body: json === undefined ? formBody(form) : { type: "application/json", text: JSON.stringify(json) },
+        body,
+        ...(signal ? { signal } : {}),
       }),
     );
     if (answer.status === 403) throw forbidden(method, pathAndQuery, await capabilityNamedIn(answer));
@@ -199,6 +208,7 @@ interface Sent {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Body | undefined;
+  readonly signal?: AbortSignal;
 }
 
 interface Body {
@@ -216,7 +226,7 @@ function formBody(form: Readonly<Record<string, string>> | undefined): Body | un
  */
 async function sendTo(options: Omit<SplunkdOptions, "sessionKey">, way: Way, sent: Sent): Promise<HttpAnswer> {
   const { http, clock, log } = options;
-  const { method, path: pathAndQuery, headers, body } = sent;
+  const { method, path: pathAndQuery, headers, body, signal } = sent;
   try {
     return await http.send({
       method,
@@ -224,6 +234,7 @@ async function sendTo(options: Omit<SplunkdOptions, "sessionKey">, way: Way, sen
       headers: { ...headers, ...(body ? { "content-type": body.type } : {}) },
       ...(body ? { body: body.text } : {}),
       route: way.route,
+      ...(signal ? { signal } : {}),
       headersTimeoutMs: TIME_LIMITS.splunkd.ms,
     });
   } catch (error) {

@@ -22,7 +22,11 @@ function health(input: string, version = "1"): HealthEvent {
   };
 }
 
-function bench(earlier: readonly Record<string, unknown>[] = [], failures = 0) {
+function bench(
+  earlier: readonly Record<string, unknown>[] = [],
+  failures = 0,
+  saving: (stop: AbortController) => void = () => {},
+) {
   const clock = new FakeClock();
   const log = new FakeLog();
   const saved: StatusRow[][] = [];
@@ -32,6 +36,7 @@ function bench(earlier: readonly Record<string, unknown>[] = [], failures = 0) {
     collection: () => ({
       rows: () => Promise.resolve(earlier),
       async saveAll(some) {
+        saving(stop);
         failing -= 1;
         if (failing >= 0)
           throw new Failure("splunkd-busy", { actor: "operator", retry: { when: "soon" }, say: "Off.", nextStep: "" });
@@ -97,4 +102,13 @@ test("rows that cannot be saved are saved later, with one warning", async () => 
 
   expect(saved.flat().map(({ input }) => input)).toEqual(["contoso"]);
   expect(log.lines.map(({ level, fields }) => [level, fields["failure"]])).toEqual([["warn", "splunkd-busy"]]);
+});
+
+test("a save that the stop ended is not warned of", async () => {
+  const { rows, clock, log, end } = bench([], 1, (stop) => stop.abort());
+  rows.note(health("contoso"));
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(log.lines).toEqual([]);
 });

@@ -77,6 +77,7 @@ export class StatusRows {
         failures = 0;
       } catch (error) {
         if (!isFailure(error)) throw error;
+        if (stop.aborted) return;
         for (const name of names) this.#unsaved.add(name);
         failures += 1;
         if (failures === 1)
