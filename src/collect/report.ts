@@ -272,8 +272,8 @@ export class CustomerReport {
    * Reports something that is not a state but must be seen (a quarantined record, a tenant that does not
    * match): one event now, the state stays.
    */
-  async incident(stream: StreamReport, failure: Failure): Promise<void> {
-    this.#log.warn(failure.say, {
+  async incident(stream: StreamReport, failure: Failure, level: "info" | "warn" = "warn"): Promise<void> {
+    this.#log[level](failure.say, {
       tenant: this.tenant.name,
       stream: stream.stream,
       failure: failure.code,
@@ -312,7 +312,8 @@ export class CustomerReport {
     this.#warn();
     // A stream's own failure must not be hidden behind one.
     const stream = this.streams.find(({ failure }) => failure === undefined);
-    if (stream) for (const failure of this.#permissions?.news() ?? []) void this.incident(stream, failure);
+    // Of one app for all customers some need less: nobody has to act.
+    if (stream) for (const failure of this.#permissions?.news() ?? []) void this.incident(stream, failure, "info");
     if (!this.#changed && this.#clock.monotonicMs() < this.#dueAtMs) return;
     this.#changed = false;
     this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
