@@ -47,7 +47,7 @@ export interface DiscoveredCustomer {
   readonly by: DecidedBy;
   /** Why it is excluded: a setting's name, or `transition` for Microsoft's own relationships. Else null. */
   readonly excluded_by: string | null;
-  /** A person confirmed a list without it, so its loss is no sign of a wrong list. */
+  /** A person confirmed a list without it, so its loss does not mean that the list is wrong. */
   readonly confirmed_missing?: boolean;
   /** Saved before this program writes the customer to the configuration, which may end it. */
   readonly enrolling?: boolean;

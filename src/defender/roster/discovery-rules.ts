@@ -44,7 +44,7 @@ export interface Situation {
   readonly configured: ReadonlyMap<TenantId, string>;
   /** A configured customer's tenant is not known now, so whoever seems not to be configured may be. */
   readonly isUnsure?: boolean;
-  /** Of those asked, whose tenant gives no token, or whose API rejects it: `suspects`, or all configured ones. */
+  /** Of `suspects` or all configured ones: whose tenant gives no token, or whose API rejects it. */
   readonly refusing: ReadonlySet<TenantId>;
   /** What was known cannot be read: a person may have removed whoever is not configured. */
   readonly isMemoryLost?: boolean;
@@ -137,7 +137,7 @@ function isNewTo(before: DiscoveredCustomer | undefined): boolean {
   return before === undefined || before.decided === "excluded" || before.decided === "ended";
 }
 
-/** Many that refuse at once hardly all ended: rather this program's app did. Those that a person confirmed did. */
+/** Many that refuse at once hardly all ended: this program is at fault. A person may confirm who ended. */
 function manyRefuse({ known, configured, refusing, isConfirmed }: Situation): boolean {
   if (isConfirmed === true) return false;
   const unexpected = [...configured.keys()].filter(

@@ -54,7 +54,7 @@ class Place implements RosterPlace {
   }
 }
 
-test("configured customers whose tenant is not known now are told apart from those that are", async () => {
+test("configured customers whose tenant is not known now are named beside those that are known", async () => {
   const place = new Place({
     Contoso: { tenant_id: CONTOSO },
     "unknown domain": { tenant_id: "gone.example" },
