@@ -195,6 +195,8 @@ export class BrokerConnection {
 function closeQuietly(connection: Connection): void {
   try {
     void Promise.resolve(connection.close()).catch(() => undefined);
+    // The library waits for what is not sent yet, and a broker that is gone takes nothing.
+    connection.socket?.destroy();
   } catch {
     // It never had a socket.
   }

@@ -392,6 +392,19 @@ describe("a topic of Kafka", () => {
     expect(it.kafka.texts).toEqual(["b"]);
   });
 
+  test("a stop refuses at once what waits for room in a full spool", async () => {
+    const it = story({ spoolBytes: 1 << 20 });
+    it.kafka.waitsFor = new Promise(() => undefined);
+    const large = "x".repeat(600_000);
+    await it.output.write(versions(`a${large}`));
+    const before = it.clock.monotonicMs();
+    const refused = expect(it.output.write(versions(`b${large}`))).rejects.toMatchObject({ code: "output-full" });
+    crash(it);
+    void it.output.close(0);
+    await refused;
+    expect(it.clock.monotonicMs() - before).toBeLessThan(1_000);
+  });
+
   test("hears of a failure only when the next writer meets it too, and when it is over", async () => {
     const it = story();
     it.kafka.outcomes.push("lost");

@@ -189,8 +189,9 @@ export class KafkaOutput implements Output {
   async close(withinMs: number): Promise<void> {
     const { clock } = this.#p;
     const giveUp = clock.monotonicMs() + withinMs;
-    await this.#commits.idle();
+    // First: a write that waits for room in a full spool must not hold up the stop.
     this.#hurry.abort();
+    await this.#commits.idle();
     this.#wake();
     while (this.#spool.waitingBytes > 0 && !this.#isFailing && clock.monotonicMs() < giveUp) await clock.pause(50);
     this.#stop.abort();
