@@ -470,6 +470,16 @@ describe("outputs", () => {
     ).toEqual(["outputs[1]: path: is also the path of outputs[0]; give each output a different path"]);
   });
 
+  test("two Kafka outputs with one transactional id are refused, and two without one are not", () => {
+    const kafka = (i: number, ...lines: readonly string[]) =>
+      [`type=kafka`, `brokers=kafka.example:9093`, ...lines].map((line) => `outputs[${i}].${line}`);
+    const both = (...lines: readonly string[]) => says(outputs(...kafka(0, ...lines), ...kafka(1, ...lines)));
+    expect(both("transactional_id=collector")).toEqual([
+      "outputs[1]: transactional_id: is also the transactional id of outputs[0]; give each output a different one, or remove this setting",
+    ]);
+    expect(both()).toEqual([]);
+  });
+
   test("keys that mean nothing for the type are named once", () => {
     expect(
       outputs("outputs[0].type=cef-file", "outputs[0].path=/a", "outputs[0].host=h", "outputs[0].colour=blue").warnings,

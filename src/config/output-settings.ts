@@ -502,8 +502,25 @@ export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Outputs that would overwrite each other. */
+/** Outputs that would overwrite each other, or shut each other out. */
 export function clashes(outputs: readonly OutputSettings[]): readonly SettingProblem[] {
+  return [...pathClashes(outputs), ...transactionalIdClashes(outputs)];
+}
+
+/** Kafka lets only one writer with an id be: each output would shut the other out. */
+function transactionalIdClashes(outputs: readonly OutputSettings[]): readonly SettingProblem[] {
+  const firstById = new Map<string, string>();
+  return outputs.flatMap(({ name, transactionalId }) => {
+    if (transactionalId === undefined) return [];
+    const first = firstById.get(transactionalId);
+    firstById.set(transactionalId, first ?? name);
+    if (first === undefined) return [];
+    const say = `is also the transactional id of ${first}; give each output a different one, or remove this setting`;
+    return [{ stanza: name, key: "transactional_id", say }];
+  });
+}
+
+function pathClashes(outputs: readonly OutputSettings[]): readonly SettingProblem[] {
   const firstByPath = new Map<string, string>();
   return outputs.flatMap((output) => {
     if (output.path === undefined) return [];
