@@ -82,10 +82,12 @@ describe("a watermark", () => {
 function slowPartition(batches: readonly Batch[], end: number, clock: FakeClock, fetchMs: number) {
   return {
     earliest: () => Promise.resolve(0n),
+    latest: () => Promise.resolve(BigInt(end)),
     fetch: async (offset: bigint) => {
       await clock.advance(fetchMs);
       const found = batches.filter(({ firstOffset }) => firstOffset === offset);
-      return { ...partition(found, []), highWatermark: BigInt(end) };
+      // As a new leader says it, which does not know yet how far the others are.
+      return { ...partition(found, []), highWatermark: 1n };
     },
   };
 }
@@ -101,6 +103,26 @@ describe("the read of what is committed", () => {
       stop: new AbortController().signal,
     });
     expect(reader.last("k")?.toString()).toBe("four");
+  });
+
+  test("goes to the end of the partition although a new leader says in a fetch that it ends before", async () => {
+    const clock = new FakeClock(EVENING_MS);
+    const reader = new CommittedReader();
+    await readAll(reader, slowPartition(committed, 4, clock, 1), undefined, {
+      clock,
+      stop: new AbortController().signal,
+    });
+    expect(reader.last("k")?.toString()).toBe("four");
+  });
+
+  test("fails when a new leader does not know yet where the partition ends", async () => {
+    const clock = new FakeClock(EVENING_MS);
+    const source = {
+      ...slowPartition(committed, 4, clock, 1),
+      latest: () => Promise.reject(new Error("OFFSET_NOT_AVAILABLE")),
+    };
+    const reading = readAll(new CommittedReader(), source, undefined, { clock, stop: new AbortController().signal });
+    await expect(reading).rejects.toThrow("OFFSET_NOT_AVAILABLE");
   });
 
   test("ends with an error when another transaction hides the rest for a minute", async () => {

@@ -27,7 +27,9 @@ const WATERMARK_PARTITIONS = 16;
 const WATERMARK_SEGMENT_BYTES = 4 << 20;
 const FETCH_MOST_BYTES = 4 << 20;
 const FETCH_WAIT_MS = 200;
+const READ_UNCOMMITTED = 0;
 const READ_COMMITTED = 1;
+const LATEST = -1n;
 const EARLIEST = -2n;
 const ALL_REPLICAS = -1;
 const TRANSACTION_COORDINATOR = 1;
@@ -452,7 +454,8 @@ class Cluster {
     const connection = await this.connect(leader, step);
     try {
       const source = {
-        earliest: () => this.#earliest(connection, { topic, partition }),
+        earliest: () => this.#offsetAt(connection, { topic, partition }, EARLIEST),
+        latest: () => this.#offsetAt(connection, { topic, partition }, LATEST),
         fetch: (offset: bigint) => this.#fetch(connection, { topic, partition }, offset),
       };
       await readAll(reader, source, from, this.#p);
@@ -574,11 +577,13 @@ class Cluster {
     return found;
   }
 
-  async #earliest(connection: BrokerConnection, { topic, partition }: Partition): Promise<bigint> {
-    const { topics } = await connection.ask(APIS.listOffsets, -1, READ_COMMITTED, [
-      { name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp: EARLIEST }] },
+  async #offsetAt(connection: BrokerConnection, { topic, partition }: Partition, timestamp: bigint): Promise<bigint> {
+    const { topics } = await connection.ask(APIS.listOffsets, -1, READ_UNCOMMITTED, [
+      { name: topic, partitions: [{ partitionIndex: partition, currentLeaderEpoch: -1, timestamp }] },
     ]);
-    return topics[0]?.partitions[0]?.offset ?? 0n;
+    const found = topics[0]?.partitions[0];
+    if (found === undefined) throw new Error("the answer about offsets holds no partition");
+    return found.offset;
   }
 }
 
@@ -593,6 +598,8 @@ const SETTLING: ReadonlySet<string> = new Set([
 /** A partition, as its leader answers. */
 export interface PartitionSource {
   earliest(): Promise<bigint>;
+  /** Where it ends, with what is not committed. Throws while a new leader does not know that yet. */
+  latest(): Promise<bigint>;
   fetch(offset: bigint): Promise<FetchedPartition>;
 }
 
@@ -608,17 +615,16 @@ export async function readAll(
   { clock, stop }: Pick<KafkaWriterParts, "clock" | "stop">,
 ): Promise<void> {
   let offset = from ?? (await source.earliest());
-  let end: bigint | undefined;
+  // Not the high watermark of a fetch: that of a new leader may be behind what was committed before.
+  const end = await source.latest();
   let until = clock.monotonicMs() + SETTLES_WITHIN_MS;
-  for (;;) {
-    const found = await source.fetch(offset);
-    end ??= found.highWatermark;
-    const next = reader.read(found, offset);
+  while (offset < end) {
+    const next = reader.read(await source.fetch(offset), offset);
     // A long partition takes its time: only one that gives nothing more is given up.
     if (next > offset) until = clock.monotonicMs() + SETTLES_WITHIN_MS;
     offset = next;
-    if (offset >= end) return;
-    if (stop.aborted || clock.monotonicMs() > until) throw new Error("another transaction stays open");
+    if (offset < end && (stop.aborted || clock.monotonicMs() > until))
+      throw new Error("another transaction stays open");
   }
 }
 
