@@ -32,10 +32,8 @@ test("a close ends at once what a broker no longer reads", async () => {
     "collector",
     new AbortController().signal,
   );
-  const asked = expect(connection.ask(APIS.metadata, ["x".repeat(32 << 20)], false, false)).rejects.toThrow(
-    "Connection closed",
-  );
+  const asked = connection.ask(APIS.metadata, ["x".repeat(32 << 20)], false, false).catch(String);
   connection.close();
-  await asked;
+  expect(await asked).toContain("Connection closed");
   server.close();
 });

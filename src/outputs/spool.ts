@@ -185,14 +185,14 @@ export class Spool {
       const isOnItsWay = this.#at.id > segment.id || (this.#at.id === segment.id && this.#at.offset > before);
       // What another append wrote behind it must stay where it is.
       if (file === this.#current && segment.bytes === before + byteLength && !isOnItsWay)
-        this.#takeBack(segment, file, { bytes: before, ages: agesBefore });
+        this.#rollBack(segment, file, { bytes: before, ages: agesBefore });
       throw error;
     }
     return true;
   }
 
   /** The caller brings the newest records again: they are not sent from here. */
-  #takeBack(segment: Segment, file: OpenFile, before: { readonly bytes: number; readonly ages: number }): void {
+  #rollBack(segment: Segment, file: OpenFile, before: { readonly bytes: number; readonly ages: number }): void {
     const byteLength = segment.bytes - before.bytes;
     segment.bytes = before.bytes;
     segment.added.splice(before.ages);
