@@ -91,6 +91,13 @@ test("the form's words for the same destination are the same destination", async
   expect((await take()).read("client_secret")).toBe("s3cret");
 });
 
+test("with partnercenter_url set for the whole process, a typed secret is stored all the same", async () => {
+  const { put, take } = await bench({ partnercenter_url: "https://partner.example" });
+  put("client_secret", "s3cret", {});
+
+  expect((await take()).read("client_secret")).toBe("s3cret");
+});
+
 test("of two admins at once the one who saved last wins", async () => {
   const { put, take, left } = await bench();
   put("client_secret", "second", {}, T0 + 5);

@@ -81,7 +81,7 @@ async function takeOne(
   const about = { customer: slot.stanza, keys: slot.key };
   if (stanza !== undefined && key !== undefined && typed !== undefined) {
     const fingerprint = secrets.fingerprintOf(stanza);
-    const changed = differences(typed.where, fingerprint, secrets);
+    const changed = differences(typed.where, stanza, fingerprint, secrets);
     const id = customerSecretId(stanza.name, key);
     if (changed.length === 0) {
       await store.put(id, typed.secret, fingerprint);
@@ -100,12 +100,19 @@ async function takeOne(
 }
 
 /** What is another destination now than on the form; everything where the form's cannot be read. */
-function differences(where: TypedDestination, present: string, secrets: IntakeWorld["secrets"]): readonly string[] {
+function differences(
+  where: TypedDestination,
+  { endpoints: { partnercenterUrl } }: Stanza,
+  present: string,
+  secrets: IntakeWorld["secrets"],
+): readonly string[] {
   const { ca_file: caFile, ...rest } = where;
   const file = caFile === undefined ? undefined : readFilePath(caFile, secrets.files);
   const typed = readDestination(file?.ok === true ? { ...rest, ca_file: file.value } : rest, () => undefined);
   if (typed === undefined || file?.ok === false) return DESTINATION_KEYS;
-  return fingerprintDifferences(secrets.fingerprintOf(typed), present);
+  // Nobody types it on that page: it is a setting of the whole process.
+  const endpoints = { ...typed.endpoints, ...(partnercenterUrl === undefined ? {} : { partnercenterUrl }) };
+  return fingerprintDifferences(secrets.fingerprintOf({ ...typed, endpoints }), present);
 }
 
 interface Typed {

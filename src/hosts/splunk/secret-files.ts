@@ -37,7 +37,7 @@ export async function withSecretFiles(stanza: Stanza, readBytes: ReadBytes, file
       throw secretFile(
         key,
         "comes from a file, so it is sent only to the cloud's own addresses, but this input sets other addresses",
-        "Remove login_url, graph_url, api_url, siem_url and partnercenter_url from this input.",
+        "Remove login_url, graph_url, api_url and siem_url from this input.",
       );
     const { text, path } = await secretIn(key, named, readBytes, files);
     if (key === "client_secret" && isSecretId(text))
@@ -84,10 +84,7 @@ export async function secretIn(
 /** True when the stanza overrides an address of its cloud. */
 export function hasOwnAddresses(stanza: Stanza): boolean {
   const clouds = endpointsOf(stanza.cloud);
-  return (
-    stanza.endpoints.partnercenterUrl !== undefined ||
-    (Object.keys(clouds) as (keyof typeof clouds)[]).some((name) => clouds[name] !== stanza.endpoints[name])
-  );
+  return (Object.keys(clouds) as (keyof typeof clouds)[]).some((name) => clouds[name] !== stanza.endpoints[name]);
 }
 
 function secretFile(key: string, say: string, nextStep: string): Failure {

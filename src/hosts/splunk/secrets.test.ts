@@ -463,6 +463,12 @@ describe("a secret from a file, where splunkd offers no credential store", () =>
     expect([fake.rows.size, fake.edits]).toEqual([0, []]);
   });
 
+  test("is used with partnercenter_url set, because it is never sent there", async () => {
+    const values = { client_secret: "file:/auth/key", partnercenter_url: "https://partner.example" };
+    const { ready } = await start(new FakeSplunkd(), [stanzaOf("a", values)]);
+    expect(open(ready[0]?.stanza.clientSecret)).toBe("from file");
+  });
+
   test.each([
     [{ client_secret: "file:/etc/shadow" }, "is outside the allowed folders"],
     [{ client_secret: "file:/auth/../etc/shadow" }, "is outside the allowed folders"],
