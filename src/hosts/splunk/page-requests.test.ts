@@ -207,3 +207,31 @@ test("a KV store that is off is warned of once and asked again", async () => {
   expect(log.lines.map(({ level, fields }) => [level, fields["say"]])).toEqual([["warn", "The KV store is off."]]);
   expect(faults).toEqual([]);
 });
+
+test("looks come often for a minute after the start and for ten minutes after a request, else four times a minute", async () => {
+  const { stored, clock, stop, requests } = bench([]);
+  let looks = 0;
+  const look = requests.look.bind(requests);
+  requests.look = (stopped) => {
+    looks += 1;
+    return look(stopped);
+  };
+  const perMinute = async () => {
+    looks = 0;
+    await clock.advance(60 * SECOND_MS);
+    return looks;
+  };
+  const running = requests.run(stop.signal);
+
+  expect(await perMinute()).toBeGreaterThan(25);
+  await perMinute();
+  expect(await perMinute()).toBe(4);
+  stored.set("1", doctor());
+  await perMinute();
+  for (let minute = 0; minute < 8; minute += 1) expect(await perMinute()).toBe(30);
+  await perMinute();
+  await perMinute();
+  expect(await perMinute()).toBe(4);
+  stop.abort();
+  await running;
+});

@@ -15,8 +15,10 @@ type Ask = (typeof ASKS)[number];
 
 const LOOK_MS = 2_000;
 const LOOK_WHEN_QUIET_MS = 15_000;
-/** Pages ask in bursts: so long after the last request, or the start, the looks come often. */
-const QUIET_AFTER_MS = 600_000;
+/** Pages ask in bursts: so long after the last request the looks come often. */
+const OFTEN_AFTER_REQUEST_MS = 600_000;
+/** A page that saves an input restarts this program, and then asks. */
+const OFTEN_AFTER_START_MS = 60_000;
 const EXPIRES_AFTER_MS = 3_600_000;
 /** A page must not make this program ask Microsoft more often than that. */
 const SAME_AGAIN_AFTER_MS = 30_000;
@@ -84,12 +86,12 @@ export class PageRequests {
   readonly #seenAtMs = new Map<string, number>();
   /** `<ask> <customer>` to the time of the last check. */
   readonly #askedAtMs = new Map<string, number>();
-  #lastSeenAtMs: number;
+  #oftenUntilMs: number;
   #isUnread = false;
 
   constructor(parts: PageRequestsParts) {
     this.#p = parts;
-    this.#lastSeenAtMs = parts.clock.monotonicMs();
+    this.#oftenUntilMs = parts.clock.monotonicMs() + OFTEN_AFTER_START_MS;
   }
 
   /** Answers until `stop`. Never throws a Failure. */
@@ -109,7 +111,7 @@ export class PageRequests {
           });
         this.#isUnread = true;
       }
-      const isQuiet = this.#isUnread || clock.monotonicMs() - this.#lastSeenAtMs > QUIET_AFTER_MS;
+      const isQuiet = this.#isUnread || clock.monotonicMs() > this.#oftenUntilMs;
       await clock.pause(isQuiet ? LOOK_WHEN_QUIET_MS : LOOK_MS, stop);
     }
   }
@@ -126,7 +128,7 @@ export class PageRequests {
       if (typeof key !== "string") continue;
       if (!this.#seenAtMs.has(key)) {
         this.#seenAtMs.set(key, nowMs);
-        this.#lastSeenAtMs = nowMs;
+        this.#oftenUntilMs = nowMs + OFTEN_AFTER_REQUEST_MS;
       }
       const seenAtMs = this.#seenAtMs.get(key) ?? nowMs;
       const request = requestIn(row, key, seenAtMs);

@@ -7,6 +7,11 @@ import type { KeyedRow, KvCollection } from "./kv-collection.ts";
 export const STATUS_COLLECTION = "defender_mssp_status";
 /** Changes that come together are one call. */
 const COLLECT_MS = 500;
+/** A few saves in a row come at once, because somebody may be looking; a rush of many inputs is slowed down. */
+const SAVES_AT_ONCE = 5;
+const SAVE_EVERY_MS = 15_000;
+/** After so long without a save, the next ones come at once again. */
+const QUIET_MS = 60_000;
 const AGAIN: Backoff = { firstMs: 5_000, longestMs: 300_000 };
 
 /** What the pages show of one input: its last health event. */
@@ -61,11 +66,17 @@ export class StatusRows {
   async run(stop: AbortSignal): Promise<void> {
     let failures = 0;
     let isEarlierRead = false;
+    let atOnceLeft = 0;
+    let savedAtMs = Number.NEGATIVE_INFINITY;
     // Once: listeners of each wait would pile up.
     stop.addEventListener("abort", () => this.#wake(), { once: true });
     while (!stop.aborted) {
       await this.#somethingUnsaved(stop);
-      await this.#p.clock.pause(COLLECT_MS, stop);
+      const sinceMs = this.#p.clock.monotonicMs() - savedAtMs;
+      if (sinceMs >= QUIET_MS) atOnceLeft = SAVES_AT_ONCE;
+      await this.#p.clock.pause(atOnceLeft > 0 ? COLLECT_MS : Math.max(COLLECT_MS, SAVE_EVERY_MS - sinceMs), stop);
+      atOnceLeft = Math.max(0, atOnceLeft - 1);
+      savedAtMs = this.#p.clock.monotonicMs();
       if (stop.aborted) return;
       const names = [...this.#unsaved].filter((name) => this.#latest.has(name));
       this.#unsaved.clear();
