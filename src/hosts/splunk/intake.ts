@@ -30,6 +30,10 @@ export interface Intake {
  * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's
  * present destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored
  * stays for the next start. Ends when splunkd fails, because each request to it can take half a minute.
+ *
+ * A slot that was stored but not deleted (killed in between, splunkd failed) is stored again by the next
+ * start, also over a secret that was stored since. The times do not tell: the slot's is the browser's clock,
+ * and a slow one would lose a secret that was just typed.
  */
 export async function takeIntake(
   store: PasswordStore,
