@@ -7,7 +7,7 @@ import type { KeyedRow, KvCollection } from "./kv-collection.ts";
 export const STATUS_COLLECTION = "defender_mssp_status";
 /** Changes that come together are one call. */
 const COLLECT_MS = 500;
-/** A few saves in a row come at once, because somebody may be looking; a rush of many inputs is slowed down. */
+/** A few saves in a row come at once, because somebody may look; a rush of many inputs is slowed down. */
 const SAVES_AT_ONCE = 5;
 const SAVE_EVERY_MS = 15_000;
 /** After so long without a save, the next ones come at once again. */
