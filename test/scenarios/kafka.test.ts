@@ -288,6 +288,18 @@ withKafka("the program beside a real Kafka", () => {
       ...Array.from({ length: KILLS }, () => "SIGKILL" as const),
       ...Array.from({ length: STOPS }, () => "SIGSTOP" as const),
     ].sort(() => random() - 0.5);
+    // One is killed while its transaction is open for certain: else this test might have nothing to hide.
+    const open = run(slowly);
+    await new Promise<void>((resolve) => {
+      proxy.decide = ({ api }) => {
+        if (api !== END_TXN) return "now";
+        resolve();
+        return "never";
+      };
+    });
+    open.kill("SIGKILL");
+    await open.ended;
+    proxy.decide = () => "now";
     for (const signal of ends) {
       const running = run(slowly);
       // Some fall between two requests of a transaction, some before the first.
@@ -307,7 +319,6 @@ withKafka("the program beside a real Kafka", () => {
     expect([SEED, await judged(it)]).toEqual([SEED, exactlyOnce(it)]);
     const committed = versionsIn(broker.read(it.topic));
     const all = versionsIn(broker.read(it.topic, "read_uncommitted"), "several");
-    // Else no kill met a transaction, and this test could not fail.
     const hidden = [...all.values()].reduce((sum, count) => sum + count, 0) - committed.size;
     expect(hidden).toBeGreaterThan(0);
     noteProof({
