@@ -83,7 +83,7 @@ function slowPartition(batches: readonly Batch[], end: number, clock: FakeClock,
   return {
     earliest: () => Promise.resolve(0n),
     latest: () => Promise.resolve(BigInt(end)),
-    fetch: async (offset: bigint) => {
+    fetchFrom: async (offset: bigint) => {
       await clock.advance(fetchMs);
       const found = batches.filter(({ firstOffset }) => firstOffset === offset);
       // As a new leader says it, which does not know yet how far the others are.

@@ -456,7 +456,7 @@ class Cluster {
       const source = {
         earliest: () => this.#offsetAt(connection, { topic, partition }, EARLIEST),
         latest: () => this.#offsetAt(connection, { topic, partition }, LATEST),
-        fetch: (offset: bigint) => this.#fetch(connection, { topic, partition }, offset),
+        fetchFrom: (offset: bigint) => this.#fetchFrom(connection, { topic, partition }, offset),
       };
       await readAll(reader, source, from, this.#p);
     } catch (error) {
@@ -542,7 +542,7 @@ class Cluster {
     }
   }
 
-  async #fetch(
+  async #fetchFrom(
     connection: BrokerConnection,
     { topic, partition }: Partition,
     offset: bigint,
@@ -600,7 +600,7 @@ export interface PartitionSource {
   earliest(): Promise<bigint>;
   /** Where it ends, with what is not committed. Throws while a new leader does not know that yet. */
   latest(): Promise<bigint>;
-  fetch(offset: bigint): Promise<FetchedPartition>;
+  fetchFrom(offset: bigint): Promise<FetchedPartition>;
 }
 
 /**
@@ -619,7 +619,7 @@ export async function readAll(
   const end = await source.latest();
   let until = clock.monotonicMs() + SETTLES_WITHIN_MS;
   while (offset < end) {
-    const next = reader.read(await source.fetch(offset), offset);
+    const next = reader.read(await source.fetchFrom(offset), offset);
     // A long partition takes its time: only one that gives nothing more is given up.
     if (next > offset) until = clock.monotonicMs() + SETTLES_WITHIN_MS;
     offset = next;

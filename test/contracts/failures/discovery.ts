@@ -52,15 +52,31 @@ const missing: DiscoveredCustomer = {
   reminded: [],
 };
 
-/** The list holds Fabrikam alone, after Contoso was missing if that is known, and this is said then. */
+const present: DiscoveredCustomer = {
+  ...missing,
+  decided: "announced",
+  last_seen: new Date(NOW_MS - HOUR_MS).toISOString(),
+  missing_since: null,
+};
+
+/** Of a list so long one customer may be missing. */
+const others = Array.from({ length: 9 }, (_, n) => `00000000-0000-4000-8000-00000000000${n}` as TenantId);
+
+/** The list holds Fabrikam and others, after Contoso was missing if that is known, and this is said then. */
 function said(known: DiscoveredCustomer | undefined, ends: string | null = null): Raised {
-  const customers = new Map(known === undefined ? [] : [[CONTOSO, known]]);
+  const customers = new Map(
+    known === undefined ? [] : [...others.map((id) => [id, present] as const), [CONTOSO, known] as const],
+  );
   const { findings } = judge(
     { mode: "announce", exclude: [] },
     {
       nowMs: NOW_MS,
       known: { ...NOTHING_DISCOVERED, customers },
-      listing: { source: "gdap", tenants: [tenant(FABRIKAM, ends)], isComplete: true },
+      listing: {
+        source: "gdap",
+        tenants: [tenant(FABRIKAM, ends), ...(known === undefined ? [] : others.map((id) => tenant(id)))],
+        isComplete: true,
+      },
       configured: new Map(known === undefined && ends === null ? [] : [[FABRIKAM, "Fabrikam"]]),
       refusing: new Set([CONTOSO]),
     },
