@@ -12,15 +12,10 @@ uid=65532
 mkdir -p "$dest/opt/defender-mssp" "$dest/etc/defender-mssp" "$dest/var/lib/defender-mssp" "$dest/tmp" "$dest/proc" "$dest/dev"
 install -m 755 "$program" "$dest/opt/defender-mssp/defender-mssp"
 
-# ldd prints "NAME => PATH (address)", and for the loader "PATH (address)".
+# The C library has looked up hosts and accounts by itself since 2.34, so what ldd prints is all:
+# "NAME => PATH (address)", and for the loader "PATH (address)".
 ldd "$program" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
   install -D "$(readlink -f "$library")" "$dest$library"
-done
-# The C library loads these by name only when it looks up a host or an account.
-for library in libnss_files.so.2 libnss_dns.so.2 libresolv.so.2; do
-  for folder in /lib/x86_64-linux-gnu /lib/aarch64-linux-gnu /lib64; do
-    [ ! -e "$folder/$library" ] || install -D "$(readlink -f "$folder/$library")" "$dest$folder/$library"
-  done
 done
 
 printf 'defender-mssp:x:%s:%s::/var/lib/defender-mssp:/usr/sbin/nologin\n' "$uid" "$uid" >"$dest/etc/passwd"
