@@ -45,8 +45,9 @@ afterAll(async () => {
 /** The commands of the section, in their order. */
 function documented(): readonly string[] {
   const page = readFileSync(path.join(ROOT, "docs/onboarding.md"), "utf8");
-  const section = page.slice(page.indexOf("## Many customers from a list"), page.indexOf("## Per customer"));
-  return [...section.matchAll(/^ *```sh\n([^]*?)^ *```$/gm)].flatMap(([, block = ""]) =>
+  const [, section = ""] = page.split("\n## Many customers from a list\n");
+  const [own = ""] = section.split("\n## ");
+  return [...own.matchAll(/^ *```sh\n([^]*?)^ *```$/gm)].flatMap(([, block = ""]) =>
     block.split("\n").flatMap((line) => (line.trim() === "" ? [] : [line.trim()])),
   );
 }
