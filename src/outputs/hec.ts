@@ -6,11 +6,14 @@ import { CommitQueue } from "./commit-queue.ts";
 import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
 import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
 import { type HecAnswered, type HecClient, hecStopped, hecWithoutAck } from "./hec-client.ts";
-import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
 import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
+import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool } from "./spool.ts";
+import { withoutStanza } from "./version-key.ts";
+import { Wakeup } from "./wakeup.ts";
 
 const SOCKETS_PER_LANE = 4;
 const BACKOFF = { firstMs: 1_000, longestMs: 60_000 };
@@ -95,6 +98,7 @@ export class HecOutput implements Output {
   readonly name: string;
   readonly where: string;
   readonly #p: HecParts;
+  readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
   readonly #spool: Spool;
   readonly #batches: HecBatches;
@@ -103,10 +107,9 @@ export class HecOutput implements Output {
   readonly #stop = new AbortController();
   /** Fires when the stop begins: acknowledgements are asked for at once. */
   readonly #hurry = new AbortController();
+  /** Something changed that may give a loop work. */
+  readonly #news = new Wakeup();
   readonly #running: Promise<unknown>;
-  readonly #listeners: OutputListener[] = [];
-  #sleepers: (() => void)[] = [];
-  #refusing = false;
   #rejectedCount = 0;
   /** When the spool last took or released something. */
   #progressAtMs = Number.NEGATIVE_INFINITY;
@@ -115,6 +118,7 @@ export class HecOutput implements Output {
   constructor(parts: HecParts) {
     this.#p = parts;
     this.name = parts.name;
+    this.#reports = new OutputReports(this, parts.log);
     this.where = parts.urls.join(", ");
     const opened = Spool.open({
       folder: `${parts.stateFolder}/spool`,
@@ -173,7 +177,7 @@ export class HecOutput implements Output {
     const isDown = this.#lanes.every((lane) => lane.failure !== undefined);
     const { waitingSinceMs } = this.#spool;
     return {
-      state: this.#refusing ? "refusing" : isDown ? "down" : "up",
+      state: this.#reports.isRefusing ? "refusing" : isDown ? "down" : "up",
       ...(failure ? { failure } : {}),
       spooledBytes: this.#spool.waitingBytes,
       ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
@@ -184,7 +188,7 @@ export class HecOutput implements Output {
   }
 
   listen(listener: OutputListener): void {
-    this.#listeners.push(listener);
+    this.#reports.listen(listener);
   }
 
   async close(withinMs: number): Promise<void> {
@@ -192,11 +196,11 @@ export class HecOutput implements Output {
     const giveUp = clock.monotonicMs() + withinMs;
     await this.#commits.idle();
     this.#hurry.abort();
-    this.#wake();
+    this.#news.wake();
     while (this.#spool.waitingBytes > 0 && this.condition().state === "up" && clock.monotonicMs() < giveUp)
       await clock.pause(50);
     this.#stop.abort();
-    this.#wake();
+    this.#news.wake();
     await this.#running;
     this.#spool.close();
   }
@@ -211,15 +215,15 @@ export class HecOutput implements Output {
         kept = await this.#spool.appendAll(group);
       }
     } catch (error) {
-      this.#refuse(true);
+      this.#reports.refuse(true);
       throw outputUnwritable(this.name, this.#p.stateFolder, error);
     }
-    this.#refuse(!kept);
+    this.#reports.refuse(!kept);
     if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
     this.#progressAtMs = this.#p.clock.monotonicMs();
     for (const { keys } of group) this.#recent.took(keys);
-    this.#wake();
-    this.#tell();
+    this.#news.wake();
+    this.#reports.changed();
   }
 
   #isProgressing(): boolean {
@@ -244,7 +248,7 @@ export class HecOutput implements Output {
         lane.sending.add(sending);
         await sending;
       } else if (isFirst && waitMs > 0) await clock.pause(waitMs, signal);
-      else await this.#woken();
+      else await this.#news.woken(signal);
     }
   }
 
@@ -280,7 +284,7 @@ export class HecOutput implements Output {
     const changed = this.#noteCookie(lane, answered.cookie, isLate);
     await this.#act(lane, batch, answered.verdict, { isLate, highestAckId });
     if (changed && lane.generation === generation) this.#changeChannel(lane, "another indexer answers");
-    this.#wake();
+    this.#news.wake();
   }
 
   /**
@@ -363,8 +367,8 @@ export class HecOutput implements Output {
   #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
     this.#batches.confirm(batch, { keepsAWhile: !isIndexed });
     this.#progressAtMs = this.#p.clock.monotonicMs();
-    this.#refuse(false);
-    this.#tell();
+    this.#reports.refuse(false);
+    this.#reports.changed();
   }
 
   /** HEC acknowledges nothing here: the weaker promise, which somebody must hear of. */
@@ -390,7 +394,7 @@ export class HecOutput implements Output {
     lane.usesAck = false;
     this.#changeChannel(lane, "it acknowledges nothing");
     this.#p.log.warn(WITHOUT_ACK, { output: this.name, to: lane.url, next_step: ENABLE_ACK });
-    this.#notice(
+    this.#reports.notice(
       "output-unacknowledged",
       `${this.name}: HEC at ${lane.url} does not acknowledge events. ${WEAKER_PROMISE}`,
     );
@@ -400,7 +404,7 @@ export class HecOutput implements Output {
     const { rejected, stateName, log } = this.#p;
     let path: string;
     const { line, key } = this.#batches.eventAt(batch, index);
-    const ofVersion = key.slice(key.indexOf("|") + 1);
+    const ofVersion = withoutStanza(key);
     try {
       path = await rejected.park(stateName, {
         output: this.name,
@@ -420,7 +424,7 @@ export class HecOutput implements Output {
     this.#rejectedCount += 1;
     const say = `${this.name}: Splunk refuses one event for good (${inWords(reason)}): ${ofVersion || "health"}. It is kept in ${path}.`;
     log.error(say, { output: this.name, key: ofVersion, next_step: RESEND });
-    this.#notice("event-rejected", `${say} ${RESEND}`);
+    this.#reports.notice("event-rejected", `${say} ${RESEND}`);
   }
 
   async #askForAcks(lane: Lane): Promise<void> {
@@ -429,7 +433,7 @@ export class HecOutput implements Output {
     while (!signal.aborted) {
       if (lane.open.size === 0) {
         lane.askAfterMs = FIRST_ASK_MS;
-        await this.#woken();
+        await this.#news.woken(signal);
         continue;
       }
       if (this.#hurry.signal.aborted) await clock.pause(STOPPING_ASK_MS, signal);
@@ -475,7 +479,7 @@ export class HecOutput implements Output {
       }
       if (verdict.indexed.size === 0) return false;
       lane.window = lane.window < WINDOW_MOST ? lane.window * 2 : Number.POSITIVE_INFINITY;
-      this.#wake();
+      this.#news.wake();
       return true;
     } catch (error) {
       if (!isFailure(error)) throw error;
@@ -501,7 +505,7 @@ export class HecOutput implements Output {
       say: why,
       events,
     });
-    this.#wake();
+    this.#news.wake();
   }
 
   /** True when another indexer answers. */
@@ -519,18 +523,14 @@ export class HecOutput implements Output {
 
   #recovered(lane: Lane): void {
     if (lane.failure !== undefined) {
-      this.#p.log.info("the receiver is back", {
-        output: this.name,
-        to: lane.url,
-        spooled_bytes: this.#spool.waitingBytes,
-      });
+      this.#reports.logRecovery(lane.url, this.#spool.waitingBytes);
       lane.failure = undefined;
-      this.#tell();
+      this.#reports.changed();
     }
     if (!lane.usesAck) lane.failures = 0;
     if (lane.isProved) return;
     lane.isProved = true;
-    this.#wake();
+    this.#news.wake();
   }
 
   #fail(lane: Lane, failure: Failure, waitMs?: number): void {
@@ -552,19 +552,13 @@ export class HecOutput implements Output {
   #pauseLane(lane: Lane, forMs: number): void {
     lane.isProved = false;
     lane.notBeforeMs = Math.max(lane.notBeforeMs, this.#p.clock.monotonicMs() + forMs);
-    this.#wake();
+    this.#news.wake();
   }
 
-  /** Logged once, until there is another failure. */
   #note(lane: Lane, failure: Failure): void {
-    if (lane.failure?.say !== failure.say)
-      this.#p.log.error(failure.say, {
-        output: this.name,
-        failure: failure.code,
-        next_step: failure.nextStep || undefined,
-      });
+    this.#reports.logFailure(failure, lane.failure);
     lane.failure = failure;
-    this.#tell();
+    this.#reports.changed();
   }
 
   #busy(lane: Lane, reason: HecReason): Failure {
@@ -574,33 +568,6 @@ export class HecOutput implements Output {
       say: `${this.name}: HEC at ${lane.url} takes nothing now (${inWords(reason)}). Events wait in the spool.`,
       nextStep: "Check the health of Splunk's indexers if this lasts. Delivery resumes by itself.",
     });
-  }
-
-  #refuse(refusing: boolean): void {
-    if (this.#refusing === refusing) return;
-    this.#refusing = refusing;
-    this.#tell();
-  }
-
-  #tell(): void {
-    const condition = this.condition();
-    for (const listener of this.#listeners) listener.changed?.(condition);
-  }
-
-  #notice(about: OutputNotice["about"], say: string): void {
-    for (const listener of this.#listeners) listener.noticed?.({ about, say });
-  }
-
-  /** Resolves when something changed that may give this loop work. */
-  #woken(): Promise<void> {
-    if (this.#stop.signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => this.#sleepers.push(resolve));
-  }
-
-  #wake(): void {
-    const sleepers = this.#sleepers;
-    this.#sleepers = [];
-    for (const wake of sleepers) wake();
   }
 }
 

@@ -7,12 +7,14 @@ import { CommitQueue } from "./commit-queue.ts";
 import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
-import type { Batch, Output, OutputCondition, OutputListener, OutputNotice } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
 import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
+import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool, type Spooled, type SpoolPlace } from "./spool.ts";
 import { objectOfKey, withoutStanza } from "./version-key.ts";
+import { Wakeup } from "./wakeup.ts";
 import { WrittenLog } from "./written-log.ts";
 
 const BACKOFF = { firstMs: 250, longestMs: 60_000 };
@@ -96,6 +98,7 @@ export class KafkaOutput implements Output {
   readonly name: string;
   readonly where: string;
   readonly #p: KafkaParts;
+  readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
   readonly #spool: Spool;
   /** What was committed and left the spool: the engine's own journal comes later, and a crash may lose it. */
@@ -108,7 +111,6 @@ export class KafkaOutput implements Output {
   /** Undefined: it failed. */
   #ready: Promise<void> | undefined;
   readonly #running: Promise<void>;
-  readonly #listeners: OutputListener[] = [];
   readonly #fencedAtMs: number[] = [];
   #writer: KafkaTransactions | undefined;
   #group: Group | undefined;
@@ -118,12 +120,12 @@ export class KafkaOutput implements Output {
    */
   #flushedTo: Pick<SpoolPlace, "segment" | "endsAt"> | undefined;
   #sliceMostBytes = SLICE_MOST_BYTES;
-  #sleepers: (() => void)[] = [];
+  /** Something came that may be sent. */
+  readonly #news = new Wakeup();
   #hasNews = false;
   #failures = 0;
   #failure: Failure | undefined;
   #isFailing = false;
-  #refusing = false;
   #unconfirmed = 0;
   #rejectedCount = 0;
   /** When the spool last took or released something. */
@@ -133,6 +135,7 @@ export class KafkaOutput implements Output {
   constructor(parts: KafkaParts) {
     this.#p = parts;
     this.name = parts.name;
+    this.#reports = new OutputReports(this, parts.log);
     this.where = parts.where;
     const { ports, clock, stateFolder } = parts;
     const opened = Spool.open({
@@ -172,7 +175,7 @@ export class KafkaOutput implements Output {
   condition(): OutputCondition {
     const { waitingSinceMs } = this.#spool;
     return {
-      state: this.#refusing ? "refusing" : this.#failure === undefined ? "up" : "down",
+      state: this.#reports.isRefusing ? "refusing" : this.#failure === undefined ? "up" : "down",
       ...(this.#failure ? { failure: this.#failure } : {}),
       spooledBytes: this.#spool.waitingBytes,
       ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
@@ -183,7 +186,7 @@ export class KafkaOutput implements Output {
   }
 
   listen(listener: OutputListener): void {
-    this.#listeners.push(listener);
+    this.#reports.listen(listener);
   }
 
   async close(withinMs: number): Promise<void> {
@@ -213,15 +216,15 @@ export class KafkaOutput implements Output {
         kept = await this.#append(group);
       }
     } catch (error) {
-      this.#refuse(true);
+      this.#reports.refuse(true);
       throw outputUnwritable(this.name, this.#p.stateFolder, error);
     }
-    this.#refuse(!kept);
+    this.#reports.refuse(!kept);
     if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
     this.#progressAtMs = this.#p.clock.monotonicMs();
     for (const { keys } of group) this.#recent.took(keys.filter((key) => key !== ""));
     this.#wake();
-    this.#tell();
+    this.#reports.changed();
   }
 
   /** Resolves when the lane's file holds this run: a watermark of it means nothing before. Tries again. */
@@ -267,7 +270,7 @@ export class KafkaOutput implements Output {
         if (this.#group === undefined) {
           this.#recovered();
           // Something may have come while the disk was waited for.
-          if (!this.#hasNews) await this.#woken();
+          if (!this.#hasNews) await this.#news.woken(signal);
           continue;
         }
         await this.#send(this.#writer, this.#group);
@@ -326,8 +329,8 @@ export class KafkaOutput implements Output {
     this.#group = undefined;
     this.#unconfirmed = 0;
     this.#progressAtMs = this.#p.clock.monotonicMs();
-    this.#refuse(false);
-    this.#tell();
+    this.#reports.refuse(false);
+    this.#reports.changed();
   }
 
   async #keepKeys(records: readonly Spooled[]): Promise<void> {
@@ -410,15 +413,9 @@ export class KafkaOutput implements Output {
 
   async #pauseWith(failure: Failure, waitMs: number): Promise<void> {
     this.#isFailing = true;
-    // Logged once, until there is another failure.
-    if (this.#failure?.say !== failure.say)
-      this.#p.log.error(failure.say, {
-        output: this.name,
-        failure: failure.code,
-        next_step: failure.nextStep || undefined,
-      });
+    this.#reports.logFailure(failure, this.#failure);
     this.#failure = failure;
-    this.#tell();
+    this.#reports.changed();
     await this.#p.clock.pause(waitMs, this.#stop.signal);
   }
 
@@ -473,48 +470,21 @@ export class KafkaOutput implements Output {
     this.#rejectedCount += 1;
     const say = `${this.name}: Kafka refuses one event for good (${reason}): ${key || "health"}. It is kept in ${path}.`;
     log.error(say, { output: this.name, key, next_step: RESEND });
-    this.#notice("event-rejected", `${say} ${RESEND}`);
+    this.#reports.notice("event-rejected", `${say} ${RESEND}`);
   }
 
   #recovered(): void {
     this.#failures = 0;
     this.#isFailing = false;
     if (this.#failure === undefined) return;
-    this.#p.log.info("the receiver is back", {
-      output: this.name,
-      to: this.where,
-      spooled_bytes: this.#spool.waitingBytes,
-    });
+    this.#reports.logRecovery(this.where, this.#spool.waitingBytes);
     this.#failure = undefined;
-    this.#tell();
-  }
-
-  #refuse(refusing: boolean): void {
-    if (this.#refusing === refusing) return;
-    this.#refusing = refusing;
-    this.#tell();
-  }
-
-  #tell(): void {
-    const condition = this.condition();
-    for (const listener of this.#listeners) listener.changed?.(condition);
-  }
-
-  #notice(about: OutputNotice["about"], say: string): void {
-    for (const listener of this.#listeners) listener.noticed?.({ about, say });
-  }
-
-  /** Resolves when something came that may be sent. */
-  #woken(): Promise<void> {
-    if (this.#stop.signal.aborted) return Promise.resolve();
-    return new Promise((resolve) => this.#sleepers.push(resolve));
+    this.#reports.changed();
   }
 
   #wake(): void {
     this.#hasNews = true;
-    const sleepers = this.#sleepers;
-    this.#sleepers = [];
-    for (const wake of sleepers) wake();
+    this.#news.wake();
   }
 }
 

@@ -9,6 +9,7 @@ import type { Connection, Dialer, Target } from "./connection.ts";
 import { type EventRate, piecesOfLines } from "./event-rate.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
 import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
+import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { Spool } from "./spool.ts";
 import type { FrameStyle } from "./syslog-frame.ts";
@@ -58,6 +59,7 @@ export class SyslogOutput implements Output {
   readonly name: string;
   readonly where: string;
   readonly #p: SyslogParts;
+  readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
   readonly #spool: Spool;
   readonly #stop = new AbortController();
@@ -72,14 +74,13 @@ export class SyslogOutput implements Output {
   /** Messages are made here, one batch at a time: a batch is sent only after the one before was accepted. */
   #frames = new ByteWriter();
   readonly #writes = new SerialQueue();
-  readonly #listeners: OutputListener[] = [];
   #failure: Failure | undefined;
-  #refusing = false;
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: SyslogParts) {
     this.#p = parts;
     this.name = parts.name;
+    this.#reports = new OutputReports(this, parts.log);
     const host = parts.target.host.includes(":") ? `[${parts.target.host}]` : parts.target.host;
     this.where = `${parts.target.protocol}://${host}:${parts.target.port}`;
     const opened = Spool.open({
@@ -110,7 +111,7 @@ export class SyslogOutput implements Output {
   condition(): OutputCondition {
     const waitingSinceMs = this.#spool.waitingSinceMs;
     return {
-      state: this.#refusing ? "refusing" : this.#connection === undefined ? "down" : "up",
+      state: this.#reports.isRefusing ? "refusing" : this.#connection === undefined ? "down" : "up",
       ...(this.#failure ? { failure: this.#failure } : {}),
       spooledBytes: this.#spool.isDrained ? 0 : this.#spool.bytes,
       ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
@@ -119,7 +120,7 @@ export class SyslogOutput implements Output {
   }
 
   listen(listener: OutputListener): void {
-    this.#listeners.push(listener);
+    this.#reports.listen(listener);
   }
 
   async close(withinMs: number): Promise<void> {
@@ -164,14 +165,14 @@ export class SyslogOutput implements Output {
     try {
       kept = await this.#spool.append(batch);
     } catch (error) {
-      this.#refuse(true);
+      this.#reports.refuse(true);
       throw outputUnwritable(this.name, this.#p.stateFolder, error);
     }
-    this.#refuse(!kept);
+    this.#reports.refuse(!kept);
     if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
     // A connection may have come while the disk was busy.
     if (this.#connection !== undefined && !this.#draining) void this.#drain(this.#connection);
-    this.#tell();
+    this.#reports.changed();
   }
 
   async #send(connection: Connection, lines: Uint8Array): Promise<boolean> {
@@ -243,11 +244,10 @@ export class SyslogOutput implements Output {
 
   #comeUp(connection: Connection): void {
     this.#connection = connection;
-    if (this.#failure !== undefined)
-      this.#p.log.info("the receiver is back", { output: this.name, to: this.where, spooled_bytes: this.#spool.bytes });
+    if (this.#failure !== undefined) this.#reports.logRecovery(this.where, this.#spool.bytes);
     else this.#p.log.info("connected", { output: this.name, to: this.where });
     this.#failure = undefined;
-    this.#tell();
+    this.#reports.changed();
     if (!this.#spool.isDrained) void this.#drain(connection);
   }
 
@@ -261,7 +261,7 @@ export class SyslogOutput implements Output {
       ) {
         if (!(await this.#send(connection, next.lines)) || this.#connection !== connection) return;
         this.#spool.advance(next);
-        this.#refuse(false);
+        this.#reports.refuse(false);
       }
       if (this.#spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
     } catch (error) {
@@ -311,31 +311,14 @@ export class SyslogOutput implements Output {
     this.#recent.setPending(pendingResend);
     this.#spool.rewind();
     this.#p.log.warn(message, { output: this.name, to: this.where, say: why?.say, events: pendingResend.length });
-    this.#tell();
-    if (pendingResend.length > 0) for (const listener of this.#listeners) listener.broken?.();
+    this.#reports.changed();
+    if (pendingResend.length > 0) this.#reports.broken();
   }
 
-  /** Logged once, until there is another failure. */
   #unreachable(failure: Failure): void {
-    if (this.#failure?.say !== failure.say)
-      this.#p.log.error(failure.say, {
-        output: this.name,
-        failure: failure.code,
-        next_step: failure.nextStep || undefined,
-      });
+    this.#reports.logFailure(failure, this.#failure);
     this.#failure = failure;
-    this.#tell();
-  }
-
-  #refuse(refusing: boolean): void {
-    if (this.#refusing === refusing) return;
-    this.#refusing = refusing;
-    this.#tell();
-  }
-
-  #tell(): void {
-    const condition = this.condition();
-    for (const listener of this.#listeners) listener.changed?.(condition);
+    this.#reports.changed();
   }
 }
 
