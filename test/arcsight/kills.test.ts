@@ -13,6 +13,7 @@ import { childEnvironment } from "../harness/child-environment.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 jest.setTimeout(300_000);
 
@@ -42,22 +43,6 @@ beforeAll(async () => {
   });
 });
 afterAll(() => simulator.stop());
-
-function customerLines(): readonly string[] {
-  const { ready } = simulator;
-  return ready.customers.flatMap((customer, i) =>
-    Object.entries({
-      tenant_id: customer.tenant_id,
-      tenant_name: customer.tenant_name,
-      client_id: customer.client_id,
-      client_secret: customer.client_secret,
-      auth: "app",
-      login_url: ready.login_url,
-      graph_url: ready.graph_url,
-      ca_file: ready.ca_file,
-    }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
-  );
-}
 
 /** One run: killed as soon as so many bytes are in the folder, or left to end by itself. */
 async function startRun(properties: string, out: string, killAtBytes: number | undefined): Promise<number | null> {
@@ -99,7 +84,7 @@ test.each([
     writeFileSync(
       properties,
       [
-        ...customerLines(),
+        ...tenantLines(ready),
         `outputs[0].type=${type}`,
         `outputs[0].path=${path}`,
         "outputs[0].rotate_mib=1",
@@ -149,7 +134,7 @@ test("after a normal stop and then a kill a file beside a syslog output gets no 
     writeFileSync(
       properties,
       [
-        ...customerLines(),
+        ...tenantLines(simulator.ready),
         "outputs[0].type=cef-file",
         `outputs[0].path=${join(out, "events.log")}`,
         "outputs[1].type=syslog",

@@ -16,6 +16,7 @@ import { Rsyslog } from "../harness/rsyslog/rsyslog.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 jest.setTimeout(300_000);
 
@@ -79,19 +80,6 @@ async function scene(protocol: "tls" | "tcp" | "udp", more: readonly string[] = 
   });
   endings.push(() => simulator.stop());
   const { ready } = simulator;
-  const lines = ready.customers.flatMap((customer, i) =>
-    Object.entries({
-      tenant_id: customer.tenant_id,
-      tenant_name: customer.tenant_name,
-      client_id: customer.client_id,
-      client_secret: customer.client_secret,
-      auth: "app",
-      login_url: ready.login_url,
-      graph_url: ready.graph_url,
-      ca_file: ready.ca_file,
-      poll_seconds: "1",
-    }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
-  );
   const output = {
     type: "syslog",
     host: "localhost",
@@ -103,7 +91,7 @@ async function scene(protocol: "tls" | "tcp" | "udp", more: readonly string[] = 
   writeFileSync(
     properties,
     [
-      ...lines,
+      ...tenantLines(ready, { poll_seconds: "1" }),
       ...Object.entries(output).map(([key, value]) => `outputs[0].${key}=${value}`),
       `state_dir=${join(folder, "state")}`,
       ...more.map((line) => line.replace("$FOLDER", folder)),

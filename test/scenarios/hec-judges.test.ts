@@ -18,6 +18,7 @@ import { noteProof } from "../harness/proof.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 jest.setTimeout(900_000);
 
@@ -135,33 +136,18 @@ async function startVictoriaLogs(): Promise<LogStore> {
 }
 
 function propertiesFor(simulator: Simulator, store: LogStore): string {
-  const { ready } = simulator;
-  const [customer] = ready.customers;
   writeFileSync(join(folder, "token"), `${TOKEN}\n`, { mode: 0o600 });
   const file = join(folder, "run.properties");
-  const lines = {
-    "tenants[0].tenant_id": customer?.tenant_id,
-    "tenants[0].tenant_name": customer?.tenant_name,
-    "tenants[0].client_id": customer?.client_id,
-    "tenants[0].client_secret": customer?.client_secret,
-    "tenants[0].auth": "app",
-    "tenants[0].login_url": ready.login_url,
-    "tenants[0].graph_url": ready.graph_url,
-    "tenants[0].ca_file": ready.ca_file,
-    "tenants[0].streams": "alerts",
-    "outputs[0].type": "hec",
-    "outputs[0].urls": store.url,
-    "outputs[0].token": `file:${join(folder, "token")}`,
-    "outputs[0].ca_file": store.caFile,
-    state_dir: join(folder, "state"),
-  };
-  writeFileSync(
-    file,
-    `${Object.entries(lines)
-      .map((line) => line.join("="))
-      .join("\n")}\n`,
-    { mode: 0o600 },
-  );
+  const lines = [
+    ...tenantLines(simulator.ready, { streams: "alerts" }),
+    "outputs[0].type=hec",
+    `outputs[0].urls=${store.url}`,
+    `outputs[0].token=file:${join(folder, "token")}`,
+    `outputs[0].ca_file=${store.caFile}`,
+    `state_dir=${join(folder, "state")}`,
+    "",
+  ];
+  writeFileSync(file, lines.join("\n"), { mode: 0o600 });
   return file;
 }
 

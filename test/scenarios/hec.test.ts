@@ -27,6 +27,7 @@ import { consult } from "../harness/oracle/main.ts";
 import { noteProof } from "../harness/proof.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 const KILLS = 10;
@@ -93,19 +94,7 @@ async function start(ack: AckMode, ...more: readonly string[]): Promise<HecServe
   writeFileSync(
     join(folder, "run.properties"),
     [
-      ...ready.customers.flatMap((customer, i) =>
-        Object.entries({
-          tenant_id: customer.tenant_id,
-          tenant_name: customer.tenant_name,
-          client_id: customer.client_id,
-          client_secret: customer.client_secret,
-          auth: "app",
-          login_url: ready.login_url,
-          graph_url: ready.graph_url,
-          ca_file: ready.ca_file,
-          poll_seconds: "15",
-        }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
-      ),
+      ...tenantLines(ready, { poll_seconds: "15" }),
       "outputs[0].type=hec",
       `outputs[0].urls=${hec.ready.url}`,
       `outputs[0].token=file:${folder}/token`,

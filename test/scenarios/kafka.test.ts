@@ -26,6 +26,7 @@ import { consult } from "../harness/oracle/main.ts";
 import { noteProof } from "../harness/proof.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(3_600_000);
@@ -116,19 +117,7 @@ withKafka("the program beside a real Kafka", () => {
     writeFileSync(
       config,
       [
-        ...ready.customers.flatMap((customer, i) =>
-          Object.entries({
-            tenant_id: customer.tenant_id,
-            tenant_name: customer.tenant_name,
-            client_id: customer.client_id,
-            client_secret: customer.client_secret,
-            auth: "app",
-            login_url: ready.login_url,
-            graph_url: ready.graph_url,
-            ca_file: ready.ca_file,
-            poll_seconds: "15",
-          }).map(([key, value]) => `tenants[${i}].${key}=${value}`),
-        ),
+        ...tenantLines(ready, { poll_seconds: "15" }),
         "outputs[0].type=kafka",
         `outputs[0].brokers=127.0.0.1:${proxy.port}`,
         "outputs[0].protocol=tcp",
