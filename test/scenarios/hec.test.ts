@@ -21,6 +21,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
+import { FakeRandom } from "../harness/fakes/random.ts";
 import type { AckMode } from "../harness/hec/indexer.ts";
 import { type HecServer, startHec } from "../harness/hec/server.ts";
 import { consult } from "../harness/oracle/main.ts";
@@ -184,14 +185,6 @@ async function judged() {
   return totals;
 }
 
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 describe("the program beside a HEC with acknowledgement", () => {
   test("delivers every version once when nothing goes wrong, and a restart after an orderly stop repeats nothing", async () => {
     await start("on");
@@ -222,17 +215,17 @@ describe("the program beside a HEC with acknowledgement", () => {
     async (ack, round) => {
       await start(ack);
       const seed = SEED + round - 1;
-      const random = randomFrom(seed);
+      const random = new FakeRandom(seed);
       let kills = 0;
       for (; kills < KILLS; kills += 1) {
         const running = run();
         const from = size();
         // Some die while they start, some in the middle of their batches, some between events and checkpoint.
-        const bytes = Math.floor(random() * 900_000);
-        const waitMs = 200 + random() * 1_800;
+        const bytes = Math.floor(random.next() * 900_000);
+        const waitMs = 200 + random.next() * 1_800;
         const end = performance.now() + 20_000;
         while (size() - from < bytes && performance.now() < end && (await keys()).size < SHOWN) await pause(10);
-        await pause(random() < 0.5 ? 0 : waitMs);
+        await pause(random.next() < 0.5 ? 0 : waitMs);
         running.kill("SIGKILL");
         // Not of itself.
         expect([await running.ended, running.log()]).toEqual([null, expect.any(String)]);

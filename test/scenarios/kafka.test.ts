@@ -20,6 +20,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
+import { FakeRandom } from "../harness/fakes/random.ts";
 import { KafkaBroker, missingKafkaParts, type ReadRecord } from "../harness/kafka/broker.ts";
 import { END_TXN, INIT_PRODUCER_ID, KafkaProxy, type KafkaRequest, PRODUCE } from "../harness/kafka/proxy.ts";
 import { consult } from "../harness/oracle/main.ts";
@@ -272,11 +273,11 @@ withKafka("the program beside a real Kafka", () => {
     const it = await story(Math.max(30, (KILLS + STOPS) * 12), "json");
     const slowly = { config: `${it.config.replace(".properties", "")}-slow.properties` };
     writeFileSync(slowly.config, `${readFileSync(it.config, "utf8")}outputs[0].max_eps=${EVENTS_PER_SECOND}\n`);
-    const random = randomFrom(SEED);
+    const random = new FakeRandom(SEED);
     const ends = [
       ...Array.from({ length: KILLS }, () => "SIGKILL" as const),
       ...Array.from({ length: STOPS }, () => "SIGSTOP" as const),
-    ].sort(() => random() - 0.5);
+    ].sort(() => random.next() - 0.5);
     // One is killed while its transaction is open for certain: else this test might have nothing to hide.
     const open = run(slowly);
     await new Promise<void>((resolve) => {
@@ -292,13 +293,13 @@ withKafka("the program beside a real Kafka", () => {
     for (const signal of ends) {
       const running = run(slowly);
       // Some fall between two requests of a transaction, some before the first.
-      await afterRequests(1 + Math.floor(random() * 12));
-      await pause(random() < 0.7 ? random() * 15 : random() * 800);
+      await afterRequests(1 + Math.floor(random.next() * 12));
+      await pause(random.next() < 0.7 ? random.next() * 15 : random.next() * 800);
       running.kill(signal);
       if (signal === "SIGSTOP") {
-        await pause(200 + random() * 1_800);
+        await pause(200 + random.next() * 1_800);
         running.kill("SIGCONT");
-        await pause(random() * 300);
+        await pause(random.next() * 300);
         running.kill("SIGKILL");
       }
       // Not of itself.
@@ -371,12 +372,4 @@ function versionsIn(records: readonly ReadRecord[], several?: "several"): Readon
     found.set(mssp.key, count);
   }
   return found;
-}
-
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
 }
