@@ -313,6 +313,17 @@ describe("a spool whose records wait for a confirmation", () => {
     expect(fs.existsSync(join(folder, "confirmed"))).toBe(false);
   });
 
+  test("goes past any number of confirmed records behind one that is not", async () => {
+    const folder = folderOf();
+    const room = { until, limitBytes: 8 << 20, segmentBytes: 8 << 20 } as const;
+    const { spool } = open(folder, room);
+    await spool.appendAll(Array.from({ length: 50_000 }, (_, n) => batchOf(`${n}`)));
+    for (const record of passAll(spool).slice(1, -1)) spool.confirm(record, KEPT);
+    spool.close();
+
+    expect(passAll(open(folder, room).spool).map(text)).toEqual(["0\n", "49999\n"]);
+  });
+
   test("takes a damaged list of confirmed records for none", async () => {
     const folder = folderOf();
     const { spool } = open(folder, { until });

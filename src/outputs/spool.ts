@@ -225,24 +225,21 @@ export class Spool {
       const segment = this.#segments.find(({ id }) => id >= this.#at.id);
       if (segment === undefined) return undefined;
       if (segment.id > this.#at.id) this.#at = { id: segment.id, offset: 0 };
-      if (this.#at.offset < segment.bytes) break;
-      if (segment === this.#segments.at(-1)) return undefined;
-      this.#at = { id: segment.id + 1, offset: 0 };
+      const { offset } = this.#at;
+      const confirmedTo = segment.confirmed.get(offset);
+      if (offset >= segment.bytes) {
+        if (segment === this.#segments.at(-1)) return undefined;
+        this.#at = { id: segment.id + 1, offset: 0 };
+      } else if (confirmedTo !== undefined) this.#at = { id: segment.id, offset: confirmedTo };
+      else {
+        const read = decode(this.#load(segment), offset);
+        if (read !== undefined)
+          return { segment: segment.id, startsAt: offset, endsAt: read.end, lines: read.lines, keys: read.keys };
+        // It was whole when it was written or taken over. What can no longer be read is skipped, because the
+        // rest must not wait for it.
+        this.#skipRest(segment, offset);
+      }
     }
-    const segment = this.#segments.find(({ id }) => id === this.#at.id) as Segment;
-    const { offset } = this.#at;
-    const read = decode(this.#load(segment), offset);
-    // It was whole when it was written or taken over. What can no longer be read is skipped, because the rest
-    // must not wait for it.
-    if (read === undefined) {
-      this.#skipRest(segment, offset);
-      return this.next();
-    }
-    if (segment.confirmed.has(offset)) {
-      this.#at = { id: this.#at.id, offset: read.end };
-      return this.next();
-    }
-    return { segment: segment.id, startsAt: offset, endsAt: read.end, lines: read.lines, keys: read.keys };
   }
 
   /** The record that `next` gave is on its way: `next` gives the one behind it. */
