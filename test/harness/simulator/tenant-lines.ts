@@ -1,8 +1,6 @@
 import type { Ready } from "./start.ts";
 
-/**
- * The simulator's customers as lines of a properties file: each with its own app, and with `more` beside that.
- */
+/** The simulator's customers as lines of a properties file: each with its own app, and with `more`. */
 export function tenantLines(
   { customers, login_url, graph_url, ca_file }: Ready,
   more: Readonly<Record<string, string>> = {},
