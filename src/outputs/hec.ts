@@ -7,11 +7,12 @@ import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
 import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
 import { type HecAnswered, type HecClient, hecStopped, hecWithoutAck } from "./hec-client.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
-import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
+import { outputUnwritable, reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool } from "./spool.ts";
+import { SpoolIntake } from "./spool-intake.ts";
 import { withoutStanza } from "./version-key.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -30,9 +31,6 @@ const UNACKNOWLEDGED_AFTER_MS = 300_000;
 const WINDOW_MOST = 64;
 /** A balancer that sets another cookie each time does not say that the indexer changed. */
 const COOKIE_CHANGES_MOST = 3;
-/** A full spool that releases nothing for this long refuses events: somebody has to hear of it. */
-const PROGRESS_WITHIN_MS = 30_000;
-const ROOM_LOOK_MS = 100;
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
 
@@ -101,6 +99,7 @@ export class HecOutput implements Output {
   readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
   readonly #spool: Spool;
+  readonly #intake: SpoolIntake;
   readonly #batches: HecBatches;
   readonly #commits: CommitQueue<Batch>;
   readonly #lanes: readonly Lane[];
@@ -111,8 +110,6 @@ export class HecOutput implements Output {
   readonly #news = new Wakeup();
   readonly #running: Promise<unknown>;
   #rejectedCount = 0;
-  /** When the spool last took or released something. */
-  #progressAtMs = Number.NEGATIVE_INFINITY;
 
   /** Begins to send at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: HecParts) {
@@ -131,6 +128,14 @@ export class HecOutput implements Output {
     });
     this.#spool = opened.spool;
     this.#recent.took(opened.keys);
+    this.#intake = new SpoolIntake({
+      ...parts,
+      where: this.where,
+      reports: this.#reports,
+      append: (group) => this.#spool.appendAll(group),
+      isReceiverUp: () => this.#lanes.some(({ failure }) => failure === undefined),
+      hurry: this.#hurry.signal,
+    });
     this.#batches = new HecBatches(this.#spool);
     this.#commits = new CommitQueue(
       (group) => this.#commit(group),
@@ -206,32 +211,10 @@ export class HecOutput implements Output {
   }
 
   async #commit(group: readonly Batch[]): Promise<void> {
-    let kept: boolean;
-    try {
-      kept = await this.#spool.appendAll(group);
-      // Splunk is slower than Microsoft: that is back-pressure, and no customer has to wait for its next try.
-      while (!kept && this.#isProgressing()) {
-        await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
-        kept = await this.#spool.appendAll(group);
-      }
-    } catch (error) {
-      this.#reports.refuse(true);
-      throw outputUnwritable(this.name, this.#p.stateFolder, error);
-    }
-    this.#reports.refuse(!kept);
-    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
-    this.#progressAtMs = this.#p.clock.monotonicMs();
+    await this.#intake.take(group);
     for (const { keys } of group) this.#recent.took(keys);
     this.#news.wake();
     this.#reports.changed();
-  }
-
-  #isProgressing(): boolean {
-    return (
-      !this.#hurry.signal.aborted &&
-      this.#lanes.some(({ failure }) => failure === undefined) &&
-      this.#p.clock.monotonicMs() - this.#progressAtMs < PROGRESS_WITHIN_MS
-    );
   }
 
   /** One socket's work: batch after batch, until the stop. */
@@ -366,8 +349,7 @@ export class HecOutput implements Output {
 
   #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
     this.#batches.confirm(batch, { keepsAWhile: !isIndexed });
-    this.#progressAtMs = this.#p.clock.monotonicMs();
-    this.#reports.refuse(false);
+    this.#intake.released();
     this.#reports.changed();
   }
 

@@ -8,11 +8,12 @@ import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
-import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
+import { outputUnwritable, reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool, type Spooled, type SpoolPlace } from "./spool.ts";
+import { SpoolIntake } from "./spool-intake.ts";
 import { objectOfKey, withoutStanza } from "./version-key.ts";
 import { Wakeup } from "./wakeup.ts";
 import { WrittenLog } from "./written-log.ts";
@@ -25,9 +26,6 @@ const FENCED_MOST = 3;
 const FENCED_WITHIN_MS = 60_000;
 /** A failure that the next writer does not see is not worth a person's time. */
 const REPORTED_FROM = 2;
-/** A full spool that releases nothing for this long refuses events: somebody has to hear of it. */
-const PROGRESS_WITHIN_MS = 30_000;
-const ROOM_LOOK_MS = 100;
 const TRANSACTION_BYTES = 4 << 20;
 const TRANSACTION_EVENTS = 2_000;
 /** A broker takes batches of 1 MiB, if nobody changed that. */
@@ -101,6 +99,7 @@ export class KafkaOutput implements Output {
   readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
   readonly #spool: Spool;
+  readonly #intake: SpoolIntake;
   /** What was committed and left the spool: the engine's own journal comes later, and a crash may lose it. */
   readonly #committed: WrittenLog;
   readonly #commits: CommitQueue<Batch>;
@@ -128,8 +127,6 @@ export class KafkaOutput implements Output {
   #isFailing = false;
   #unconfirmed = 0;
   #rejectedCount = 0;
-  /** When the spool last took or released something. */
-  #progressAtMs = Number.NEGATIVE_INFINITY;
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: KafkaParts) {
@@ -149,6 +146,13 @@ export class KafkaOutput implements Output {
     });
     this.#spool = opened.spool;
     this.#flushedTo = opened.spool.end;
+    this.#intake = new SpoolIntake({
+      ...parts,
+      reports: this.#reports,
+      append: (group) => this.#append(group),
+      isReceiverUp: () => !this.#isFailing,
+      hurry: this.#hurry.signal,
+    });
     const committed = WrittenLog.open(parts.name, ports.disk, `${stateFolder}/committed`, () => undefined);
     this.#committed = committed.log;
     this.#recent.took(committed.keys);
@@ -206,22 +210,7 @@ export class KafkaOutput implements Output {
   }
 
   async #commit(group: readonly Batch[]): Promise<void> {
-    let kept: boolean;
-    try {
-      await this.#whenReady();
-      kept = await this.#append(group);
-      // Kafka is slower than Microsoft: that is back-pressure, and no customer has to wait for its next try.
-      while (!kept && this.#isProgressing()) {
-        await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
-        kept = await this.#append(group);
-      }
-    } catch (error) {
-      this.#reports.refuse(true);
-      throw outputUnwritable(this.name, this.#p.stateFolder, error);
-    }
-    this.#reports.refuse(!kept);
-    if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
-    this.#progressAtMs = this.#p.clock.monotonicMs();
+    await this.#intake.take(group);
     for (const { keys } of group) this.#recent.took(keys.filter((key) => key !== ""));
     this.#wake();
     this.#reports.changed();
@@ -237,6 +226,7 @@ export class KafkaOutput implements Output {
   }
 
   async #append(group: readonly Batch[]): Promise<boolean> {
+    await this.#whenReady();
     const kept = await this.#spool.appendAll(group);
     this.#flushedTo = this.#spool.end;
     return kept;
@@ -245,14 +235,6 @@ export class KafkaOutput implements Output {
   #isFlushed({ segment, endsAt }: SpoolPlace): boolean {
     const to = this.#flushedTo;
     return to !== undefined && (segment < to.segment || (segment === to.segment && endsAt <= to.endsAt));
-  }
-
-  #isProgressing(): boolean {
-    return (
-      !this.#hurry.signal.aborted &&
-      !this.#isFailing &&
-      this.#p.clock.monotonicMs() - this.#progressAtMs < PROGRESS_WITHIN_MS
-    );
   }
 
   /** Transaction after transaction, until the stop. */
@@ -328,8 +310,7 @@ export class KafkaOutput implements Output {
     for (const record of group.records) this.#spool.confirm(record, { keepsAWhile: false });
     this.#group = undefined;
     this.#unconfirmed = 0;
-    this.#progressAtMs = this.#p.clock.monotonicMs();
-    this.#reports.refuse(false);
+    this.#intake.released();
     this.#reports.changed();
   }
 
