@@ -574,6 +574,21 @@ describe("an indexer that is busy, gone or unclear", () => {
     expect(it.output.condition().state).toBe("up");
   });
 
+  test("a stop refuses at once what waits for room in a full spool", async () => {
+    const it = story({ spoolBytes: 4_096, network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
+    await it.output.write(versions("a".repeat(3_000)));
+    const refused = it.output.write(versions("b".repeat(3_000))).catch((error: unknown) => error);
+    await settled();
+    open.splice(open.indexOf(it.output), 1);
+    const closed = it.output.close(0);
+    await it.clock.pass(1_000);
+    const outcome = await Promise.race([refused, settled()]);
+    await it.clock.pass(120_000);
+    await closed;
+
+    expect(outcome).toMatchObject({ code: "output-full" });
+  });
+
   test("with two addresses one that is gone costs nothing but itself", async () => {
     const it = story({ urls: [A, B], network: (n) => void n.indexer(B) });
     for (let i = 0; i < 5; i += 1) await it.output.write(versions(`a${i}`));

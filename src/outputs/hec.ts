@@ -104,7 +104,7 @@ export class HecOutput implements Output {
   readonly #commits: CommitQueue<Batch>;
   readonly #lanes: readonly Lane[];
   readonly #stop = new AbortController();
-  /** Fires when the stop begins: acknowledgements are asked for at once. */
+  /** Fires when the stop begins: nothing waits for room in the spool, and acknowledgements are asked for. */
   readonly #hurry = new AbortController();
   /** Something changed that may give a loop work. */
   readonly #news = new Wakeup();
@@ -199,8 +199,9 @@ export class HecOutput implements Output {
   async close(withinMs: number): Promise<void> {
     const { clock } = this.#p;
     const giveUp = clock.monotonicMs() + withinMs;
-    await this.#commits.idle();
+    // First: a write that waits for room in a full spool must not hold up the stop.
     this.#hurry.abort();
+    await this.#commits.idle();
     this.#news.wake();
     while (this.#spool.waitingBytes > 0 && this.condition().state === "up" && clock.monotonicMs() < giveUp)
       await clock.pause(50);
