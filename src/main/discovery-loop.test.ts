@@ -54,6 +54,7 @@ class Bench {
   everyHours = 1;
   reading: (host: DiscoveryHost) => Promise<DiscoveryReport> = () => Promise.resolve(NOTHING);
   customers: readonly CustomerStatus[] = [];
+  statusesTaken = 0;
   canWrite = true;
   readonly signals: AbortSignal[] = [];
 
@@ -69,7 +70,10 @@ class Bench {
         return Promise.resolve();
       },
       healthOf: () => ({ be: (state, failure) => void said.push(`list: ${failure?.code ?? state}`) }),
-      status: () => ({ customers: this.customers, outputs: [] }),
+      status: () => {
+        this.statusesTaken += 1;
+        return { customers: this.customers, outputs: [] };
+      },
     };
     const place = {
       name: "x",
@@ -234,12 +238,24 @@ describe("a customer refuses the program", () => {
       { tenant: "Other", tenantId: "other", streams: [stream(null, null)] } as unknown as CustomerStatus,
     ];
     bench.reading = async (host) => {
-      answers.push(await host.refuses(CONTOSO));
+      answers.push(await host.refuses({ tenantId: CONTOSO, name: "Contoso" }));
       return NOTHING;
     };
     await bench.run();
     await bench.pass(5_000);
     bench.stop.abort();
     expect(answers).toEqual([refuses]);
+  });
+
+  test("by one status of all customers for each list, however many are asked for", async () => {
+    const bench = new Bench();
+    bench.reading = async (host) => {
+      for (const name of ["A", "B", "C"]) await host.refuses({ tenantId: CONTOSO, name });
+      return NOTHING;
+    };
+    await bench.run();
+    await bench.pass(2 * HOUR);
+    bench.stop.abort();
+    expect(bench.statusesTaken).toBe(2);
   });
 });

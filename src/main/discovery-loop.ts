@@ -13,7 +13,7 @@ import { isRefusal } from "../model/discovered.ts";
 import { asFailure } from "../model/failure.ts";
 import type { Clock, Log } from "../model/ports.ts";
 import type { OnboardingServices } from "../model/sign-in.ts";
-import type { CollectorStatus } from "../model/status.ts";
+import type { CustomerStatus } from "../model/status.ts";
 import type { TenantId } from "../model/tenant.ts";
 import type { CollectorForDiscovery, Discovery } from "./collector.ts";
 
@@ -121,9 +121,14 @@ async function passOnce(
   const rows = new Map<TenantId, ListedCustomer>();
   const placeNow = async () => noting(await parts.place(), written);
   const place = await placeNow();
+  // Taken once for all of thousands of customers, because taking it costs as much as all of them.
+  let statuses: ReadonlyMap<string, readonly CustomerStatus[]> | undefined;
   const host: DiscoveryHost = {
     configured: () => customersByTenant(services, place),
-    refuses: (tenantId) => Promise.resolve(isRefusing(collector.status(), tenantId)),
+    refuses: ({ tenantId }) => {
+      statuses ??= Map.groupBy(collector.status().customers, (one) => one.tenantId);
+      return Promise.resolve(isRefusing(statuses.get(tenantId) ?? []));
+    },
     enrol: (customers) => enrol(services, place, customers, { settings, credential: undefined, rows, flags: {} }),
     // Customers were added to it since.
     remove: async (customers) => remove(services, await placeNow(), customers),
@@ -172,9 +177,9 @@ function noting(place: RosterPlace, written: () => void): RosterPlace {
   };
 }
 
-/** Every stream of the customer was refused at its last try. One that is still asked does not count. */
-function isRefusing({ customers }: CollectorStatus, tenantId: TenantId): boolean {
-  const streams = customers.filter((one) => one.tenantId === tenantId).flatMap((one) => one.streams);
+/** Every stream of the customer's inputs was refused at its last try. One that is still asked does not count. */
+function isRefusing(inputs: readonly CustomerStatus[]): boolean {
+  const streams = inputs.flatMap((one) => one.streams);
   return (
     streams.length > 0 &&
     streams.every(({ failure, actor }) => failure !== null && actor !== null && isRefusal(failure, actor))

@@ -117,8 +117,8 @@ export interface Finding {
   readonly wasPolled?: boolean;
 }
 
-/** A customer that is to be configured. */
-export interface NewCustomer {
+/** A customer that is configured, or is to be. */
+export interface NamedCustomer {
   readonly tenantId: TenantId;
   readonly name: string;
 }
@@ -135,11 +135,11 @@ export interface ConfiguredNames {
 export interface DiscoveryHost {
   configured(): Promise<ConfiguredNames>;
   /** Does the tenant of this configured customer give no token, or does its API reject it? */
-  refuses(tenantId: TenantId): Promise<boolean>;
+  refuses(customer: NamedCustomer): Promise<boolean>;
   /** Configures customers as `customers add` does. The result names those that were not written. */
-  enrol(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
+  enrol(customers: readonly NamedCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
   /** Takes customers out of the configuration; their checkpoints stay. The result is as that of `enrol`. */
-  remove(customers: readonly NewCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
+  remove(customers: readonly NamedCustomer[]): Promise<ReadonlyMap<TenantId, Failure>>;
   /** Deletes what is kept of a customer that ended long ago. Absent: another host holds the state folder. */
   forget?(tenantId: TenantId): Promise<void>;
   /** Called before anything is changed. Absent: the report is enough. */

@@ -3,7 +3,7 @@ import {
   type CustomerListing,
   type Discovered,
   type DiscoveryHost,
-  type NewCustomer,
+  type NamedCustomer,
   NOTHING_DISCOVERED,
 } from "../../model/discovered.ts";
 import { Failure } from "../../model/failure.ts";
@@ -39,7 +39,7 @@ class World {
 
   readonly host: DiscoveryHost = {
     configured: () => Promise.resolve({ names: new Map(this.configured), unresolved: this.unresolved }),
-    refuses: (tenantId) => {
+    refuses: ({ tenantId }) => {
       this.asked.push(tenantId);
       return Promise.resolve(this.refusing.has(tenantId));
     },
@@ -57,7 +57,7 @@ class World {
     },
   };
 
-  #change(what: string, customers: readonly NewCustomer[], apply: (one: NewCustomer) => void) {
+  #change(what: string, customers: readonly NamedCustomer[], apply: (one: NamedCustomer) => void) {
     const failures = new Map<TenantId, Failure>();
     for (const customer of customers) {
       if (this.unwritable.has(customer.name)) {

@@ -3,7 +3,7 @@ import type {
   Discovered,
   DiscoveryHost,
   DiscoveryReport,
-  NewCustomer,
+  NamedCustomer,
 } from "../../model/discovered.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { TenantId } from "../../model/tenant.ts";
@@ -58,12 +58,14 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   const isUnsure = unresolved.length > 0;
   const refusing = new Set<TenantId>();
   // What is not configured has no access that could be lost; while that is unsure, nobody counts as such.
-  for (const tenantId of suspects({ nowMs: nowMs(), known, listing }))
-    if (configured.has(tenantId) ? await host.refuses(tenantId) : !isUnsure) refusing.add(tenantId);
+  for (const tenantId of suspects({ nowMs: nowMs(), known, listing })) {
+    const name = configured.get(tenantId);
+    if (name === undefined ? !isUnsure : await host.refuses({ tenantId, name })) refusing.add(tenantId);
+  }
   // How many refuse at once tells whether it is their doing; a person who confirms the list knows.
   if (!isConfirmed && !isDry && [...refusing].some((tenantId) => configured.has(tenantId)))
-    for (const tenantId of configured.keys())
-      if (!refusing.has(tenantId) && (await host.refuses(tenantId))) refusing.add(tenantId);
+    for (const [tenantId, name] of configured)
+      if (!refusing.has(tenantId) && (await host.refuses({ tenantId, name }))) refusing.add(tenantId);
   const situation: Situation = {
     nowMs: nowMs(),
     known,
@@ -110,7 +112,7 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
   const asBefore = new Map(over.map(({ tenantId, customer }) => [tenantId, { ...customer, ...STILL_POLLED }]));
   await host.tell?.(changes);
   const additions = wanted
-    .flatMap((tenantId): NewCustomer[] => {
+    .flatMap((tenantId): NamedCustomer[] => {
       const customer = customers.get(tenantId);
       return customer === undefined ? [] : [{ tenantId, name: customer.name }];
     })
@@ -175,7 +177,7 @@ function rejectionOf(rules: DiscoveryRules, situation: Situation): Failure | und
   }
 }
 
-function notSure({ name, tenantId }: NewCustomer, unresolved: readonly string[]): Failure {
+function notSure({ name, tenantId }: NamedCustomer, unresolved: readonly string[]): Failure {
   const [first = ""] = unresolved;
   return new Failure("settings", {
     actor: "operator",

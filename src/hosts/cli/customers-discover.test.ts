@@ -5,7 +5,6 @@ import type { FailureCode } from "../../model/failure-codes.ts";
 import type { OnboardingServices, TokenApi } from "../../model/sign-in.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { refuses } from "./customers-discover.ts";
-import type { RosterPlace } from "./roster-place.ts";
 
 const CONTOSO = "11111111-2222-4333-8444-555555555555" as TenantId;
 
@@ -14,13 +13,7 @@ test.each<[string, Partial<Record<TokenApi, FailureCode>>, boolean]>([
   ["not while another of its APIs cannot be asked", { graph: "consent-missing", mde: "throttled" }, false],
   ["when every API of its streams refuses", { graph: "consent-missing", mde: "forbidden" }, true],
 ])("a customer refuses the program %s", async (_, codes, expected) => {
-  const place = {
-    host: "cli",
-    common: {},
-    customers: [{ name: "Contoso", values: { tenant_id: CONTOSO } }],
-  } as unknown as RosterPlace;
   const services = {
-    nowMs: () => 0,
     customers: () => Promise.resolve({ stanzas: [{ name: "Contoso", streams: ["alerts", "mde-alerts"] }] }),
     signInService: {
       accessToken: (_stanza: unknown, api: TokenApi) => {
@@ -31,5 +24,5 @@ test.each<[string, Partial<Record<TokenApi, FailureCode>>, boolean]>([
       },
     },
   } as unknown as OnboardingServices;
-  expect(await refuses(services, place, CONTOSO, {})).toBe(expected);
+  expect(await refuses(services, { name: "Contoso", tenantId: CONTOSO }, {})).toBe(expected);
 });

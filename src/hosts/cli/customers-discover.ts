@@ -7,6 +7,7 @@ import type {
   DiscoveryReport,
   DiscoverySettings,
   Finding,
+  NamedCustomer,
 } from "../../model/discovered.ts";
 import { isRefusal } from "../../model/discovered.ts";
 import type { ExitCode } from "../../model/failure.ts";
@@ -38,7 +39,7 @@ export async function discoverCustomers(services: OnboardingServices, flags: Fla
       : await homeApp(await secretPlace(services, withoutConfig(withState)), settings.credential, like);
   const host: DiscoveryHost = {
     configured: () => customersByTenant(services, place),
-    refuses: (tenantId) => refuses(services, place, tenantId, withState),
+    refuses: (customer) => refuses(services, customer, withState),
     async enrol(customers) {
       const unnamed = customers.map(({ name, tenantId }) => ({
         name,
@@ -126,17 +127,8 @@ function settingsIn({ nowMs }: OnboardingServices, place: RosterPlace, flags: Fl
  * Asked for tokens as the collector would ask. One API that gives a token, or cannot be asked, means that it
  * is still a customer.
  */
-export async function refuses(
-  services: OnboardingServices,
-  place: RosterPlace,
-  tenantId: TenantId,
-  flags: Flags,
-): Promise<boolean> {
-  const name = (await customersByTenant(services, place)).names.get(tenantId);
-  const { stanzas } = await services.customers(
-    { ...flags, customer: name === undefined ? undefined : [name] },
-    { needSecrets: true },
-  );
+export async function refuses(services: OnboardingServices, { name }: NamedCustomer, flags: Flags): Promise<boolean> {
+  const { stanzas } = await services.customers({ ...flags, customer: [name] }, { needSecrets: true });
   const stanza = stanzas.find((one) => one.name === name);
   if (stanza === undefined) return false;
   const apis = apisOf(stanza.streams);

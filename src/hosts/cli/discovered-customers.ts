@@ -7,7 +7,7 @@ import type {
   CustomerListing,
   DiscoverySettings,
   ListedTenant,
-  NewCustomer,
+  NamedCustomer,
 } from "../../model/discovered.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { RosterChange } from "../../model/roster.ts";
@@ -55,7 +55,7 @@ export interface Enrolment {
 export async function enrol(
   services: Services,
   place: RosterPlace,
-  customers: readonly NewCustomer[],
+  customers: readonly NamedCustomer[],
   { settings, credential, rows, flags }: Enrolment,
 ): Promise<ReadonlyMap<TenantId, Failure>> {
   const model = place.customers.find(({ name }) => name === settings.defaults);
@@ -113,7 +113,7 @@ export async function enrol(
 export async function remove(
   services: Services,
   place: RosterPlace,
-  customers: readonly NewCustomer[],
+  customers: readonly NamedCustomer[],
 ): Promise<ReadonlyMap<TenantId, Failure>> {
   const failures = new Map<TenantId, Failure>();
   const changes: RosterChange[] = [];
@@ -130,7 +130,7 @@ export async function remove(
 async function write(
   place: RosterPlace,
   changes: readonly RosterChange[],
-  customers: readonly NewCustomer[],
+  customers: readonly NamedCustomer[],
 ): Promise<ReadonlyMap<TenantId, Failure>> {
   const tenantOf = new Map(customers.map(({ name, tenantId }) => [name, tenantId]));
   const failures = new Map<TenantId, Failure>();
