@@ -92,9 +92,8 @@ export async function enrol(
     { ...likeModel, ...flags },
   );
   const failures = new Map<TenantId, Failure>();
-  const byLine = new Map(listed.map(({ line }, at) => [line, customers[at]]));
   for (const { line, say } of wrong) {
-    const customer = byLine.get(line);
+    const customer = customers[line];
     if (customer !== undefined) failures.set(customer.tenantId, notWritten(`${customer.name} ${say}.`));
   }
   // Whoever is there already was configured by a person.
