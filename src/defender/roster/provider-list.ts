@@ -262,15 +262,13 @@ function rowOf(read: () => ListedTenant | undefined): ListedTenant | undefined {
   }
 }
 
-function objectOf(value: unknown): Row {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Torn("content");
+function objectOf(value: unknown, what = "content"): Row {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Torn(what);
   return value as Row;
 }
 
 function objectIn(row: Row, member: string): Row {
-  const value = row[member];
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Torn(member);
-  return value as Row;
+  return objectOf(row[member], member);
 }
 
 function textIn(row: Row, member: string): string {
