@@ -37,10 +37,14 @@ const NAMED_MOST = 5;
 
 /** One sentence for each kind of difference. */
 export function rosterSentences(differences: readonly RosterDifference[]): string {
-  return saidOf(differences, (names) => {
+  const sentences = (Object.keys(SAID) as RosterGap[]).flatMap((gap) => {
+    const names = differences.filter(({ difference }) => difference === gap).map(({ tenant }) => tenant);
+    if (names.length === 0) return [];
     const others = names.length > NAMED_MOST ? ` and ${names.length - NAMED_MOST} more` : "";
-    return ` (${names.slice(0, NAMED_MOST).join(", ")}${others})`;
+    const what = SAID[gap][names.length === 1 ? 0 : 1];
+    return [`${names.length} ${what} (${names.slice(0, NAMED_MOST).join(", ")}${others}).`];
   });
+  return sentences.length === 0 ? "The customers are as the list says." : sentences.join(" ");
 }
 
 const SAID: Readonly<Record<RosterGap, readonly [one: string, many: string]>> = {
@@ -49,12 +53,3 @@ const SAID: Readonly<Record<RosterGap, readonly [one: string, many: string]>> = 
   "not-consented": ["customer has not consented", "customers have not consented"],
   silent: ["customer has consented and is not collected", "customers have consented and are not collected"],
 };
-
-function saidOf(differences: readonly RosterDifference[], named: (names: readonly string[]) => string): string {
-  const sentences = (Object.keys(SAID) as RosterGap[]).flatMap((gap) => {
-    const names = differences.filter(({ difference }) => difference === gap).map(({ tenant }) => tenant);
-    if (names.length === 0) return [];
-    return [`${names.length} ${SAID[gap][names.length === 1 ? 0 : 1]}${named(names)}.`];
-  });
-  return sentences.length === 0 ? "The customers are as the list says." : sentences.join(" ");
-}
