@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
 import { anyCharacter } from "../../test/harness/any-character.ts";
-import { readExactly, readProperties, readPropertiesText, withProperty } from "./java-properties.ts";
+import { readExactly, readProperties, readPropertiesText, withProperties } from "./java-properties.ts";
 
 interface Case {
   readonly id: string;
@@ -94,10 +94,10 @@ describe("whoever typed the file is told what Java makes of it", () => {
 
 describe("one value is put into a file and nothing else changes", () => {
   test("a present key keeps its place, a new one comes last", () => {
-    expect(withProperty("# mine\r\nrefresh_token = old\\\r\n  er\r\nscope=\r\n", "refresh_token", "new")).toBe(
+    expect(withProperties("# mine\r\nrefresh_token = old\\\r\n  er\r\nscope=\r\n", [["refresh_token", "new"]])).toBe(
       "# mine\r\nrefresh_token=new\r\nscope=\r\n",
     );
-    expect(withProperty("scope=", "refresh_token", "0.A=")).toBe("scope=\nrefresh_token=0.A=\n");
+    expect(withProperties("scope=", [["refresh_token", "0.A="]])).toBe("scope=\nrefresh_token=0.A=\n");
   });
 
   test("any key and value come back as they were", () => {
@@ -108,7 +108,7 @@ describe("one value is put into a file and nothing else changes", () => {
         fc.string({ unit: "grapheme-ascii" }),
         (key, value, before) => {
           const text = before.replaceAll("\\", "");
-          const reading = readPropertiesText(withProperty(text, key, value));
+          const reading = readPropertiesText(withProperties(text, [[key, value]]));
           expect(reading.ok && reading.byKey.get(key)?.value).toBe(value);
         },
       ),

@@ -116,16 +116,11 @@ export function readExactly(latin1Text: string): PropertiesReading {
 }
 
 /**
- * Writes one value into the text of a file: on the last line of its key, else at the end. Everything else is
- * unchanged, byte for byte.
+ * Writes values into the text of a file: each on the last line of its key, else at the end. Everything else is
+ * unchanged, byte for byte. The text is read once, because a list has thousands of values.
  *
  * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
  */
-export function withProperty(latin1Text: string, key: string, value: string): string {
-  return withProperties(latin1Text, [[key, value]]);
-}
-
-/** The same for several keys, each once. The text is read once, because a list has thousands. */
 export function withProperties(latin1Text: string, entries: readonly (readonly [string, string])[]): string {
   if (latin1Text.startsWith(UTF8_BOM)) return UTF8_BOM + withProperties(latin1Text.slice(UTF8_BOM.length), entries);
   const lineEnd = latin1Text.includes("\r\n") ? "\r\n" : "\n";

@@ -9,7 +9,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { expect, jest, test } from "@jest/globals";
 import fc from "fast-check";
-import { readExactly, withProperty } from "../../src/config/java-properties.ts";
+import { readExactly, withProperties } from "../../src/config/java-properties.ts";
 import { anyCharacter } from "../harness/any-character.ts";
 
 jest.setTimeout(120_000);
@@ -67,7 +67,7 @@ whenPresent("Java reads the shipped template and parser files as we do, filled i
   const files = [
     template,
     filled,
-    withProperty(template, "outputs[0].path", "C:\\users\\svc\\Söhne"),
+    withProperties(template, [["outputs[0].path", "C:\\users\\svc\\Söhne"]]),
     ...readdirSync(flex).map((name) => readFileSync(join(flex, name), "latin1")),
   ];
   expect(files.length).toBeGreaterThan(4);
@@ -98,7 +98,7 @@ whenPresent("Java reads every value that we wrote into a file unchanged", () => 
       seed: 20261124,
     },
   );
-  const java = asJava(pairs.map(([key, value]) => withProperty("# before\n", key, value)));
+  const java = asJava(pairs.map(([key, value]) => withProperties("# before\n", [[key, value]])));
   expect(java).toEqual(pairs.map(([key, value]) => ({ [key]: value })));
 });
 

@@ -1,4 +1,4 @@
-import { readPropertiesText, withProperty } from "../../config/java-properties.ts";
+import { readPropertiesText, withProperties } from "../../config/java-properties.ts";
 import { CLOUDS } from "../../model/cloud.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -43,7 +43,7 @@ export function connectorProperties(before: string | undefined, signIn: Connecto
   const entries = [...values.keys()].some((key) => key.startsWith("tenants["))
     ? blockEntries(values, signIn)
     : flatEntries(values, signIn);
-  return sealed(entries.reduce((all, [key, value]) => withProperty(all, key, value), text));
+  return sealed(withProperties(text, entries));
 }
 
 type Entries = readonly (readonly [key: string, value: string])[];
