@@ -95,6 +95,11 @@ describe("the list against reality", () => {
     expect(gaps(compare([listed(1)], [unknown]))).toEqual([]);
   });
 
+  test("does not take a customer whose tenant is still asked for as consented and collected", () => {
+    const joining = customerStatus("Customer 1", { tenantId: "", streams: [] });
+    expect(compare([listed(1)], [joining])).toMatchObject({ configured: 1, consented: 0, collected: 0 });
+  });
+
   test("waits for no hunting query, which may run once a day", () => {
     const streams = [
       streamStatus({ walk_completed_at: at(NOW_MS) }),

@@ -77,10 +77,14 @@ function keyOf({ tenant, tenantId }: CustomerStatus): string {
 }
 
 function isPolled({ streams }: CustomerStatus, nowMs: number): boolean {
-  return streams.every(
-    ({ stream, state, walk_completed_at }) =>
-      (stream === NOT_POLLED && state === "ok") ||
-      (walk_completed_at !== null && nowMs - Date.parse(walk_completed_at) <= SILENT_AFTER_MS),
+  // It has no streams while its tenant is still asked for.
+  return (
+    streams.length > 0 &&
+    streams.every(
+      ({ stream, state, walk_completed_at }) =>
+        (stream === NOT_POLLED && state === "ok") ||
+        (walk_completed_at !== null && nowMs - Date.parse(walk_completed_at) <= SILENT_AFTER_MS),
+    )
   );
 }
 
