@@ -102,11 +102,8 @@ export interface DiscoverySettings {
 
 /** One thing that the list says. `customer` is as it is remembered from now on. */
 export interface Finding {
-  /**
-   * `found`: new, or back after it ended. `ending`: a reminder. `forgotten`: ended so long ago that its
-   * checkpoints go.
-   */
-  readonly kind: "found" | "renamed" | "ending" | "missing" | "ended" | "forgotten";
+  /** `found`: new, or back after it ended. `ending`: a reminder. */
+  readonly kind: "found" | "renamed" | "ending" | "missing" | "ended";
   readonly tenantId: TenantId;
   readonly customer: DiscoveredCustomer;
   /** With `renamed`: what the list called it before. */

@@ -77,16 +77,16 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     isConfirmed,
   };
   const rejection = isDry ? rejectionOf(rules, situation) : undefined;
-  const { next, findings, toEnrol } = judge(
+  const { next, findings, toEnrol, toForget } = judge(
     rules,
     rejection === undefined ? situation : { ...situation, isConfirmed: true },
   );
   // A dry run shows what `--apply` would do.
   const wanted = isConfirmed || isDry ? announcedIn(next) : toEnrol;
-  const reported = findings.filter(({ kind }) => kind !== "forgotten" || host.forget !== undefined);
-  const changes = reported.map((finding) => ({
+  const beingEnrolled = new Set(isDry || isUnsure ? [] : wanted);
+  const changes = findings.map((finding) => ({
     ...finding,
-    failure: failureOf(finding, { enrolled: !isDry && !isUnsure && wanted.includes(finding.tenantId) }),
+    failure: failureOf(finding, { enrolled: beingEnrolled.has(finding.tenantId) }),
   }));
   const report = { changes, wanted, enrolled: new Set<TenantId>(), removed: new Set<TenantId>() };
   if (isDry)
@@ -98,9 +98,6 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     };
 
   const customers = new Map(next.customers);
-  // Remembered until it is done; what a host cannot forget is forgotten by the next pass of one that can.
-  const old = findings.filter(({ kind }) => kind === "forgotten");
-  for (const { tenantId, customer } of old) customers.set(tenantId, customer);
   const over = findings.filter(
     ({ kind, customer, wasPolled }) => kind === "ended" && wasPolled === true && customer.by === "discovery",
   );
@@ -152,8 +149,9 @@ export async function discoveryPass(parts: PassParts, options: PassOptions = {})
     }
   }
   const doneText = await memory.save({ ...next, customers }, savedText);
-  if (host.forget === undefined || old.length === 0) return { ...report, customers, failures };
-  for (const { tenantId } of old) {
+  // What this host cannot forget is forgotten by the next pass of one that can.
+  if (host.forget === undefined || toForget.length === 0) return { ...report, customers, failures };
+  for (const tenantId of toForget) {
     try {
       await host.forget(tenantId);
       customers.delete(tenantId);

@@ -61,7 +61,7 @@ class Provider {
     const asked = new Set(suspects({ nowMs, known, listing: given }));
     const refusing = new Set([...this.refusing].filter((one) => asked.has(one)));
     try {
-      const { next, findings, toEnrol } = judge(this.rules, {
+      const { next, findings, toEnrol, toForget } = judge(this.rules, {
         nowMs,
         known,
         listing: given,
@@ -77,8 +77,13 @@ class Provider {
       }
       for (const { kind, tenantId, customer, wasPolled } of findings)
         if (kind === "ended" && wasPolled === true && customer.by === "discovery") configured.delete(tenantId);
+      const happened = findings.map(({ kind, customer }) => `${kind} ${customer.name}`);
+      for (const tenantId of toForget) {
+        happened.push(`forgotten ${customers.get(tenantId)!.name}`);
+        customers.delete(tenantId);
+      }
       this.known = { ...next, customers };
-      return findings.map(({ kind, customer }) => `${kind} ${customer.name}`);
+      return happened;
     } catch (error) {
       if (!isFailure(error)) throw error;
       return [`refused: ${error.say}`];
@@ -415,7 +420,6 @@ describe("what people are told", () => {
     ["ending", { ends: "2026-12-30T00:00:00.000Z" }, "relationship-ending", "ends on 2026-12-30"],
     ["renamed", {}, undefined, ""],
     ["missing", {}, undefined, ""],
-    ["forgotten", {}, undefined, ""],
   ];
   test("a customer that is wanted is not called polled before it is configured", () => {
     const provider = new Provider();

@@ -57,6 +57,8 @@ export interface Judgement {
   readonly findings: readonly Finding[];
   /** Announced or found now, and to be configured by the settings. */
   readonly toEnrol: readonly TenantId[];
+  /** Ended so long ago that their checkpoints go. They are in `next` until that is done. */
+  readonly toForget: readonly TenantId[];
 }
 
 /**
@@ -82,6 +84,7 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
   const next = new Map<TenantId, DiscoveredCustomer>();
   const findings: Finding[] = [];
   const toEnrol: TenantId[] = [];
+  const toForget: TenantId[] = [];
   const taken = new Set(
     [...configured.values(), ...[...known.customers.values()].map(({ name }) => name)].map((name) =>
       name.toLowerCase(),
@@ -124,12 +127,14 @@ export function judge(rules: DiscoveryRules, situation: Situation): Judgement {
     if (next.has(tenantId)) continue;
 
     const finding = withoutListing(rules, tenantId, before, situation);
-    if (finding.kind !== "forgotten") next.set(tenantId, finding.customer);
-    if (!finding.isReported) continue;
+    next.set(tenantId, finding.customer);
     const wasPolled = configured.has(tenantId);
+    // Somebody who configures it again still needs what was kept.
+    if (isEndedLongAgo(before, nowMs) && !isUnsure && !wasPolled) toForget.push(tenantId);
+    if (!finding.isReported) continue;
     findings.push({ kind: finding.kind, tenantId, customer: finding.customer, wasPolled });
   }
-  return { next: { listed_at: now, customers: next }, findings, toEnrol };
+  return { next: { listed_at: now, customers: next }, findings, toEnrol, toForget };
 }
 
 /** A customer that a person took out of the configuration is known to that person. */
@@ -250,7 +255,7 @@ function isExtended({ auto_extend, roles }: Relationship): boolean {
 }
 
 interface Unlisted {
-  readonly kind: "missing" | "ended" | "forgotten";
+  readonly kind: "missing" | "ended";
   readonly customer: DiscoveredCustomer;
   readonly isReported: boolean;
 }
@@ -261,14 +266,9 @@ function withoutListing(
   customer: DiscoveredCustomer,
   situation: Situation,
 ): Unlisted {
-  const { nowMs, listing, refusing, configured, isUnsure = false, isConfirmed = false } = situation;
+  const { nowMs, listing, refusing, configured, isConfirmed = false } = situation;
   const confirmed = isConfirmed ? { confirmed_missing: true } : {};
-  if (customer.decided === "ended") {
-    const isOld = nowMs - Date.parse(customer.ended_at ?? customer.last_seen) >= KEEP_ENDED_MS;
-    // Somebody who configures it again still needs what was kept.
-    if (isOld && !isUnsure && !configured.has(tenantId)) return { kind: "forgotten", customer, isReported: true };
-    return { kind: "missing", customer, isReported: false };
-  }
+  if (customer.decided === "ended") return { kind: "missing", customer, isReported: false };
   if (!listing.isComplete) return { kind: "missing", customer, isReported: false };
   const now = new Date(nowMs).toISOString();
   if (customer.missing_since === null)
@@ -290,6 +290,10 @@ function withoutListing(
   const ended = { ...known, decided: "ended", ended_at: now, by } as const;
   // It was never reported, so its end is not either.
   return { kind: "ended", customer: ended, isReported: customer.decided !== "excluded" };
+}
+
+function isEndedLongAgo({ decided, ended_at, last_seen }: DiscoveredCustomer, nowMs: number): boolean {
+  return decided === "ended" && nowMs - Date.parse(ended_at ?? last_seen) >= KEEP_ENDED_MS;
 }
 
 function isMissingLongEnough({ missing_since, decided }: DiscoveredCustomer, nowMs: number): boolean {

@@ -150,17 +150,15 @@ const SIGNS: Readonly<Record<Finding["kind"], string>> = {
   ending: "!",
   missing: "?",
   ended: "-",
-  forgotten: "-",
 };
 
 function show({ terminal, commands }: OnboardingServices, report: DiscoveryReport, json: boolean): void {
   const { customers, changes, wanted, enrolled, failures } = report;
   const isNamed = new Set(changes.map(({ tenantId }) => tenantId));
   if (json) {
-    const all = new Map(customers);
-    for (const { tenantId, customer } of changes) if (!all.has(tenantId)) all.set(tenantId, customer);
-    for (const [tenantId, customer] of all) {
-      const own = changes.filter((change) => change.tenantId === tenantId);
+    const byTenant = Map.groupBy(changes, ({ tenantId }) => tenantId);
+    for (const [tenantId, customer] of customers) {
+      const own = byTenant.get(tenantId) ?? [];
       const { name, ...rest } = customer;
       const line = {
         customer: name,
@@ -191,7 +189,7 @@ function show({ terminal, commands }: OnboardingServices, report: DiscoveryRepor
     if (decided === "excluded")
       terminal.out(`x ${name}  ${tenantId}  is left out: ${WHY[excluded_by ?? ""] ?? excluded_by}\n`);
   const quiet = [...customers].filter(
-    ([tenantId, { decided }]) => !isNamed.has(tenantId) && !wanted.includes(tenantId) && decided === "enrolled",
+    ([tenantId, { decided }]) => !isNamed.has(tenantId) && !enrolled.has(tenantId) && decided === "enrolled",
   );
   if (quiet.length > 0) terminal.out(`= ${customersIn(quiet.length)} unchanged\n`);
 }
@@ -205,8 +203,7 @@ const WHY: Readonly<Record<string, string>> = {
 function sayOf({ kind, customer, before, failure }: DiscoveryReport["changes"][number]): string {
   if (failure !== undefined) return failure.say;
   if (kind === "renamed") return `is listed as ${customer.listed_name} instead of ${before}; it keeps its name`;
-  if (kind === "missing") return missing(customer);
-  return "ended more than 90 days ago and is forgotten";
+  return missing(customer);
 }
 
 function missing({ missing_since }: DiscoveredCustomer): string {
