@@ -2,7 +2,6 @@ import type { ListedCustomer } from "../../config/customer-list.ts";
 import { valuesFromFlags } from "../../config/flags.ts";
 import { parseStanzas, readDestination } from "../../config/settings.ts";
 import type {
-  DiscoveredCustomer,
   DiscoveryHost,
   DiscoveryReport,
   DiscoverySettings,
@@ -12,6 +11,7 @@ import type {
 import { isRefusal } from "../../model/discovered.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, isFailure } from "../../model/failure.ts";
+import { inUtc } from "../../model/granted-permissions.ts";
 import { apisOf } from "../../model/permissions.ts";
 import type { OnboardingServices } from "../../model/sign-in.ts";
 import type { GlobalSettings, Stanza } from "../../model/stanza.ts";
@@ -203,11 +203,7 @@ const WHY: Readonly<Record<string, string>> = {
 function sayOf({ kind, customer, before, failure }: DiscoveryReport["changes"][number]): string {
   if (failure !== undefined) return failure.say;
   if (kind === "renamed") return `is listed as ${customer.listed_name} instead of ${before}; it keeps its name`;
-  return missing(customer);
-}
-
-function missing({ missing_since }: DiscoveredCustomer): string {
-  return `is missing from the list since ${(missing_since ?? "").slice(0, 16).replace("T", " ")}; it stays until its tenant refuses this program too`;
+  return `is missing from the list since ${inUtc(customer.missing_since ?? "")}; it stays until its tenant refuses this program too`;
 }
 
 function finish(
