@@ -2,18 +2,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
-import yargs from "yargs";
-import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
-import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
-import { placeOf } from "../../src/main/command-place.ts";
-import { readConfiguration } from "../../src/main/configuration.ts";
-import { onboardingServices } from "../../src/main/onboarding.ts";
-import { commandLines } from "../../src/model/command-line.ts";
-import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
-import { sealed } from "../../src/model/sealed.ts";
-import type { Terminal } from "../../src/model/sign-in.ts";
+import { type Conversation, runOnboardingCommand } from "../harness/onboarding-command.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type ReadyApp, type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { type ReadyApp, type ReadyProvider, type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
 /** `customers discover` against the simulator: what it prints, what it writes, and what it leaves alone. */
 
@@ -53,77 +44,21 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Conversation {
-  readonly code: number;
-  readonly out: string;
-  readonly said: string;
-}
-
-async function run(argv: readonly string[], secret = ""): Promise<Conversation> {
-  const out: string[] = [];
-  const said: string[] = [];
-  const nobody = (question: string) => Promise.reject(new Error(`nobody answers: ${question}`));
-  const terminal: Terminal = {
+function run(argv: readonly string[], secret = ""): Promise<Conversation> {
+  return runOnboardingCommand(argv, {
+    folder,
     interactive: false,
-    out: (text) => out.push(text),
-    say: (line) => said.push(line),
-    ask: nobody,
-    askSecret: () => Promise.resolve(sealed(secret)),
-    readAll: () => Promise.resolve(""),
-    progress: () => undefined,
-  };
-  const environment = { HOME: folder };
-  let code = -1;
-  const parser = yargs([...argv])
-    .exitProcess(false)
-    .strict()
-    .fail((message, error) => {
-      throw error ?? new Error(message);
-    });
-  let close: (() => Promise<void>) | undefined;
-  addOnboardingCommands(parser, {
-    shared: { config: { type: "string" }, customer: { type: "string", array: true }, state: { type: "string" } },
-    finish: (ended) => (code = ended),
-    open(flags) {
-      const services = onboardingServices({
-        log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
-        commands: commandLines({ ...placeOf(flags, { typed: true }), program: ["defender-mssp"], shell: "posix" }),
-        finish: (ended) => (code = ended),
-        terminal,
-        environment,
-        // The simulator's day, in which relationships end.
-        clock: {
-          nowMs: () => simulator.control.clock.nowMs(),
-          monotonicMs: () => performance.now(),
-          pause: () => Promise.resolve(),
-        },
-        openBrowser: () => Promise.resolve(false),
-        configuration: (wanted) =>
-          readConfiguration(
-            {
-              config: wanted["config"] as string | undefined,
-              customer: wanted["customer"] as string[] | undefined,
-              state: wanted["state"] as string | undefined,
-              argv: wanted,
-              environment,
-            },
-            async (text, file) => rawFromProperties(text, file, realSecretReader(environment, process.platform)),
-          ),
-      });
-      close = () => services.close();
-      return Promise.resolve(services);
+    // The simulator's day, in which relationships end.
+    clock: {
+      nowMs: () => simulator.control.clock.nowMs(),
+      monotonicMs: () => performance.now(),
+      pause: () => Promise.resolve(),
     },
+    answer: (question) =>
+      /^client secret/i.test(question)
+        ? Promise.resolve(secret)
+        : Promise.reject(new Error(`nobody answers: ${question}`)),
   });
-  try {
-    await parser.parseAsync();
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    said.push(error.say, error.nextStep);
-    code = exitCodeOf(error);
-  } finally {
-    await close?.();
-  }
-  return { code, out: out.join(""), said: said.join("\n") };
 }
 
 const addressFlags = () =>
@@ -140,11 +75,15 @@ async function store(name: string, app: ReadyApp, ...more: readonly string[]): P
   return run(["credential", "set", name, ...flags], app.client_secret);
 }
 
+function provider(): ReadyProvider {
+  const { provider: ready } = simulator.ready;
+  if (ready === undefined) throw new Error("the scenario has no provider");
+  return ready;
+}
+
 async function given(): Promise<void> {
-  const { provider } = simulator.ready;
-  if (provider === undefined) throw new Error("the scenario has no provider");
-  await store("home", provider.home, "--tenant-id", provider.domain);
-  await store("mssp", provider.reader);
+  await store("home", provider().home, "--tenant-id", provider().domain);
+  await store("mssp", provider().reader);
 }
 
 const discovering = (...flags: readonly string[]) => discoveringIn("gdap", ...flags);
@@ -232,8 +171,7 @@ describe("customers discover", () => {
   });
 
   test("reads a file with the same columns as customers import, and no home app", async () => {
-    const { provider } = simulator.ready;
-    if (provider !== undefined) await store("mssp", provider.reader);
+    await store("mssp", provider().reader);
     const list = join(folder, "customers.csv");
     writeFileSync(list, "name,tenant\nContoso,contoso.onmicrosoft.com\nNowhere,nowhere.example\n");
     const { code, out, said } = await run([
@@ -261,8 +199,7 @@ describe("customers discover says what is wrong:", () => {
 
   test("a home app that is not stored, or does not name its tenant", async () => {
     expect(await discovering()).toMatchObject({ code: 3, said: expect.stringContaining("is not stored in") });
-    const { provider } = simulator.ready;
-    if (provider !== undefined) await store("home", provider.home);
+    await store("home", provider().home);
     expect(await discovering()).toMatchObject({
       code: 3,
       said: expect.stringContaining("does not name your own tenant"),
@@ -270,9 +207,7 @@ describe("customers discover says what is wrong:", () => {
   });
 
   test("a client secret that Microsoft rejects, as one of the home app", async () => {
-    const { provider } = simulator.ready;
-    if (provider === undefined) return;
-    await store("home", { ...provider.home, client_secret: "wrong" }, "--tenant-id", provider.tenant_id);
+    await store("home", { ...provider().home, client_secret: "wrong" }, "--tenant-id", provider().tenant_id);
     expect(await discovering()).toMatchObject({
       code: 3,
       said: expect.stringMatching(/rejected the client secret .*about the home app.*nothing is changed/s),

@@ -12,18 +12,9 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
-import yargs from "yargs";
 import { schemeDocument } from "../../src/config/scheme.ts";
-import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
-import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
-import { placeOf } from "../../src/main/command-place.ts";
-import { readConfiguration } from "../../src/main/configuration.ts";
-import { onboardingServices } from "../../src/main/onboarding.ts";
-import { commandLines } from "../../src/model/command-line.ts";
-import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
-import { sealed } from "../../src/model/sealed.ts";
-import type { Terminal } from "../../src/model/sign-in.ts";
 import { createHttp } from "../../src/net/http.ts";
+import { type Conversation, runOnboardingCommand } from "../harness/onboarding-command.ts";
 import { SHARED_APP } from "../harness/simulator/identity.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
@@ -61,76 +52,16 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Conversation {
-  readonly code: number;
-  readonly out: string;
-  readonly said: string;
-}
-
-async function run(...argv: readonly string[]): Promise<Conversation> {
-  const out: string[] = [];
-  const said: string[] = [];
-  const nobody = (question: string) => Promise.reject(new Error(`nobody answers: ${question}`));
-  const terminal: Terminal = {
+function run(...argv: readonly string[]): Promise<Conversation> {
+  return runOnboardingCommand(argv, {
+    folder,
+    environment: { DEFENDER_MSSP_SPLUNK_PASSWORD: SPLUNK_PASSWORD },
     interactive: false,
-    out: (text) => out.push(text),
-    say: (line) => said.push(line),
-    ask: nobody,
-    askSecret: () => Promise.resolve(sealed(SHARED_APP.clientSecret)),
-    readAll: () => Promise.resolve(""),
-    progress: () => undefined,
-  };
-  const environment = { HOME: folder, DEFENDER_MSSP_SPLUNK_PASSWORD: SPLUNK_PASSWORD };
-  let code = -1;
-  const parser = yargs([...argv])
-    .exitProcess(false)
-    .strict()
-    .fail((message, error) => {
-      throw error ?? new Error(message);
-    });
-  const shared = {
-    config: { type: "string" },
-    customer: { type: "string", array: true },
-    state: { type: "string" },
-  } as const;
-  let close: (() => Promise<void>) | undefined;
-  addOnboardingCommands(parser, {
-    shared,
-    finish: (ended) => (code = ended),
-    open(flags) {
-      const services = onboardingServices({
-        log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
-        commands: commandLines({ ...placeOf(flags, { typed: true }), program: ["defender-mssp"], shell: "posix" }),
-        finish: (ended) => (code = ended),
-        terminal,
-        environment,
-        openBrowser: () => Promise.resolve(false),
-        configuration: (given) =>
-          readConfiguration(
-            {
-              config: given["config"] as string | undefined,
-              customer: given["customer"] as string[] | undefined,
-              state: (given["state"] as string | undefined) ?? join(folder, "state"),
-              argv: given,
-              environment,
-            },
-            async (text, file) => rawFromProperties(text, file, realSecretReader(environment, process.platform)),
-          ),
-      });
-      close = () => services.close();
-      return Promise.resolve(services);
-    },
+    answer: (question) =>
+      /^client secret/i.test(question)
+        ? Promise.resolve(SHARED_APP.clientSecret)
+        : Promise.reject(new Error(`nobody answers: ${question}`)),
   });
-  try {
-    await parser.parseAsync();
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    said.push(error.say, error.nextStep);
-    code = exitCodeOf(error);
-  } finally {
-    await close?.();
-  }
-  return { code, out: out.join(""), said: said.join("\n") };
 }
 
 const addresses = () => {

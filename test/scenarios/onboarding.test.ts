@@ -7,21 +7,12 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
-import yargs from "yargs";
 import { readPropertiesText } from "../../src/config/java-properties.ts";
-import { rawFromProperties, realSecretReader } from "../../src/hosts/arcsight/index.ts";
-import { addOnboardingCommands } from "../../src/hosts/cli/onboarding-commands.ts";
-import { placeOf } from "../../src/main/command-place.ts";
-import { readConfiguration } from "../../src/main/configuration.ts";
-import { onboardingServices } from "../../src/main/onboarding.ts";
-import { commandLines } from "../../src/model/command-line.ts";
-import { exitCodeOf, isFailure } from "../../src/model/failure.ts";
 import type { Http } from "../../src/model/ports.ts";
-import { sealed } from "../../src/model/sealed.ts";
-import type { Terminal } from "../../src/model/sign-in.ts";
 import { createHttp } from "../../src/net/http.ts";
 import { TIME_LIMITS } from "../../src/net/time-limits.ts";
 import { makeAppCertificate } from "../harness/app-certificate.ts";
+import { type Conversation, runOnboardingCommand } from "../harness/onboarding-command.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -75,14 +66,6 @@ async function browse(url: string): Promise<string> {
   return answer.headers["location"] ?? "";
 }
 
-interface Conversation {
-  readonly code: number;
-  /** Standard output. */
-  readonly out: string;
-  /** Standard error. */
-  readonly said: string;
-}
-
 type Typed = string | ((said: string) => string | Promise<string>);
 
 interface Setting {
@@ -101,24 +84,8 @@ interface Setting {
  * wait.
  */
 async function run(argv: readonly string[], setting: Setting = {}): Promise<Conversation> {
-  const out: string[] = [];
-  const said: string[] = [];
-  const typed = [...(setting.typed ?? [])];
-  const answer = async (question: string): Promise<string> => {
-    said.push(question);
-    const next = typed.shift();
-    if (next === undefined) throw new Error(`nobody answers: ${question}`);
-    return typeof next === "string" ? next : next(said.join("\n"));
-  };
-  const terminal: Terminal = {
-    interactive: setting.interactive ?? true,
-    out: (text) => out.push(text),
-    say: (line) => said.push(line),
-    ask: answer,
-    askSecret: async (question) => sealed(await answer(question)),
-    readAll: () => Promise.resolve(setting.input ?? ""),
-    progress: () => undefined,
-  };
+  const { whilePausing, typed: given = [], interactive = true, ...rest } = setting;
+  const typed = [...given];
   let skippedMs = 0;
   const clock = {
     nowMs: () => Date.now() + skippedMs,
@@ -128,64 +95,22 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Conv
       if (forMs >= 300_000 || forMs === TIME_LIMITS.doctor.ms)
         await new Promise<void>((resolve) => stop?.addEventListener("abort", () => resolve()));
       else skippedMs += forMs;
-      await setting.whilePausing?.();
+      await whilePausing?.();
     },
   };
-  const environment = { HOME: folder, ...setting.environment };
-  let code = -1;
-  const parser = yargs([...argv])
-    .exitProcess(false)
-    .strict()
-    .fail((message, error) => {
-      throw error ?? new Error(message);
-    });
-  const shared = {
-    config: { type: "string" },
-    customer: { type: "string", array: true },
-    state: { type: "string" },
-  } as const;
-  let close: (() => Promise<void>) | undefined;
-  addOnboardingCommands(parser, {
-    shared,
-    finish: (ended) => (code = ended),
-    open(typedFlags) {
-      const { program, shell } = { program: ["defender-mssp"], shell: "posix" as const };
-      const services = onboardingServices({
-        log: { debug() {}, info() {}, warn() {}, error() {}, fatal() {} },
-        commands: commandLines({ ...placeOf(typedFlags, { typed: true }), program, shell }),
-        finish: (ended) => (code = ended),
-        terminal,
-        clock,
-        environment,
-        openBrowser: setting.openBrowser ?? (() => Promise.resolve(false)),
-        configuration: (flags) =>
-          readConfiguration(
-            {
-              config: flags["config"] as string | undefined,
-              customer: flags["customer"] as string[] | undefined,
-              state: (flags["state"] as string | undefined) ?? join(folder, "state"),
-              argv: flags,
-              environment,
-            },
-            async (latin1Text, file) =>
-              rawFromProperties(latin1Text, file, realSecretReader(environment, process.platform)),
-          ),
-      });
-      close = () => services.close();
-      return Promise.resolve(services);
+  const conversation = await runOnboardingCommand(argv, {
+    ...rest,
+    folder,
+    clock,
+    interactive,
+    async answer(question, said) {
+      const next = typed.shift();
+      if (next === undefined) throw new Error(`nobody answers: ${question}`);
+      return typeof next === "string" ? next : next(said);
     },
   });
-  try {
-    await parser.parseAsync();
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    said.push(error.say, error.nextStep);
-    code = exitCodeOf(error);
-  } finally {
-    await close?.();
-  }
   expect(typed).toEqual([]);
-  return { code, out: out.join(""), said: said.join("\n") };
+  return conversation;
 }
 
 const place = (): string[] => [
