@@ -16,7 +16,7 @@ import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell, tellWhatServeLeaves } from "./arcsight-findings.ts";
 import { Collector, type Destination, type Discovery } from "./collector.ts";
 import { defaultStateDir, readSettingsFile } from "./configuration.ts";
-import { contractIn } from "./contract.ts";
+import { contractWatch } from "./contract.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { outputStatuses } from "./output-status.ts";
@@ -254,9 +254,7 @@ async function collectInto(
         misconfigured,
         credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log, files),
         builder: fileCustomers(stateDir, { http, log, globals }, files),
-        ...(chosen.config.settings.discovery === undefined
-          ? {}
-          : { underContract: () => Promise.resolve(contractIn(stateDir, log)) }),
+        ...(chosen.config.settings.discovery === undefined ? {} : { underContract: contractWatch(stateDir, log) }),
       },
       // Nobody waits for a single round, so it gives up instead of waiting for the holder.
       openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),

@@ -19,7 +19,7 @@ import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
 import { Collector, type Discovery, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
-import { contractIn } from "./contract.ts";
+import { contractWatch } from "./contract.ts";
 import { CustomerBuilder } from "./customers.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
@@ -210,7 +210,7 @@ async function collect(
         builder: new CustomerBuilder({ ...world, log, globals }, ({ name }) => vaults.get(name)),
         ...(stateDir === undefined || settings.discovery === undefined
           ? {}
-          : { underContract: () => Promise.resolve(contractIn(stateDir, log)) }),
+          : { underContract: contractWatch(stateDir, log) }),
       },
       openState:
         stateDir === undefined

@@ -24,7 +24,11 @@ export interface DiscoveredReading {
  * begins empty, because the next listing holds everything but names, dates and decisions. Throws Failure
  * `state-damaged` for a file of a newer release.
  */
-export function readDiscovered(ports: Pick<DiskPorts, "disk">, log: Log, stateDir: string): DiscoveredReading {
+export function readDiscovered(
+  ports: Pick<DiskPorts, "disk">,
+  log: Pick<Log, "warn">,
+  stateDir: string,
+): DiscoveredReading {
   const path = join(stateDir, FILE);
   const text = readIfThere(ports.disk, path)?.toString("utf8");
   if (text === undefined) return { discovered: NOTHING_DISCOVERED, text };
