@@ -62,11 +62,16 @@ export class PermissionHistory {
   /** @param name as sentences call the customer */
   customer(customer: string, name: string, streams: readonly StreamName[]): CustomerPermissions {
     const drift = () => driftOf(this.#of(customer).byApi, streams);
+    let looked: Kept | undefined;
     return {
       drift,
       news: () => {
         if (!this.#isSaved && this.#world.clock.monotonicMs() - this.#savedAtMs >= WRITE_EVERY_MS) void this.save();
-        const { byApi, reported } = this.#of(customer);
+        const kept = this.#of(customer);
+        // Every customer is asked each minute, and hardly any has another permission.
+        if (kept === looked) return [];
+        looked = kept;
+        const { byApi, reported } = kept;
         const fresh = drift()?.unneeded.filter((permission) => !reported.includes(permission)) ?? [];
         if (fresh.length === 0) return [];
         this.#keep(customer, { byApi, reported: [...reported, ...fresh] });
