@@ -537,6 +537,7 @@ describe("a refusal at one customer's token endpoint", () => {
 
   test.each([
     ["of the person", 50173, "invalid_grant", "signed-out"],
+    ["for want of multi-factor authentication", 50076, "interaction_required", "partner-mfa-missing"],
     ["of the bridge", 999999, "invalid_client", "credential-refused"],
   ])("%s is this customer's alone", async (_, number, error, code) => {
     const answer = { status: 400, body: { error, error_codes: [number] } };

@@ -42,6 +42,7 @@ const ROLES_EVERY_MS = 15_000;
 
 /** What is wrong with the run, not with a customer: the next customer would fail in the same way. */
 const OF_THE_RUN = new Set<FailureCode>([
+  "partner-mfa-missing",
   "sign-in-refused",
   "signed-out",
   "secret-wrong",
@@ -143,11 +144,9 @@ export function createPartnerConsent(parts: PartnerConsentParts): Consent {
   };
 }
 
-/** A sign-in without multi-factor authentication has it nowhere; other policies are the customer's. */
 function isOfTheRun(failure: Failure): boolean {
-  const { code, say } = failure;
   if (ofOneCustomer.has(failure)) return false;
-  return OF_THE_RUN.has(code) || (code === "partner-mfa-missing" && say.startsWith("Partner Center"));
+  return OF_THE_RUN.has(failure.code);
 }
 
 function throwOfHome(error: unknown): never {
