@@ -71,24 +71,19 @@ const LONGEST_WAIT_MS = 120_000;
 /**
  * Repeats a request while Microsoft throttles, fails or cannot be reached. Returns the last answer, or throws
  * the last network failure.
- *
- * @param unsure called when it is not known whether Microsoft did what was asked.
  */
 export async function patiently(
   world: { readonly clock: Clock; readonly random: Random },
   ask: () => Promise<JsonReply>,
-  unsure: () => void = () => undefined,
 ): Promise<JsonReply> {
   for (let n = 1; ; n += 1) {
     let waitMs = backoffMs(BACKOFF, n, world.random);
     try {
       const reply = await ask();
-      if (reply.status >= 500) unsure();
       if (reply.status !== 429 && reply.status < 500) return reply;
       waitMs = reply.waitMs ?? waitMs;
       if (n === TRIES || waitMs > LONGEST_WAIT_MS) return reply;
     } catch (error) {
-      if (isFailure(error)) unsure();
       if (!isFailure(error) || error.retry.when === "never" || n === TRIES) throw error;
     }
     await world.clock.pause(waitMs);

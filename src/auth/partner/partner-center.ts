@@ -21,6 +21,11 @@ export interface PartnerCenterParts {
   token(refused?: Sealed): Promise<Sealed>;
 }
 
+interface More {
+  readonly body?: unknown;
+  readonly unsure?: () => void;
+}
+
 /**
  * Partner Center's consents of apps at the partner's customers. Source: Partner Center docs, "Control panel
  * vendor APIs".
@@ -38,7 +43,8 @@ export class PartnerCenter {
    * Lets the bridge grant permissions at the customer, as the signed-in user may. Throws Failure when Partner
    * Center refuses it.
    *
-   * @param unsure called when the bridge may be there although this fails.
+   * @param unsure called when the bridge may be there although this fails: the request was sent, and it is
+   *   not known whether Partner Center did it.
    * @returns whether it was there already.
    */
   async grant(
@@ -51,10 +57,8 @@ export class PartnerCenter {
       displayName: bridge.name,
       applicationGrants: [{ enterpriseApplicationId: API_IDENTITIES.graph.appId, scope: BRIDGE_SCOPES.join(",") }],
     };
-    const reply = await patiently(
-      this.#parts,
-      () => this.#ask("POST", `/v1/customers/${customer.tenantId}/applicationconsents`, body),
-      unsure,
+    const reply = await patiently(this.#parts, () =>
+      this.#ask("POST", `/v1/customers/${customer.tenantId}/applicationconsents`, { body, unsure }),
     );
     const wasThere = isThereAlready(reply);
     if (!isSuccess(reply) && !wasThere) throw partnerCenterRefusal(reply, customer.tenantName);
@@ -84,24 +88,31 @@ export class PartnerCenter {
     if (!isSuccess(reply) && reply.status !== 404) throw partnerCenterRefusal(reply, customer.tenantName);
   }
 
-  async #ask(method: "POST" | "DELETE", path: string, body?: unknown): Promise<JsonReply> {
+  async #ask(method: "POST" | "DELETE", path: string, more: More = {}): Promise<JsonReply> {
     const token = await this.#parts.token();
-    const reply = await this.#send(method, path, body, token);
+    const reply = await this.#send(method, path, more, token);
     // A token may have been revoked or have ended on the way. One without MFA is renewed without MFA.
     const isOld = reply.status === 401 && partnerCenterRefusal(reply, "").code !== "partner-mfa-missing";
-    return isOld ? this.#send(method, path, body, await this.#parts.token(token)) : reply;
+    return isOld ? this.#send(method, path, more, await this.#parts.token(token)) : reply;
   }
 
-  async #send(method: "POST" | "DELETE", path: string, body: unknown, token: Sealed): Promise<JsonReply> {
+  async #send(method: "POST" | "DELETE", path: string, { body, unsure }: More, token: Sealed): Promise<JsonReply> {
     await this.#pacer.acquire();
     const { home } = this.#parts;
-    return requestJson(this.#parts, {
-      method,
-      url: `${home.endpoints.partnercenterUrl ?? PARTNERCENTER_URL}${path}`,
-      addressSetting: "partnercenter_url",
-      token,
-      body,
-      route: home.route,
-    });
+    try {
+      const reply = await requestJson(this.#parts, {
+        method,
+        url: `${home.endpoints.partnercenterUrl ?? PARTNERCENTER_URL}${path}`,
+        addressSetting: "partnercenter_url",
+        token,
+        body,
+        route: home.route,
+      });
+      if (reply.status >= 500) unsure?.();
+      return reply;
+    } catch (error) {
+      unsure?.();
+      throw error;
+    }
   }
 }

@@ -502,18 +502,46 @@ describe("each answer has its sentence and who must act", () => {
     expect(failure?.nextStep).toContain("service provider users of your tenant");
   });
 
-  test("what is wrong with the run is asked for once, not at each customer", async () => {
+  describe("what is wrong with the run is asked for once, not at each customer:", () => {
     const others = Array.from({ length: 20 }, (_, n) =>
       customer(`c${n}`, `cccccccc-0000-4000-8000-0000000000${n + 10}`),
     );
-    const unknown = { status: 401, body: { code: 900421 } };
-    const answers = Object.fromEntries(
-      others.map(({ tenantId }) => [`POST ${PARTNER_HOST}/v1/customers/${tenantId}/applicationconsents`, unknown]),
-    );
-    const microsoft = new FakeMicrosoft(answers);
-    const outcomes = await run(microsoft, { customers: others, missing: () => ["x"] });
-    expect(outcomes.map(({ failure }) => failure?.code)).toEqual(others.map(() => "partner-mfa-missing"));
-    expect(microsoft.writes().length).toBeLessThanOrEqual(4);
+    const home = `POST ${LOGIN_HOST}/${HOME}/oauth2/v2.0/token`;
+    const refusedAtHome = (code: number, error: string): Answers => ({
+      [home]: { status: 400, body: { error, error_codes: [code] } },
+    });
+    const ended = { status: 401, body: {} };
+
+    test.each<[string, Answer, Answers, string]>([
+      ["a sign-in without MFA", { status: 401, body: { code: 900421 } }, {}, "partner-mfa-missing"],
+      ["a renewed token too", ended, { [home]: USUAL[TOKEN] as Answer }, "sign-in-refused"],
+      ["no renewal without MFA", ended, refusedAtHome(50076, "interaction_required"), "partner-mfa-missing"],
+      ["no renewal of the sign-in", ended, refusedAtHome(50173, "invalid_grant"), "signed-out"],
+      ["no renewal for the bridge", ended, refusedAtHome(999999, "invalid_client"), "credential-refused"],
+    ])("%s", async (_, answer, atHome, code) => {
+      const answers = Object.fromEntries(
+        others.map(({ tenantId }) => [`POST ${PARTNER_HOST}/v1/customers/${tenantId}/applicationconsents`, answer]),
+      );
+      const microsoft = new FakeMicrosoft({ ...answers, ...atHome });
+      const outcomes = await run(microsoft, { customers: others, missing: () => ["x"] });
+      expect(outcomes.map(({ failure }) => failure?.code)).toEqual(others.map(() => code));
+      expect(new Set(microsoft.writes()).size).toBeLessThanOrEqual(4);
+      // Every request was answered with a refusal, so the bridge is nowhere.
+      expect(microsoft.writes().filter((write) => write.startsWith("DELETE"))).toEqual([]);
+    });
+
+    test("a journal that cannot be written", async () => {
+      const journal = new FakeJournal();
+      journal.fails = "grant-bridge";
+      const asked: Stanza[] = [];
+      const outcomes = await run(new FakeMicrosoft(), {
+        journal,
+        customers: others,
+        missingAt: (stanza) => [`missing ${asked.push(stanza)}`],
+      });
+      expect(outcomes.map(({ failure }) => failure?.code)).toEqual(others.map(() => "state-unwritable"));
+      expect(asked.length).toBeLessThanOrEqual(4);
+    });
   });
 });
 
