@@ -626,6 +626,33 @@ describe("Microsoft needs its time", () => {
     expect(clock.pauses).toContain(7_000);
   });
 
+  test("throttling for longer than two minutes is not waited for, and is the customer's failure", async () => {
+    const clock = new FakeClock(undefined, { pauses: "pass" });
+    const microsoft = new FakeMicrosoft({ [GRANT]: { status: 429, headers: { "retry-after": "121" } } });
+    expect((await run(microsoft, { clock }))[0]?.failure?.code).toBe("partner-step-refused");
+    expect(microsoft.writes()).toEqual([GRANT]);
+    expect(clock.monotonicMs()).toBeLessThan(1_000);
+  });
+
+  test("what no repetition can fix is not repeated", async () => {
+    const never = new Failure("address-not-https", { actor: "operator", retry: { when: "never" }, say: "Not https." });
+    const microsoft = new FakeMicrosoft({ [FIND_GRAPH]: { fails: never } });
+    expect((await run(microsoft))[0]?.failure?.code).toBe("address-not-https");
+    expect(microsoft.asked.filter(({ url }) => url.includes(`'${GRAPH}'`))).toHaveLength(1);
+  });
+
+  test("a new app whose permissions Graph cannot list yet has none", async () => {
+    const microsoft = new FakeMicrosoft({ [HELD]: { status: 404 } });
+    expect((await run(microsoft))[0]?.failure).toBeUndefined();
+    expect(microsoft.writes()).toEqual([GRANT, ADD_READER, ASSIGN, ASSIGN, REMOVE]);
+  });
+
+  test.each([400, 409])("an app that is there after all when adding it is answered with %d is used", async (status) => {
+    const there = { body: { id: READER_PRINCIPAL } };
+    const microsoft = new FakeMicrosoft({ [FIND_READER]: [{ status: 404 }, there], [ADD_READER]: { status } });
+    expect((await run(microsoft))[0]?.failure).toBeUndefined();
+  });
+
   test("Partner Center gets fewer than 50 requests in any second", async () => {
     const clock = new FakeClock(undefined, { pauses: "pass" });
     const others = Array.from({ length: 200 }, (_, n) =>
@@ -666,6 +693,19 @@ test("a token of Partner Center that ends is renewed with the sign-in in memory,
   expect(authorizations).toEqual(["Bearer partner-token", "Bearer renewed", "Bearer renewed"]);
   const form = new URLSearchParams(String(microsoft.asked.find(({ url }) => url.includes(HOME))?.body));
   expect(form.get("scope")?.split(" ")).toContain("https://api.partnercenter.microsoft.com/user_impersonation");
+});
+
+test("a token of Partner Center that is near its end is renewed before it is used", async () => {
+  const clock = new FakeClock(undefined, { pauses: "pass" });
+  const renewed = { body: { token_type: "Bearer", expires_in: 3600, access_token: "renewed", refresh_token: "0.r" } };
+  const microsoft = new FakeMicrosoft({ [`POST ${LOGIN_HOST}/${HOME}/oauth2/v2.0/token`]: renewed });
+  const missing = (times: number) => {
+    if (times === 1) clock.now += session.signedIn.accessLifetimeMs - 1;
+    return times === 1 ? ["SecurityAlert.Read.All"] : [];
+  };
+  expect((await run(microsoft, { clock, missing }))[0]?.failure).toBeUndefined();
+  const sent = microsoft.asked.filter(({ url }) => url.startsWith(PARTNER_HOST));
+  expect(sent.map(({ headers }) => headers["authorization"])).toEqual(["Bearer renewed", "Bearer renewed"]);
 });
 
 test("the sign-in asks for Partner Center as the user, with PKCE, and lets the person choose the account", () => {
