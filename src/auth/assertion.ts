@@ -8,7 +8,7 @@ import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import type { AppCredential } from "../model/sign-in.ts";
 import { IDENTITY_ENDPOINT } from "../net/identity-endpoint.ts";
-import { jsonOf } from "../net/json-answer.ts";
+import { jsonObjectOf } from "../net/json-answer.ts";
 import { isLoopback } from "../net/no-proxy.ts";
 import { retryAfter } from "../net/retry-after.ts";
 import { withTimeLimit } from "../net/time-limit.ts";
@@ -207,7 +207,7 @@ function identityOf(source: AssertionSource): string {
  */
 function identityAnswer(answer: HttpAnswer, text: string, identity: string, nowMs: number): Assertion {
   const { status } = answer;
-  const body = objectIn(text);
+  const body = jsonObjectOf(text) ?? {};
   if (status === 200) {
     const token = body["access_token"];
     const assertion = typeof token === "string" ? assertionFrom(sealed(token)) : undefined;
@@ -257,11 +257,6 @@ function assertionFrom(token: Sealed): Assertion | undefined {
 /** Kubernetes writes a list. */
 function audienceIn({ aud }: Claims): string {
   return Array.isArray(aud) ? aud.map(claimText).join(", ") : claimText(aud);
-}
-
-function objectIn(text: string): Readonly<Record<string, unknown>> {
-  const value = jsonOf(text);
-  return typeof value === "object" && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
 }
 
 async function realTokenFile(path: string, limitBytes: number): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 import { Failure } from "../model/failure.ts";
 import type { HttpAnswer } from "../model/ports.ts";
-import { jsonOf } from "../net/json-answer.ts";
+import { jsonObjectOf } from "../net/json-answer.ts";
 import { retryAfter } from "../net/retry-after.ts";
 import type { TokenAnswer } from "./entra-failures.ts";
 
@@ -15,7 +15,7 @@ const ANSWER_LIMIT_BYTES = 256 * 1024;
 export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: number): Promise<TokenAnswer> {
   const text = await answer.text(ANSWER_LIMIT_BYTES);
   const wait = retryAfter(answer.headers, nowMs);
-  const body = parsed(text);
+  const body = jsonObjectOf(text);
   const passing = answer.status === 429 || answer.status >= 500;
   if (body === undefined && !passing) {
     const page = /^\s*</.test(text);
@@ -35,11 +35,4 @@ export async function readJsonAnswer(answer: HttpAnswer, host: string, nowMs: nu
     ...(wait === undefined ? {} : { waitUntilMs: nowMs + wait.ms }),
     ...(wait?.note === undefined ? {} : { waitNote: wait.note }),
   };
-}
-
-function parsed(text: string): Readonly<Record<string, unknown>> | undefined {
-  const value = jsonOf(text);
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
 }

@@ -3,7 +3,7 @@ import { Failure, isFailure } from "../model/failure.ts";
 import type { AddressSetting, Clock, Http, Random } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { Route } from "../model/stanza.ts";
-import { jsonOf } from "../net/json-answer.ts";
+import { jsonObjectOf } from "../net/json-answer.ts";
 import { retryAfter } from "../net/retry-after.ts";
 import { TIME_LIMITS } from "../net/time-limits.ts";
 
@@ -51,10 +51,9 @@ export async function requestJson(
       headersTimeoutMs: TIME_LIMITS.signIn.ms,
     }),
   );
-  const value = jsonOf(await answer.text(ANSWER_LIMIT_BYTES));
   return {
     status: answer.status,
-    body: typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : undefined,
+    body: jsonObjectOf(await answer.text(ANSWER_LIMIT_BYTES)),
     waitMs: retryAfter(answer.headers, world.clock.nowMs())?.ms,
   };
 }

@@ -10,3 +10,11 @@ export function jsonOf(text: string): unknown {
     return undefined;
   }
 }
+
+/** The same of a JSON object; undefined for every other text. */
+export function jsonObjectOf(text: string): Readonly<Record<string, unknown>> | undefined {
+  const value = jsonOf(text);
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
+}
