@@ -325,6 +325,15 @@ describe("an app that signs in with a managed identity", () => {
     await assertions.current(fromIdentity());
   });
 
+  test.each([
+    ["unauthorized_client", " (status 400, unauthorized_client)."],
+    ["A word that s3cret\u001b[2J is not", " (status 400)."],
+  ])("repeats of a refusal only what is an error code: %j", async (error, end) => {
+    const http = new ScriptedHttp({ status: 400, body: JSON.stringify({ error }) });
+    const failure = await failureOf(() => new Assertions({ http, clock, environment: {} }).current(fromIdentity()));
+    expect(failure.say.endsWith(end)).toBe(true);
+  });
+
   test("waits as long as a busy endpoint asks for", async () => {
     const http = new ScriptedHttp({
       status: 429,

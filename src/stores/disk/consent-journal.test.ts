@@ -7,6 +7,7 @@ import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import type { ConsentJournal, JournalEntry, JournalStep } from "../../model/partner-consent.ts";
 import { openConsentJournal } from "./consent-journal.ts";
 import { type Disk, realDisk } from "./disk.ts";
+import { takeLock } from "./lock.ts";
 
 const HOME = "aaaaaaaa-0000-4000-8000-000000000000";
 const BRIDGE = "bbbbbbbb-0000-4000-8000-000000000000";
@@ -20,11 +21,13 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const open = (disk: Disk = realDisk): Promise<ConsentJournal> =>
-  openConsentJournal(
-    { disk, clock: new FakeClock(undefined, { pauses: "pass" }), platform: process.platform, log: new FakeLog() },
-    folder,
-  );
+const ports = (disk: Disk = realDisk) => ({
+  disk,
+  clock: new FakeClock(undefined, { pauses: "pass" }),
+  platform: process.platform,
+  log: new FakeLog(),
+});
+const open = (disk?: Disk): Promise<ConsentJournal> => openConsentJournal(ports(disk), folder);
 
 const entry = (step: JournalStep, n = 1): JournalEntry => ({ step, home: HOME, tenant: tenant(n), bridge: BRIDGE });
 
@@ -129,11 +132,23 @@ test("the journal of a newer release is refused, because this one cannot tell wh
   await write();
   writeFileSync(path, '{"v":2}\n');
   await expect(open()).rejects.toMatchObject({ code: "state-damaged", say: expect.stringContaining(path) });
+  // Nothing of the refusal is in the way of the next run.
+  rmSync(path);
+  expect(await openTenants()).toEqual([]);
 });
 
 test("a second run at the same time is refused, because it would remove the bridge under the first one", async () => {
   await withJournal(() => expect(open()).rejects.toMatchObject({ code: "state-locked" }));
   await withJournal((journal) => expect(journal.openGrants()).toEqual([]));
+});
+
+test("a collector that runs over the same state folder is not in the way", async () => {
+  const lock = await takeLock(folder, ports(), "10s");
+  try {
+    expect(await openTenants()).toEqual([]);
+  } finally {
+    await lock.release();
+  }
 });
 
 test("a full disk is a failure of the run", async () => {
@@ -166,7 +181,7 @@ test("a line that the disk took in part does not swallow the next one", async ()
   });
 });
 
-test("the name of a new folder is flushed to the disk too", async () => {
+test("the names of a new folder and a new journal are flushed to the disk too, and what an earlier run wrote", async () => {
   const flushed: number[] = [];
   const disk: Disk = {
     ...realDisk,
@@ -176,5 +191,7 @@ test("the name of a new folder is flushed to the disk too", async () => {
     }) as typeof realDisk.fsync,
   };
   await withJournal(() => undefined, disk);
-  expect(flushed.includes(statSync(folder).ino)).toBe(process.platform !== "win32");
+  const isFlushed = (name: string): boolean => flushed.includes(statSync(name).ino);
+  const onlyUnix = process.platform !== "win32";
+  expect([folder, join(path, ".."), path].map(isFlushed)).toEqual([onlyUnix, onlyUnix, true]);
 });
