@@ -134,8 +134,9 @@ export function doctorChecks(world: DoctorWorld, stanza: Stanza, listener?: Righ
             ...(stanza.resource === undefined ? {} : { resource: stanza.resource }),
           };
           const verdicts = verdictsOn(token, wanted);
-          const rights = rightsOf(claimsOf(token) ?? {});
-          if (claimsOf(token) !== undefined) listener?.(api, rights);
+          const claims = claimsOf(token);
+          const rights = rightsOf(claims ?? {});
+          if (claims !== undefined) listener?.(api, rights);
           // Microsoft may issue an opaque token. The request to the API still shows whether it works.
           if (verdicts.length === 1 && !verdicts[0]!.ok)
             return "The access token cannot be decoded here. The next check shows whether the API accepts it.";

@@ -231,6 +231,10 @@ describe("register for the other apps", () => {
     [["--bridge-app", "--proof", "certificate"], "The bridge needs a client secret, because it is never stored."],
     [["--home-app", "--sources", "mars"], "mars names no list of customers."],
     [["--governance-template"], "The template names the app's two IDs and the group whose members read at customers."],
+    [["--governance-template", "--auth", "refresh_token"], "the template of an app that reads without a user."],
+    [["--governance-template", "--apply"], "the template of an app that reads without a user."],
+    [["--governance-template", "--cloud", "dod"], "The permission IDs of dod are not known here."],
+    [["--governance-template", "--app-id", "x", "--object-id", "y", "--group", "z"], "--app-id is not a GUID."],
   ])("register %j is refused", async (flags, words) => {
     const { code, said } = await run(["register", ...flags]);
     expect(code).toBe(2);

@@ -131,15 +131,10 @@ async function federatedPlan(
     return plan;
   }
   const assertion = typed === undefined ? undefined : assertionFrom(typed, "--identity");
+  const isIdentity = assertion !== undefined && assertionFile(assertion) === undefined;
   const unknown = {
-    issuer:
-      assertionFile(assertion) === undefined && assertion !== undefined
-        ? `${CLOUDS[plan.cloud].loginUrl}/<your tenant's GUID>/v2.0`
-        : "<issuer of the token>",
-    subject:
-      assertionFile(assertion) === undefined && assertion !== undefined
-        ? "<object ID of the managed identity>"
-        : "<subject of the token>",
+    issuer: isIdentity ? `${CLOUDS[plan.cloud].loginUrl}/<your tenant's GUID>/v2.0` : "<issuer of the token>",
+    subject: isIdentity ? "<object ID of the managed identity>" : "<subject of the token>",
     audience: exchangeAudience(plan.cloud),
     assertion: assertion ?? "file:PATH",
   };
