@@ -6,12 +6,12 @@ import { readArcSightConfig, realSecretReader } from "../hosts/arcsight/index.ts
 import { statusTable } from "../hosts/cli/status-table.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { EXIT, isFailure } from "../model/failure.ts";
+import { isLoopback } from "../model/loopback.ts";
 import type { Http, HttpAnswer, Log } from "../model/ports.ts";
 import { type Sealed, sealed } from "../model/sealed.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import type { StatusDocument } from "../model/status.ts";
 import { jsonOf } from "../net/json-answer.ts";
-import { isLoopback } from "../net/no-proxy.ts";
 import { type Configuration, readSettingsFile, settingsFailure } from "./configuration.ts";
 import type { ListeningSettings } from "./monitor.ts";
 import { realClock, realFiles } from "./world.ts";

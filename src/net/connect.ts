@@ -7,12 +7,13 @@ import { callbackify } from "node:util";
 import type { buildConnector, Pool } from "undici";
 import { caFileUnusable } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";
+import { isLoopback } from "../model/loopback.ts";
 import { proxyAddress } from "../model/proxy-address.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { sealed } from "../model/sealed.ts";
 import { isVouchedFor } from "./expired-certificate.ts";
 import { ConnectFailure } from "./network-failures.ts";
-import { bypassesProxy, isLoopback } from "./no-proxy.ts";
+import { bypassesProxy } from "./no-proxy.ts";
 import { connectTcp, type TcpTarget } from "./tcp.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
 

@@ -6,10 +6,10 @@ import * as net from "node:net";
 import { createSecureContext } from "node:tls";
 import { errnoOf } from "../model/errno.ts";
 import { Failure } from "../model/failure.ts";
+import { isLoopback } from "../model/loopback.ts";
 import type { Log } from "../model/ports.ts";
 import type { Sealed } from "../model/sealed.ts";
 import type { ListenAddress } from "../model/setting.ts";
-import { isLoopback } from "./no-proxy.ts";
 
 const BODY_MAX_BYTES = 64 * 1024;
 const HEADERS_MAX_BYTES = 16 * 1024;

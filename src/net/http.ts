@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import type { Dispatcher } from "undici";
 import { isMicrosoftsAddress } from "../model/cloud.ts";
 import { Failure, isFailure } from "../model/failure.ts";
+import { isLoopback } from "../model/loopback.ts";
 import type { Http, HttpAnswer, HttpRequest } from "../model/ports.ts";
 import { proxyAddress } from "../model/proxy-address.ts";
 import { sealed } from "../model/sealed.ts";
@@ -12,7 +13,7 @@ import { trustFrom, tunnelConnector, witnessingConnector } from "./connect.ts";
 import { decodedBody } from "./decode.ts";
 import { IDENTITY_ENDPOINT } from "./identity-endpoint.ts";
 import { type FailedProxy, type FailedRequest, type GivenUp, networkFailure } from "./network-failures.ts";
-import { bypassesProxy, isLoopback } from "./no-proxy.ts";
+import { bypassesProxy } from "./no-proxy.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
 
 export interface HttpOptions {

@@ -10,12 +10,6 @@ export function bypassesProxy(hostname: string, port: number, noProxy: string | 
   return noProxy.split(/[,\s]+/).some((entry) => entry !== "" && exempts(entry, host, port));
 }
 
-const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
-
-export function isLoopback(hostname: string): boolean {
-  return LOOPBACK.test(hostname);
-}
-
 function bare(hostname: string): string {
   return hostname
     .toLowerCase()

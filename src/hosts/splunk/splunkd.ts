@@ -1,6 +1,7 @@
 import path from "node:path";
 import { SCHEME } from "../../config/scheme.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
+import { isLoopback } from "../../model/loopback.ts";
 import type { Clock, Http, HttpAnswer, Log } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -18,7 +19,6 @@ export function inputsPath(app: string, name?: string): string {
   return name === undefined ? all : `${all}/${encodeURIComponent(name)}`;
 }
 
-const LOOPBACK = /^(127(\.\d{1,3}){3}|\[?::1\]?|localhost)$/i;
 /** A list page of 500 stored secrets is about 1.5 MB. */
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
 /** Pauses between attempts while splunkd starts or restarts (503, no connection). */
@@ -271,7 +271,7 @@ function trustOf(options: SplunkdOptions): Way {
     });
   }
   const base = url.origin;
-  if (LOOPBACK.test(url.hostname)) {
+  if (isLoopback(url.hostname)) {
     const caFile =
       options.splunkdCaFile ??
       (options.splunkHome === undefined ? undefined : path.join(options.splunkHome, "etc", "auth", "cacert.pem"));
