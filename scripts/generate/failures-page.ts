@@ -1,11 +1,8 @@
 import { AADSTS, OAUTH_ERRORS } from "../../src/auth/entra-failures.ts";
 import { API_FAILURES } from "../../src/defender/api-failures.ts";
 import { type ExitCode, exitCodeFor } from "../../src/model/failure.ts";
-import { FAILURE_CODES, type FailureCode, failureEntry } from "../../src/model/failure-codes.ts";
+import { FAILURE_CODES, type FailureCode, failureEntry, WHO_ACTS } from "../../src/model/failure-codes.ts";
 import { NETWORK_FAILURES } from "../../src/net/network-failures.ts";
-
-/** Who must act, as docs and forms write it. */
-const WHO = { microsoft: "Microsoft", customer: "the customer", operator: "you", us: "this program" } as const;
 
 const EITHER = new Intl.ListFormat("en", { type: "disjunction" });
 
@@ -16,7 +13,7 @@ function exitCodes(code: FailureCode): string {
 
 function rowOf(code: FailureCode): string {
   const { meaning, action, actors } = failureEntry(code);
-  const who = EITHER.format(actors.map((actor) => WHO[actor]));
+  const who = EITHER.format(actors.map((actor) => WHO_ACTS[actor]));
   return `| <a id="${code}"></a>\`${code}\` | ${meaning} | ${who} | ${action} | ${exitCodes(code)} |`;
 }
 
@@ -71,7 +68,7 @@ export function failuresPage(): string {
     row.numbers.map((number) => `AADSTS${number}`).join(", "),
     `\`${row.code}\``,
     cell(row.say),
-    WHO[row.actor],
+    WHO_ACTS[row.actor],
     cell(row.nextStep),
   ]);
   const oauth = OAUTH_ERRORS.map((row) => [
@@ -83,21 +80,21 @@ export function failuresPage(): string {
     }[row.means],
     `\`${row.code}\``,
     cell(row.say),
-    WHO[row.actor],
+    WHO_ACTS[row.actor],
     cell(row.nextStep),
   ]);
   const api = API_FAILURES.map((row) => [
     `${statusOf(row.when.status)}${row.when.ownAddress ? ", at an address of the settings" : ""}${row.when.api === undefined ? "" : `, ${row.when.api} only`}${row.when.body === undefined ? "" : `, text \`${row.when.body.source.replaceAll("|", "\\|")}\``}${row.when.header === undefined ? "" : `, header \`${row.when.header[0]}\``}`,
     `\`${row.code}\``,
     cell(row.say),
-    WHO[row.actor],
+    WHO_ACTS[row.actor],
     cell(row.nextStep),
   ]);
   const network = NETWORK_FAILURES.map((row) => [
     row.codes.map((code) => `\`${code}\``).join(", "),
     `\`${row.failure}\``,
     cell(row.say),
-    WHO[row.actor],
+    WHO_ACTS[row.actor],
     [
       cell(row.nextStep),
       row.atOwnAddress && `At an address of the settings: ${cell(row.atOwnAddress)}`,

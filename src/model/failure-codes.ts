@@ -1,6 +1,14 @@
 /** Who must act so that a failure goes away. */
 export type Actor = "microsoft" | "customer" | "operator" | "us";
 
+/** Who must act, as commands, docs, forms and pages write it. */
+export const WHO_ACTS = {
+  microsoft: "Microsoft",
+  customer: "the customer",
+  operator: "you",
+  us: "this program",
+} as const satisfies Readonly<Record<Actor, string>>;
+
 /** How a command ends; `EXIT` in failure.ts has the numbers. */
 export type ExitName = "ourFault" | "usage" | "signIn" | "microsoft" | "host" | "state";
 

@@ -3,7 +3,7 @@ import type { CloudName } from "./cloud.ts";
 import type { CommandLines } from "./command-line.ts";
 import type { DiscoverySettings } from "./discovered.ts";
 import type { ExitCode, Failure } from "./failure.ts";
-import type { FailureCode } from "./failure-codes.ts";
+import type { Actor, FailureCode } from "./failure-codes.ts";
 import type { PermissionDrift, TokenRights } from "./granted-permissions.ts";
 import type { PartnerServices } from "./partner-consent.ts";
 import type { RosterServices } from "./roster.ts";
@@ -220,7 +220,7 @@ export interface DoctorLine {
   readonly check: string;
   readonly ok: boolean;
   readonly failure: FailureCode | null;
-  readonly actor: string | null;
+  readonly actor: Actor | null;
   readonly say: string;
   readonly next_step: string;
 }

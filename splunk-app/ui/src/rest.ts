@@ -9,6 +9,7 @@ import {
 } from "../../../src/config/intake-slot.ts";
 import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
+import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import type { Input, Status } from "./state/customers.ts";
 
 const APP = "TA_defender_mssp";
@@ -189,19 +190,11 @@ export async function statusRows(): Promise<readonly Status[]> {
   return (await call("GET", `${COLLECTIONS}/defender_mssp_status`)) as readonly Status[];
 }
 
-export interface Check {
-  readonly check: string;
-  readonly ok: boolean;
-  readonly actor: string | null;
-  readonly say: string;
-  readonly next_step: string;
-}
-
 /** What the input has answered so far. */
 export interface Answer {
   readonly state?: "running" | "done" | "refused";
   readonly ok?: boolean;
-  readonly checks?: readonly Check[];
+  readonly checks?: readonly DoctorLine[];
   readonly consent?: { readonly url: string; readonly permissions: readonly string[]; readonly mail: string };
   readonly missing?: readonly string[];
   readonly say?: string;

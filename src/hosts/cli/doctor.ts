@@ -3,7 +3,7 @@ import { inParallel } from "../../model/concurrency-limiter.ts";
 import { failedLine, runChecks, SETTINGS_GOOD } from "../../model/doctor-run.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf, Failure } from "../../model/failure.ts";
-import type { Actor } from "../../model/failure-codes.ts";
+import { WHO_ACTS } from "../../model/failure-codes.ts";
 import {
   afterRefusal,
   afterToken,
@@ -37,13 +37,6 @@ import {
   type Unready,
   unneededRemarks,
 } from "./doctor-reasons.ts";
-
-const WHO: Readonly<Record<Actor, string>> = {
-  operator: "you",
-  customer: "the customer",
-  microsoft: "Microsoft",
-  us: "this program",
-};
 
 interface Looked {
   readonly report: DoctorReport;
@@ -224,7 +217,7 @@ function show({ terminal, commands }: OnboardingServices, looked: readonly Looke
     const failure = sorted[0]!.failure;
     terminal.out(
       failure
-        ? `\nWho must act: ${WHO[failure.actor]}. ${sorted[0]!.report.checks.at(-1)?.next_step ?? ""}\n`
+        ? `\nWho must act: ${WHO_ACTS[failure.actor]}. ${sorted[0]!.report.checks.at(-1)?.next_step ?? ""}\n`
         : `\n${sorted[0]!.report.tenant} is ready.\n`,
     );
     return;

@@ -1,13 +1,7 @@
 import Message from "@splunk/react-ui/Message";
 import type { ReactElement } from "react";
+import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 import type { Answer } from "../rest.ts";
-
-const WHO: Readonly<Record<string, string>> = {
-  operator: "you",
-  customer: "the customer",
-  microsoft: "Microsoft",
-  us: "this program",
-};
 
 /** Checks as they come. */
 export function Checks({ answer }: { readonly answer: Answer }): ReactElement {
@@ -25,7 +19,7 @@ export function Checks({ answer }: { readonly answer: Answer }): ReactElement {
             <strong>{ok ? "✓ ok" : "✗ failed"}</strong> {check}: {say}
             {!ok && (
               <p>
-                Who must act: {WHO[actor ?? ""] ?? "you"}. {nextStep}
+                Who must act: {WHO_ACTS[actor ?? "operator"]}. {nextStep}
               </p>
             )}
           </li>
