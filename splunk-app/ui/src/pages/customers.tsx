@@ -20,6 +20,7 @@ import {
   rowsOf,
   type Shown,
   type SortKey,
+  type State,
   type Status,
 } from "../state/customers.ts";
 import { useTick } from "./parts.tsx";
@@ -126,7 +127,7 @@ export function CustomersPage(): ReactElement {
                   </div>
                 </Table.Cell>
                 <Table.Cell>
-                  <Chip appearance={LOOKS[row.state] ?? "outline"}>{row.state}</Chip>
+                  <Chip appearance={LOOKS[row.state]}>{row.state}</Chip>
                 </Table.Cell>
                 <Table.Cell>{row.lagS === undefined ? "–" : duration(row.lagS)}</Table.Cell>
                 <Table.Cell>{row.daysLeft === undefined ? "–" : `${row.daysLeft} days`}</Table.Cell>
@@ -188,7 +189,7 @@ export function CustomersPage(): ReactElement {
   );
 }
 
-const LOOKS: Readonly<Record<string, "success" | "info" | "warning" | "error">> = {
+const LOOKS: Readonly<Record<State, "success" | "info" | "warning" | "error" | "outline">> = {
   ok: "success",
   "catching-up": "info",
   new: "info",
@@ -198,6 +199,7 @@ const LOOKS: Readonly<Record<string, "success" | "info" | "warning" | "error">> 
   failing: "error",
   "signed-out": "error",
   misconfigured: "error",
+  off: "outline",
 };
 
 interface DeleteProps {

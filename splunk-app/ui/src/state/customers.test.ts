@@ -1,4 +1,5 @@
 import { expect, test } from "@jest/globals";
+import type { HealthState } from "../../../../src/model/event.ts";
 import {
   type CustomerRow,
   countsOf,
@@ -18,12 +19,12 @@ function input(name: string, values: Readonly<Record<string, string>> = {}, isDi
   return { name, values: { tenant_id: `id-${name}`, ...values }, isDisabled };
 }
 
-function status(name: string, states: readonly string[], agoMs = 0, more: Partial<Status> = {}): Status {
+function status(name: string, states: readonly HealthState[], agoMs = 0, more: Partial<Status> = {}): Status {
   return {
     input: name,
     time: new Date(NOW - agoMs).toISOString(),
     streams: states.map((state, at) => ({
-      stream: `s${at}`,
+      stream: "alerts",
       state,
       lag_s: at * 60,
       actor: state === "ok" ? null : "operator",

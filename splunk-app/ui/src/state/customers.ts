@@ -1,4 +1,6 @@
 /** What the page knows of customers: pure functions over the inputs and their status rows. */
+import type { HealthEvent, HealthState, StreamHealth } from "../../../../src/model/event.ts";
+import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 
 export interface Input {
   readonly name: string;
@@ -6,30 +8,21 @@ export interface Input {
   readonly values: Readonly<Record<string, string>>;
 }
 
-export interface StreamStatus {
-  readonly stream: string;
-  readonly state: string;
-  readonly lag_s: number | null;
-  readonly actor: string | null;
-  readonly say: string | null;
-  readonly next_step: string | null;
-}
-
 /** A row of the collection defender_mssp_status: the input's last health event. */
-export interface Status {
-  readonly input: string;
-  readonly time: string;
-  readonly streams: readonly StreamStatus[];
-  readonly credential_days_left: number | null;
+export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left"> {
+  readonly streams: readonly Pick<StreamHealth, "stream" | "state" | "lag_s" | "actor" | "say" | "next_step">[];
   readonly first_event_at: string | null;
 }
+
+/** What a page says of a customer: its worst stream's state, or what no health event can say. */
+export type State = HealthState | "silent" | "new";
 
 export interface CustomerRow {
   readonly name: string;
   readonly tenant: string;
   readonly tenantId: string;
   readonly isDisabled: boolean;
-  readonly state: string;
+  readonly state: State;
   readonly lagS: number | undefined;
   readonly daysLeft: number | undefined;
   readonly actor: string;
@@ -40,27 +33,20 @@ export interface CustomerRow {
 }
 
 /** In the order of how much somebody must act. */
-const STATES = [
-  "misconfigured",
-  "signed-out",
-  "awaiting-consent",
-  "failing",
-  "silent",
-  "throttled",
-  "catching-up",
-  "new",
-  "ok",
-  "off",
-];
+const RANKS: Readonly<Record<State, number>> = {
+  misconfigured: 0,
+  "signed-out": 1,
+  "awaiting-consent": 2,
+  failing: 3,
+  silent: 4,
+  throttled: 5,
+  "catching-up": 6,
+  new: 7,
+  ok: 8,
+  off: 9,
+};
 /** Each customer reports hourly. */
 const SILENT_AFTER_MS = 2 * 3_600_000;
-
-const ACTORS: Readonly<Record<string, string>> = {
-  operator: "you",
-  customer: "the customer",
-  microsoft: "Microsoft",
-  us: "this program",
-};
 
 export function rowsOf(inputs: readonly Input[], statuses: readonly Status[], nowMs: number): readonly CustomerRow[] {
   const byInput = new Map(statuses.map((status) => [status.input, status]));
@@ -69,10 +55,9 @@ export function rowsOf(inputs: readonly Input[], statuses: readonly Status[], no
 
 function rowOf({ name, isDisabled, values }: Input, status: Status | undefined, nowMs: number): CustomerRow {
   const streams = status?.streams ?? [];
-  const worst = streams.toSorted((a, b) => rank(a.state) - rank(b.state))[0];
+  const worst = streams.toSorted((a, b) => RANKS[a.state] - RANKS[b.state])[0];
   const reportedMs = status === undefined ? undefined : Date.parse(status.time);
   const isSilent = reportedMs !== undefined && nowMs - reportedMs > SILENT_AFTER_MS;
-  const isOff = isDisabled || worst?.state === "off";
   const lags = streams.flatMap(({ lag_s: lagS }) => lagS ?? []);
   const base = {
     name,
@@ -87,7 +72,7 @@ function rowOf({ name, isDisabled, values }: Input, status: Status | undefined, 
   const quiet = { actor: "", say: "", nextStep: "" };
   if (isDisabled) return { ...base, ...quiet, state: "off" };
   // A report from before it was enabled says nothing any more.
-  if (worst === undefined || isOff) return { ...base, ...quiet, state: "new" };
+  if (worst === undefined || worst.state === "off") return { ...base, ...quiet, state: "new" };
   if (isSilent)
     return {
       ...base,
@@ -97,16 +82,10 @@ function rowOf({ name, isDisabled, values }: Input, status: Status | undefined, 
       nextStep: "Check that Splunk runs on the host of this input, and look into splunkd.log.",
     };
   const { state, actor, say, next_step: nextStep } = worst;
-  return { ...base, state, actor: ACTORS[actor ?? ""] ?? "", say: say ?? "", nextStep: nextStep ?? "" };
+  return { ...base, state, actor: actor === null ? "" : WHO_ACTS[actor], say: say ?? "", nextStep: nextStep ?? "" };
 }
 
-function rank(state: string): number {
-  const at = STATES.indexOf(state);
-  return at === -1 ? STATES.length : at;
-}
-
-export const SORTS = ["name", "state", "lagS", "daysLeft", "actor"] as const;
-export type SortKey = (typeof SORTS)[number];
+export type SortKey = "name" | "state" | "lagS" | "daysLeft" | "actor";
 
 export interface Shown {
   readonly filter: string;
@@ -116,7 +95,7 @@ export interface Shown {
   readonly page: number;
 }
 
-export const PAGE_SIZE = 50;
+const PAGE_SIZE = 50;
 
 /** One page of what fits the filter. */
 export function pageOf(
@@ -136,18 +115,17 @@ export function pageOf(
 }
 
 function compare(a: CustomerRow, b: CustomerRow, sort: SortKey): number {
-  if (sort === "state") return rank(a.state) - rank(b.state);
+  if (sort === "state") return RANKS[a.state] - RANKS[b.state];
   if (sort === "lagS" || sort === "daysLeft") return (a[sort] ?? Infinity) - (b[sort] ?? Infinity) || 0;
   return a[sort].localeCompare(b[sort]);
 }
 
 /** How many customers are in each state, worst first. */
-export function countsOf(rows: readonly CustomerRow[]): readonly (readonly [state: string, customers: number])[] {
-  const counts = Map.groupBy(rows, ({ state }) => state);
-  return STATES.flatMap((state) => {
-    const those = counts.get(state);
-    return those === undefined ? [] : [[state, those.length] as const];
-  });
+export function countsOf(rows: readonly CustomerRow[]): readonly (readonly [state: State, customers: number])[] {
+  const byState = Map.groupBy(rows, ({ state }) => state);
+  return [...byState]
+    .map(([state, those]) => [state, those.length] as const)
+    .toSorted(([a], [b]) => RANKS[a] - RANKS[b]);
 }
 
 /** `3 min`, for a person. */
