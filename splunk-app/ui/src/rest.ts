@@ -14,7 +14,8 @@ import type { Input, Status } from "./state/customers.ts";
 
 const APP = "TA_defender_mssp";
 const INPUTS = "data/inputs/defender_mssp";
-const COLLECTIONS = "storage/collections/data";
+const STATUS = "storage/collections/data/defender_mssp_status";
+const REQUESTS = "storage/collections/data/defender_mssp_requests";
 
 /** A call that failed. */
 export class RestProblem extends Error {
@@ -28,7 +29,7 @@ export class RestProblem extends Error {
 }
 
 interface Sent {
-  readonly query?: Readonly<Record<string, string>>;
+  readonly query?: readonly (readonly [name: string, value: string])[];
   readonly form?: Readonly<Record<string, string>>;
   readonly json?: unknown;
 }
@@ -36,9 +37,9 @@ interface Sent {
 async function call(
   method: "GET" | "POST" | "DELETE",
   path: string,
-  { query, form, json }: Sent = {},
+  { query = [], form, json }: Sent = {},
 ): Promise<unknown> {
-  const parameters = new URLSearchParams({ ...query, output_mode: "json" });
+  const parameters = new URLSearchParams([...query.map(([name, value]) => [name, value]), ["output_mode", "json"]]);
   const url = `${createRESTURL(path, { app: APP, owner: "nobody" })}?${parameters.toString()}`;
   const init = createFetchInit({ method });
   const headers = new Headers(init.headers);
@@ -101,10 +102,24 @@ function textsIn(content: Readonly<Record<string, unknown>>): Values {
   );
 }
 
-/** All inputs, disabled ones too. */
+/**
+ * All inputs, disabled ones too, with what a list of customers shows: pages ask again and again, and of
+ * thousands of inputs everything is megabytes.
+ */
 export async function listInputs(): Promise<readonly Input[]> {
-  const answer = (await call("GET", INPUTS, { query: { count: "0" } })) as { readonly entry?: readonly Entry[] };
-  return (answer.entry ?? []).map(({ name, content }) => {
+  const shown = ["disabled", "tenant_id", "tenant_name"].map((key) => ["f", key] as const);
+  return inputsIn(await call("GET", INPUTS, { query: [["count", "0"], ...shown] }));
+}
+
+/** One input with all its settings. Throws RestProblem 404 where there is none of this name. */
+export async function readInput(name: string): Promise<Input> {
+  const [input] = inputsIn(await call("GET", `${INPUTS}/${encodeURIComponent(name)}`));
+  if (input === undefined) throw new RestProblem(404, sentenceFor(404, ""));
+  return input;
+}
+
+function inputsIn(answer: unknown): readonly Input[] {
+  return ((answer as { readonly entry?: readonly Entry[] }).entry ?? []).map(({ name, content }) => {
     const values = textsIn(content);
     return { name, values, isDisabled: /^(1|true)$/i.test(values["disabled"] ?? "") };
   });
@@ -114,7 +129,7 @@ type Values = Readonly<Record<string, string>>;
 
 /** Throws RestProblem 409 where there is an input of this name: its secrets must not be replaced. */
 export async function createInput(name: string, values: Values): Promise<void> {
-  const exists = await call("GET", `${INPUTS}/${encodeURIComponent(name)}`).then(
+  const exists = await readInput(name).then(
     () => true,
     (error: unknown) => {
       if (error instanceof RestProblem && error.status === 404) return false;
@@ -185,9 +200,15 @@ export async function deleteInput(name: string): Promise<void> {
   await call("DELETE", `${INPUTS}/${encodeURIComponent(name)}`);
 }
 
-/** Written by the input, only read here. */
+/** Of all inputs. Written by the input, only read here. */
 export async function statusRows(): Promise<readonly Status[]> {
-  return (await call("GET", `${COLLECTIONS}/defender_mssp_status`)) as readonly Status[];
+  return (await call("GET", STATUS)) as readonly Status[];
+}
+
+/** Of one input; undefined before its first health event. */
+export async function statusRow(input: string): Promise<Status | undefined> {
+  const rows = (await call("GET", STATUS, { query: [["query", JSON.stringify({ input })]] })) as readonly Status[];
+  return rows[0];
 }
 
 /** What the input has answered so far. */
@@ -203,16 +224,16 @@ export interface Answer {
 
 /** Asks the running input. Returns the request's key. */
 export async function ask(customer: string, what: "doctor" | "consent"): Promise<string> {
-  const { _key: key } = (await call("POST", `${COLLECTIONS}/defender_mssp_requests`, {
+  const { _key: key } = (await call("POST", REQUESTS, {
     json: { customer, ask: what },
   })) as { readonly _key: string };
   return key;
 }
 
 export async function answerTo(key: string): Promise<Answer> {
-  return (await call("GET", `${COLLECTIONS}/defender_mssp_requests/${encodeURIComponent(key)}`)) as Answer;
+  return (await call("GET", `${REQUESTS}/${encodeURIComponent(key)}`)) as Answer;
 }
 
 export async function forget(key: string): Promise<void> {
-  await call("DELETE", `${COLLECTIONS}/defender_mssp_requests/${encodeURIComponent(key)}`);
+  await call("DELETE", `${REQUESTS}/${encodeURIComponent(key)}`);
 }

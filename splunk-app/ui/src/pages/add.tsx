@@ -8,7 +8,7 @@ import Text from "@splunk/react-ui/Text";
 import TextArea from "@splunk/react-ui/TextArea";
 import { type ReactElement, useEffect, useRef, useState } from "react";
 import styled from "styled-components";
-import { createInput, editInput, RestProblem, statusRows } from "../rest.ts";
+import { createInput, editInput, RestProblem, statusRow } from "../rest.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
@@ -194,8 +194,8 @@ function TestStep({ customer }: { readonly customer: string }): ReactElement {
   const tick = useTick(STATUS_MS);
   useEffect(() => {
     if (firstEventAt !== undefined) return;
-    statusRows()
-      .then((rows) => setFirstEventAt(rows.find(({ input }) => input === customer)?.first_event_at ?? undefined))
+    statusRow(customer)
+      .then((row) => setFirstEventAt(row?.first_event_at ?? undefined))
       .catch(() => undefined);
   }, [customer, firstEventAt, tick]);
   return (

@@ -4,7 +4,7 @@ import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useEffect, useState } from "react";
 import { MASK } from "../../../../src/config/splunk-keys.ts";
-import { editInput, listInputs, RestProblem } from "../rest.ts";
+import { editInput, RestProblem, readInput } from "../rest.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
 import { changesOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
@@ -24,11 +24,9 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
   useEffect(() => {
-    listInputs()
-      .then((inputs) => {
-        const found = inputs.find((one) => one.name === name);
-        if (found === undefined) throw new RestProblem(404, `There is no input ${name}. It may have been deleted.`);
-        const own = Object.fromEntries(FIELDS.map(({ key }) => [key, found.values[key] ?? ""]));
+    readInput(name)
+      .then((input) => {
+        const own = Object.fromEntries(FIELDS.map(({ key }) => [key, input.values[key] ?? ""]));
         setBefore(own);
         setValues(own);
       })
