@@ -5,12 +5,11 @@ import path from "node:path";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { MASK, parseStanzas } from "../../src/config/settings.ts";
 import { customerSecretId, PasswordStore } from "../../src/hosts/splunk/passwords.ts";
-import { Splunkd as SplunkdRest } from "../../src/hosts/splunk/splunkd.ts";
 import { endpointBinding } from "../../src/model/endpoint-binding.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { FakeClock, T0 } from "../harness/fakes/clock.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
-import { FakeSplunkd } from "../harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../harness/fakes/splunkd-rest.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 import { startSplunkd } from "../harness/splunkd/splunkd.ts";
 import { indexed } from "./samples.ts";
@@ -131,9 +130,7 @@ async function storedSecrets(
 ) {
   const fake = new FakeSplunkd();
   const clock = new FakeClock(T0, { pauses: "pass" });
-  const sessionKey = sealed("k");
-  const where = { serverUri: "https://127.0.0.1:8089", splunkdCaFile: undefined, splunkHome: "/opt/splunk" };
-  const rest = new SplunkdRest({ http: fake, clock, sessionKey, ...where });
+  const rest = splunkdAt(fake, clock);
   const store = await PasswordStore.read(rest, clock, FakeRandom.always());
   const fingerprintOf = endpointBinding({
     readFile: (file) => readFileSync(file),

@@ -13,12 +13,11 @@ import path from "node:path";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { parseStanzas } from "../../src/config/settings.ts";
 import { credentialId, PasswordStore } from "../../src/hosts/splunk/passwords.ts";
-import { Splunkd as SplunkdRest } from "../../src/hosts/splunk/splunkd.ts";
 import { presentFingerprint } from "../../src/main/world.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { FakeClock, T0 } from "../harness/fakes/clock.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
-import { FakeSplunkd } from "../harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../harness/fakes/splunkd-rest.ts";
 import { SHARED_APP } from "../harness/simulator/identity.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -89,14 +88,7 @@ function lines(values: Readonly<Record<string, string>>): string {
 async function sharedCredential() {
   const fake = new FakeSplunkd();
   const clock = new FakeClock(T0, { pauses: "pass" });
-  const rest = new SplunkdRest({
-    http: fake,
-    clock,
-    serverUri: "https://127.0.0.1:8089",
-    sessionKey: sealed("k"),
-    splunkdCaFile: undefined,
-    splunkHome: "/opt/splunk",
-  });
+  const rest = splunkdAt(fake, clock);
   const [stanza] = parseStanzas([{ name: "any", values: settings("any.example.com") }], {
     host: "splunk",
     nowMs: clock.nowMs(),

@@ -1,12 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { InputWrite, WriteOutcome } from "./bulk-writes.ts";
 import { writeInBulk } from "./bulk-writes.ts";
 import { credentialId, PasswordStore } from "./passwords.ts";
-import { Splunkd } from "./splunkd.ts";
 
 const input = (name: string, more: Partial<InputWrite> = {}): InputWrite => ({
   kind: "create",
@@ -24,14 +23,7 @@ async function write(
 ) {
   const clock = new FakeClock(undefined, { pauses: "pass" });
   fake.validating = () => clock.pause(takeMs);
-  const rest = new Splunkd({
-    http: fake,
-    clock,
-    serverUri: "https://127.0.0.1:8089",
-    sessionKey: sealed("k"),
-    splunkdCaFile: undefined,
-    splunkHome: "/opt/splunk",
-  });
+  const rest = splunkdAt(fake, clock);
   const store = await PasswordStore.read(rest, clock, FakeRandom.always());
   const outcomes: Record<string, WriteOutcome> = {};
   await writeInBulk(writes, {

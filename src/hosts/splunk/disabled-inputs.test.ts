@@ -1,12 +1,10 @@
 import { expect, test } from "@jest/globals";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
-import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import type { HealthEvent } from "../../model/event.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { HealthPlace } from "../../outputs/pipe-sink.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
-import { Splunkd } from "./splunkd.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
 const MINUTE_MS = 60_000;
@@ -25,15 +23,7 @@ function bench(
   const sent: HealthEvent[] = [];
   const places = new Map<string, HealthPlace>();
   const stop = new AbortController();
-  const splunkd = new Splunkd({
-    http: fake,
-    clock,
-    serverUri: "https://127.0.0.1:8089",
-    sessionKey: sealed("k"),
-    splunkdCaFile: undefined,
-    splunkHome: "/opt/splunk",
-    stop: stop.signal,
-  });
+  const splunkd = splunkdAt(fake, clock, { stop: stop.signal });
   const send = async (event: HealthEvent) => void sent.push(event);
   const version = "1.0.0";
   const reporting = reportDisabledInputs(

@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { deliveries, FakeSplunkd, FakeStdout } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { deliveries, FakeSplunkd, FakeStdout, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { INTAKE_REALM, intakeEntries } from "../../config/intake-slot.ts";
 import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
@@ -22,7 +22,6 @@ import {
   PasswordStore,
   readRun,
   SCHEME,
-  Splunkd,
   schemeDocument,
   validate,
 } from "./index.ts";
@@ -474,14 +473,7 @@ describe("a run", () => {
     /** As a command stores it, in a process of its own. */
     async function store(fake: FakeSplunkd, work: (writer: PasswordStore) => Promise<unknown>): Promise<void> {
       const clock = new FakeClock();
-      const splunkd = new Splunkd({
-        http: fake,
-        clock,
-        serverUri: "https://127.0.0.1:8089",
-        sessionKey: sealed("of an administrator"),
-        splunkdCaFile: undefined,
-        splunkHome: "/opt/splunk",
-      });
+      const splunkd = splunkdAt(fake, clock);
       await work(await PasswordStore.read(splunkd, clock, new FakeRandom()));
     }
     const credentialSet = (fake: FakeSplunkd, clientSecret: string, fingerprint = "v1") =>

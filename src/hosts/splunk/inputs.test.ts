@@ -1,14 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
-import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
-import { sealed } from "../../model/sealed.ts";
+import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { SplunkInputs } from "./inputs.ts";
-import { Splunkd } from "./splunkd.ts";
 
 function inputsOf(fake: FakeSplunkd): SplunkInputs {
   const clock = new FakeClock(undefined, { pauses: "pass" });
-  const where = { serverUri: "https://127.0.0.1:8089", splunkdCaFile: undefined, splunkHome: "/opt/splunk" };
-  return new SplunkInputs(new Splunkd({ http: fake, clock, sessionKey: sealed("k"), ...where }), clock);
+  return new SplunkInputs(splunkdAt(fake, clock), clock);
 }
 
 describe("the customers that are inputs", () => {

@@ -2,14 +2,12 @@ import { expect, test } from "@jest/globals";
 import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { INTAKE_REALM, intakeEntries, type TypedDestination } from "../../config/intake-slot.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
-import { sealed } from "../../model/sealed.ts";
 import { takeIntake } from "./intake.ts";
 import { customerSecretId, PasswordStore } from "./passwords.ts";
-import { Splunkd } from "./splunkd.ts";
 
 const APP = "TA_defender_mssp";
 const GUID = "11111111-2222-3333-4444-555555555555";
@@ -25,14 +23,7 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
     host: "splunk",
     nowMs: T0,
   });
-  const splunkd = new Splunkd({
-    http: fake,
-    clock,
-    serverUri: "https://127.0.0.1:8089",
-    sessionKey: sealed("k"),
-    splunkdCaFile: undefined,
-    splunkHome: "/opt/splunk",
-  });
+  const splunkd = splunkdAt(fake, clock);
   const put = (key: string, secret: string, where: TypedDestination, atMs = T0, pieces = Number.POSITIVE_INFINITY) => {
     for (const entry of intakeEntries(name, key, secret, where, atMs).slice(0, pieces))
       fake.add(APP, INTAKE_REALM, entry.name, entry.password);

@@ -5,11 +5,10 @@
 import { describe, expect, test } from "@jest/globals";
 import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { FakeSplunkd, FakeStdout } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, FakeStdout, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { MASK } from "../../config/settings.ts";
-import { sealed } from "../../model/sealed.ts";
 import type { SplunkHost, SplunkWorld } from "./index.ts";
-import { customerSecretId, openSplunkHost, PasswordStore, readRun, Splunkd } from "./index.ts";
+import { customerSecretId, openSplunkHost, PasswordStore, readRun } from "./index.ts";
 
 const INPUTS = 60;
 /** From the start of the process to its first request. */
@@ -150,14 +149,7 @@ class Host {
 
   async stored(): Promise<(string | undefined)[]> {
     const { fake: http, clock } = this;
-    const splunkd = new Splunkd({
-      http,
-      clock,
-      serverUri: "https://127.0.0.1:8089",
-      sessionKey: sealed("k"),
-      splunkdCaFile: undefined,
-      splunkHome: "/opt/splunk",
-    });
+    const splunkd = splunkdAt(http, clock);
     const store = await PasswordStore.read(splunkd, clock, FakeRandom.always());
     return NAMES.map((name) => store.get(customerSecretId(name, "client_secret"))?.value.open((text) => text));
   }

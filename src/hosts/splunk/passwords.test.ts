@@ -4,23 +4,15 @@ import { anyCharacter } from "../../../test/harness/any-character.ts";
 import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import { sealed } from "../../model/sealed.ts";
 import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
-import { Splunkd } from "./splunkd.ts";
+import type { Splunkd } from "./splunkd.ts";
 
 const FINGERPRINT = `v1.${"a".repeat(64)}.111111.222222.333333.444444.555555.666666`;
 
 function connect(fake: FakeSplunkd, more: Partial<ConstructorParameters<typeof Splunkd>[0]> = {}): Splunkd {
-  return new Splunkd({
-    http: fake,
-    clock: new FakeClock(T0, { pauses: "pass" }),
-    serverUri: "https://127.0.0.1:8089",
-    sessionKey: sealed("key-1"),
-    splunkdCaFile: undefined,
-    splunkHome: "/opt/splunk",
-    ...more,
-  });
+  return splunkdAt(fake, new FakeClock(T0, { pauses: "pass" }), more);
 }
 
 const read = (fake: FakeSplunkd) =>
@@ -177,7 +169,7 @@ describe("the session key goes to this machine or to a verified host, never thro
     ["http://127.0.0.1:8089", undefined, { direct: true }],
   ])("%s", async (serverUri, splunkdCaFile, route) => {
     const fake = new FakeSplunkd();
-    await connect(fake, { serverUri, splunkdCaFile }).get("/services/server/info");
+    await connect(fake, { serverUri, splunkdCaFile, sessionKey: sealed("key-1") }).get("/services/server/info");
     expect(fake.requests[0]?.route).toEqual(route);
     expect(fake.requests[0]?.headers["authorization"]).toBe("Splunk key-1");
   });

@@ -4,7 +4,7 @@ import { describe, expect, test } from "@jest/globals";
 import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
-import { FakeSplunkd } from "../../../test/harness/fakes/splunkd-rest.ts";
+import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
@@ -16,7 +16,6 @@ import { credentialId, customerSecretId, PasswordStore } from "./passwords.ts";
 import type { SplunkStanza } from "./run-document.ts";
 import type { SecretPorts } from "./secrets.ts";
 import { resolveSecrets } from "./secrets.ts";
-import { Splunkd } from "./splunkd.ts";
 import { splunkVault } from "./vault.ts";
 
 const TENANT = "11111111-2222-3333-4444-555555555555";
@@ -69,14 +68,7 @@ async function start(fake: FakeSplunkd, raw: readonly TypedStanza[]) {
   const clock = new FakeClock(T0, { pauses: "pass" });
   const log = new FakeLog();
   for (const { name, values } of raw) fake.inputs.set(name, { ...values });
-  const splunkd = new Splunkd({
-    http: fake,
-    clock,
-    serverUri: "https://127.0.0.1:8089",
-    sessionKey: sealed("k"),
-    splunkdCaFile: undefined,
-    splunkHome: "/opt/splunk",
-  });
+  const splunkd = splunkdAt(fake, clock);
   const store = await PasswordStore.read(splunkd, clock, FakeRandom.always());
   const parsed = parseStanzas(raw, { host: "splunk", nowMs: clock.nowMs() });
   expect(parsed.problems).toEqual([]);
@@ -378,14 +370,7 @@ describe("a customer without a usable secret is named with the reason, and the o
       { host: "splunk", nowMs: 0 },
     );
     const busy = await PasswordStore.read(
-      new Splunkd({
-        http: Object.assign(new FakeSplunkd(), { refusals: [401] }),
-        clock: new FakeClock(T0, { pauses: "pass" }),
-        serverUri: "https://127.0.0.1:8089",
-        sessionKey: sealed("k"),
-        splunkdCaFile: undefined,
-        splunkHome: "/s",
-      }),
+      splunkdAt(Object.assign(new FakeSplunkd(), { refusals: [401] }), new FakeClock(T0, { pauses: "pass" })),
       new FakeClock(T0, { pauses: "pass" }),
       FakeRandom.always(),
     ).catch((error: unknown) => error);

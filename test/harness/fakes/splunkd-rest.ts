@@ -1,7 +1,9 @@
+import { Splunkd } from "../../../src/hosts/splunk/splunkd.ts";
 import { AnswerScanner } from "../../../src/json/answer-scanner.ts";
 import type { Delivery } from "../../../src/model/event.ts";
 import { versionKey } from "../../../src/model/event.ts";
-import type { Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
+import type { Clock, Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
+import { sealed } from "../../../src/model/sealed.ts";
 import type { Tenant, TenantId } from "../../../src/model/tenant.ts";
 import type { ByteSink } from "../../../src/outputs/stream-pipe.ts";
 
@@ -175,6 +177,21 @@ export function deliveries(stanza: string, records: readonly Record<string, unkn
         ]
       : [],
   );
+}
+
+type SplunkdOptions = ConstructorParameters<typeof Splunkd>[0];
+
+/** The program's own way to splunkd, whose answers come from `http`. */
+export function splunkdAt(http: Http, clock: Clock, more: Partial<SplunkdOptions> = {}): Splunkd {
+  return new Splunkd({
+    http,
+    clock,
+    serverUri: "https://127.0.0.1:8089",
+    sessionKey: sealed("session key"),
+    splunkdCaFile: undefined,
+    splunkHome: "/opt/splunk",
+    ...more,
+  });
 }
 
 /** A stdout that takes everything at once, or breaks. */
