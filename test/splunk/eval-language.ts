@@ -3,6 +3,8 @@
  * or a multivalue where Splunk's manual does not promise an answer throws. Semantics: Splunk Enterprise
  * Search Reference, "Evaluation functions".
  */
+import { splunkRegex } from "./regular-expression.ts";
+
 export type Value = string | number | boolean | null | readonly string[];
 export type Fields = ReadonlyMap<string, Value>;
 type Expression = (fields: Fields) => Value;
@@ -204,9 +206,7 @@ const FUNCTIONS: Readonly<Record<string, (args: readonly Argument[]) => Value>> 
   match([a, regex]) {
     const text = single(need(a)());
     if (text === null) return false;
-    const source = String(need(regex)());
-    const flags = source.startsWith("(?i)") ? "i" : "";
-    return new RegExp(source.replace(/^\(\?i\)/, ""), flags).test(text);
+    return splunkRegex(String(need(regex)())).test(text);
   },
   split: ([a, by]) => mapped(single(need(a)()), (text) => text.split(String(need(by)()))),
   mvindex([a, index]) {
