@@ -38,12 +38,15 @@ export interface PipeSinkParts {
   readonly placeOf?: (input: string) => HealthPlace | undefined;
 }
 
+/** It takes records of every size. */
+export type PipeSink = Sink & Required<Pick<Sink, "writeHuge">>;
+
 /**
  * Writes events to the reader of standard output. `provisional`: the reader of a pipe acknowledges nothing,
  * so a written event may not be delivered. One batch at a time, because the buffer is shared and is reused
  * only after the pipe has taken it.
  */
-export function pipeSink({ events, health, form, customers, placeOf }: PipeSinkParts): Sink {
+export function pipeSink({ events, health, form, customers, placeOf }: PipeSinkParts): PipeSink {
   const styles = new Map<string, EventStyle>(customers.map((customer) => [customer.name, customer]));
   const isXml = form === "splunk";
   const writeEvent = isXml ? writeSplunkEvent : writeJsonLine;

@@ -254,7 +254,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       return written;
     },
     async writeHuge(delivery, pieces) {
-      const written = (await pipeOnly.writeHuge?.(delivery, pieces)) ?? 0;
+      const written = await pipeOnly.writeHuge(delivery, pieces);
       statusRows.delivered([delivery]);
       return written;
     },
