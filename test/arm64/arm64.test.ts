@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { VERSION } from "../../scripts/build/project.ts";
@@ -14,6 +14,7 @@ import { archives } from "../../scripts/package.ts";
 import { schemeDocument } from "../../src/config/scheme.ts";
 import { ARM64, MISSING_FOR_ARM64 } from "../harness/arm64/qemu.ts";
 import { consult, type Format } from "../harness/oracle/main.ts";
+import { describeWith } from "../harness/real-parts.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { runToEnd } from "../harness/splunkd/child.ts";
 import { startSplunkd } from "../harness/splunkd/splunkd.ts";
@@ -21,18 +22,13 @@ import { startSplunkd } from "../harness/splunkd/splunkd.ts";
 // Processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(300_000);
 
-const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
 const EXECUTABLE = path.resolve(import.meta.dirname, "../..", binaryPath("linux-arm64"));
 const MISSING =
   MISSING_FOR_ARM64 ??
   (existsSync(EXECUTABLE) ? undefined : "npm run build:binaries -- --platform linux-arm64 was not run");
 const HAND_LIMIT_MS = 120_000;
 
-test(`qemu and the ARM64 executable are there where real parts are required${MISSING ? ` (${MISSING})` : ""}`, () => {
-  expect(REQUIRED ? MISSING : undefined).toBe(undefined);
-});
-
-const onArm64 = MISSING === undefined ? describe : describe.skip;
+const onArm64 = describeWith("qemu and the ARM64 executable", MISSING);
 
 onArm64("the ARM64 executable", () => {
   const scratch = MISSING === undefined ? mkdtempSync(join(tmpdir(), "arm64-")) : "";

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { type Failure, isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { kafkaClient } from "../../src/outputs/kafka-client.ts";
@@ -14,12 +14,12 @@ import type { KafkaAccess } from "../../src/outputs/kafka-connection.ts";
 import type { KafkaWriterParts } from "../../src/outputs/kafka-writer.ts";
 import { makeAwkwardCertificate } from "../harness/awkward-certificates.ts";
 import { KafkaBroker, missingKafkaParts } from "../harness/kafka/broker.ts";
+import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 
 jest.setTimeout(600_000);
 
-const MISSING = missingKafkaParts();
-const withKafka = MISSING === undefined ? describe : describe.skip;
+const withKafka = describeWith("Java, Maven and kcat", missingKafkaParts());
 const PASSWORDS = { defender: "pass-of-defender", limited: "pass-of-limited", reader: "pass-of-reader" } as const;
 const TOPIC = "th-cef";
 const WATERMARKS = "watermarks";

@@ -14,6 +14,7 @@ import { RejectedEvents } from "../../src/outputs/rejected.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
 import { KafkaBroker, missingKafkaParts } from "../harness/kafka/broker.ts";
 import { noteProof } from "../harness/proof.ts";
+import { describeWith } from "../harness/real-parts.ts";
 
 jest.setTimeout(1_800_000);
 
@@ -26,7 +27,7 @@ const clock = {
   pause: (forMs: number, stop?: AbortSignal) =>
     pause(forMs, undefined, stop === undefined ? {} : { signal: stop }).catch(() => undefined),
 };
-const withKafka = KILLS > 0 && missingKafkaParts() === undefined ? describe : describe.skip;
+const withKafka = KILLS > 0 ? describeWith("Java, Maven and kcat", missingKafkaParts()) : describe.skip;
 
 withKafka("three brokers", () => {
   test(`hold every event once and in order after their leader was killed ${KILLS} times`, async () => {

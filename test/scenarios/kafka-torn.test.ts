@@ -7,18 +7,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { KafkaWriter } from "../../src/outputs/kafka-writer.ts";
 import { BlindWriter } from "../harness/kafka/blind-writer.ts";
 import { KafkaBroker, missingKafkaParts } from "../harness/kafka/broker.ts";
 import { END_TXN, type Fate, KafkaProxy, type KafkaRequest, PRODUCE } from "../harness/kafka/proxy.ts";
 import { noteProof } from "../harness/proof.ts";
+import { describeWith, REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
 
 jest.setTimeout(1_800_000);
 
-const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
-const MISSING = missingKafkaParts();
-const ROUNDS = Number(process.env["KAFKA_TORN"] ?? (REQUIRED ? 5 : 2));
+const ROUNDS = Number(process.env["KAFKA_TORN"] ?? (REAL_PARTS_REQUIRED ? 5 : 2));
 const REQUEST_MS = 1_000;
 const WATERMARKS = "watermarks";
 const clock = {
@@ -27,7 +26,7 @@ const clock = {
   pause: (forMs: number) => pause(forMs),
 };
 
-const withKafka = MISSING === undefined ? describe.each : describe.skip.each;
+const withKafka = describeWith("Java, Maven and kcat", missingKafkaParts()).each;
 
 withKafka([
   { version: 2, format: [] },

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
@@ -25,6 +25,7 @@ import { KafkaBroker, missingKafkaParts, type ReadRecord } from "../harness/kafk
 import { END_TXN, INIT_PRODUCER_ID, KafkaProxy, type KafkaRequest, PRODUCE } from "../harness/kafka/proxy.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { noteProof } from "../harness/proof.ts";
+import { describeWith, REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { tenantLines } from "../harness/simulator/tenant-lines.ts";
@@ -33,10 +34,8 @@ import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 jest.setTimeout(3_600_000);
 
 const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
-const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
-const MISSING = missingKafkaParts();
-const KILLS = Number(process.env["KAFKA_KILLS"] ?? (REQUIRED ? 15 : 3));
-const STOPS = Number(process.env["KAFKA_STOPS"] ?? (REQUIRED ? 3 : 1));
+const KILLS = Number(process.env["KAFKA_KILLS"] ?? (REAL_PARTS_REQUIRED ? 15 : 3));
+const STOPS = Number(process.env["KAFKA_STOPS"] ?? (REAL_PARTS_REQUIRED ? 3 : 1));
 /** Slow enough that a run meets many transactions, and the next one has some left. */
 const EVENTS_PER_SECOND = 40;
 /** Where the kills fall; a failure names it. */
@@ -52,12 +51,7 @@ let simulator: Simulator | undefined;
 let child: ChildProcess | undefined;
 let stories = 0;
 
-test("java, Maven and kcat are installed where real parts are required", () => {
-  expect(REQUIRED ? MISSING : undefined).toBeUndefined();
-  if (MISSING !== undefined) process.stderr.write(`Kafka is NOT tested: ${MISSING}\n`);
-});
-
-const withKafka = MISSING === undefined ? describe : describe.skip;
+const withKafka = describeWith("Java, Maven and kcat", missingKafkaParts());
 
 withKafka("the program beside a real Kafka", () => {
   beforeAll(async () => {

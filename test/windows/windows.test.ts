@@ -9,12 +9,13 @@ import https from "node:https";
 import { tmpdir } from "node:os";
 import path, { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { bundle } from "../../scripts/build/bundle.ts";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { technologyAddon } from "../../scripts/package/contents.ts";
 import { schemeDocument } from "../../src/config/scheme.ts";
 import { consult, type Format } from "../harness/oracle/main.ts";
+import { describeWith } from "../harness/real-parts.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { type Ended, runToEnd } from "../harness/splunkd/child.ts";
 import { type Splunkd, type SplunkdOptions, startSplunkd } from "../harness/splunkd/splunkd.ts";
@@ -23,7 +24,6 @@ import { MISSING_FOR_WINE, Wine } from "../harness/windows/wine.ts";
 // Processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(300_000);
 
-const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
 const EXECUTABLE = path.resolve(import.meta.dirname, "../..", binaryPath("win-x64"));
 const MISSING =
   MISSING_FOR_WINE ?? (existsSync(EXECUTABLE) ? undefined : "npm run build:binaries -- --platform win-x64 was not run");
@@ -32,11 +32,7 @@ const HAND_LIMIT_MS = 120_000;
 const CUSTOMERS = ["contoso", "fabrikam", "tailspin"];
 const SHOWN = 116;
 
-test(`wine and the Windows executable are there where real parts are required${MISSING ? ` (${MISSING})` : ""}`, () => {
-  expect(REQUIRED ? MISSING : undefined).toBe(undefined);
-});
-
-const onWindows = MISSING === undefined ? describe : describe.skip;
+const onWindows = describeWith("wine and the Windows executable", MISSING);
 
 onWindows("the Windows executable", () => {
   const scratch = MISSING === undefined ? mkdtempSync(join(tmpdir(), "windows-")) : "";

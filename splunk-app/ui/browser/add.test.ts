@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { describeWith } from "../../../test/harness/real-parts.ts";
 import { accessibilityFaults, picture, startWorld, type World, whatIsMissing } from "./world.ts";
 
-const missing = whatIsMissing();
-if (missing !== undefined) process.stderr.write(`the pages in Splunk Web are NOT tested: ${missing}\n`);
+const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
 
-(missing === undefined ? describe : describe.skip)("in a real browser, with the real binary behind Splunk Web", () => {
+inBrowser("in a real browser, with the real binary behind Splunk Web", () => {
   let world: World;
 
   beforeAll(async () => {

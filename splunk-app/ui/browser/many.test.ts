@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { describeWith } from "../../../test/harness/real-parts.ts";
 import { accessibilityFaults, disabledInput, startWorld, type World, whatIsMissing } from "./world.ts";
 
 const MANY = 2_000;
 
-(whatIsMissing() === undefined ? describe : describe.skip)("many customers in Splunk Web", () => {
+const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
+
+inBrowser("many customers in Splunk Web", () => {
   let world: World;
 
   beforeAll(async () => {

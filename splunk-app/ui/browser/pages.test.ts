@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Page } from "playwright-core";
+import { describeWith } from "../../../test/harness/real-parts.ts";
 import { SplunkWeb } from "../../../test/harness/splunkweb/splunkweb.ts";
 import {
   accessibilityFaults,
@@ -14,9 +15,9 @@ import {
 
 const MARKUP = "<img src=x onerror=document.title='hacked'>";
 const CUSTOMERS = 60;
-const missing = whatIsMissing();
+const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
 
-(missing === undefined ? describe : describe.skip)("the pages in Splunk Web", () => {
+inBrowser("the pages in Splunk Web", () => {
   let world: World;
 
   beforeAll(async () => {
