@@ -22,8 +22,9 @@ export function softwareBill(packages: readonly BundledPackage[], platforms: rea
     licenses: [{ license: { id: "MIT" } }],
     purl: packageUrl(PLATFORMS[platform].runtimePackage, RUNTIME),
   }));
+  const locks = new Map<string, Lock>();
   const libraries = packages.map(({ name, version, licence, folder }) => {
-    const integrity = integrityOf(folder);
+    const integrity = integrityOf(folder, locks);
     return {
       type: "library",
       "bom-ref": `${packageUrl(name, version)}#${folder}`,
@@ -76,9 +77,16 @@ interface Lock {
   readonly packages: Readonly<Record<string, { readonly integrity?: string } | undefined>>;
 }
 
-/** The hash of a package's archive, by the lockfile beside the node_modules/ in which it lies. */
-function integrityOf(folder: string): string | undefined {
+/**
+ * The hash of a package's archive, by the lockfile beside the node_modules/ in which it lies.
+ *
+ * @param locks those that were read already, by the folder in which they lie.
+ */
+function integrityOf(folder: string, locks: Map<string, Lock>): string | undefined {
   const at = folder.indexOf("node_modules/");
-  const lock = JSON.parse(readFileSync(resolve(ROOT, folder.slice(0, at), "package-lock.json"), "utf8")) as Lock;
+  const place = folder.slice(0, at);
+  const lock =
+    locks.get(place) ?? (JSON.parse(readFileSync(resolve(ROOT, place, "package-lock.json"), "utf8")) as Lock);
+  locks.set(place, lock);
   return lock.packages[folder.slice(at)]?.integrity;
 }
