@@ -4,6 +4,7 @@ import { posix } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { type BundledPackage, bundle } from "../../scripts/build/bundle.ts";
+import { BUNDLE_PATH } from "../../scripts/build/pages.ts";
 import { RUNTIME, VERSION } from "../../scripts/build/project.ts";
 import { type ArchiveEntry, readTar } from "../../scripts/build/tar.ts";
 import { arcsightKit, sums, supportingAddon, technologyAddon } from "../../scripts/package/contents.ts";
@@ -62,6 +63,23 @@ describe("the add-on for Linux", () => {
     expect(JSON.parse(textOf(entries, `${id}/sbom.cdx.json`))).toMatchObject({
       metadata: { component: { version: VERSION } },
     });
+  });
+
+  test("carries the pages, the licences of what they are made of, and a build number that follows their content", () => {
+    const [own = { name: "", version: "", licence: "", folder: "" }] = packages;
+    const page = { ...own, name: "a-package-of-the-pages" };
+    const packed = (code: string) =>
+      technologyAddon(["linux-x64"], packages, { code: Buffer.from(code), packages: [page] });
+    const buildOf = (entries: readonly ArchiveEntry[]) =>
+      /^build = (\d+)$/m.exec(textOf(entries, `${id}/default/app.conf`))?.[1];
+    const entries = packed("one");
+
+    expect(textOf(entries, `${id}/${BUNDLE_PATH}`)).toBe("one");
+    expect(textOf(entries, `${id}/THIRD-PARTY-NOTICES.txt`)).toContain(page.name);
+    expect(textOf(entries, `${id}/sbom.cdx.json`)).toContain(page.name);
+    expect(Number(buildOf(entries))).toBeGreaterThan(1);
+    expect(buildOf(packed("one"))).toBe(buildOf(entries));
+    expect(buildOf(packed("two"))).not.toBe(buildOf(entries));
   });
 
   test("declares its executable, which Splunk requires of every package that holds one", () => {
