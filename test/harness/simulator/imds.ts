@@ -1,8 +1,8 @@
 import { sendJson } from "./answers.ts";
 import { type WorkloadIdentity, workloadToken } from "./entra/federation.ts";
-import { retryAfter } from "./entra/sign-in.ts";
 import type { TokenShop } from "./entra/tokens.ts";
 import type { Exchange } from "./exchange.ts";
+import { struckFault } from "./fault-answer.ts";
 import type { World } from "./world.ts";
 
 const AUDIENCES = /^api:\/\/AzureADTokenExchange(USGov|China)?$/;
@@ -80,19 +80,9 @@ function identityFor(world: World, clientId: string | null): WorkloadIdentity | 
 
 /** Lets a fault strike; true when it answered. */
 function struck(exchange: Exchange, world: World, { name }: WorkloadIdentity): boolean {
-  const fault = world.faults.next({
-    target: "imds",
-    customer: name,
-    nowMs: exchange.nowMs,
-    linked: false,
-    expand: false,
-  });
-  exchange.damage = fault;
+  const fault = struckFault(exchange, world, "imds", name);
   if (fault?.status === undefined) return false;
-  const { status, code, message, retry_after_seconds: seconds, retry_after_form: form } = fault;
-  const headers: Record<string, string> =
-    seconds === undefined ? {} : { "retry-after": retryAfter(seconds, form ?? "seconds", exchange.nowMs) };
-  refuse(exchange, status, code ?? "unknown", message ?? "The request failed.", headers);
+  refuse(exchange, fault.status, fault.code ?? "unknown", fault.message ?? "The request failed.", fault.headers);
   return true;
 }
 

@@ -1,9 +1,9 @@
 import { BUDGETS, type BudgetName } from "../budgets.ts";
 import { hostOf } from "../clouds.ts";
 import { apiOf } from "../entra/resources.ts";
-import { retryAfter } from "../entra/sign-in.ts";
 import type { Grant, TokenShop } from "../entra/tokens.ts";
 import type { Exchange } from "../exchange.ts";
+import { retryAfter, struckFault } from "../fault-answer.ts";
 import type { FaultTarget } from "../faults.ts";
 import { noteRequest } from "../provider/journal.ts";
 import type { ApiName } from "../streams.ts";
@@ -93,22 +93,9 @@ function grantOf(
 
 /** Lets a fault strike; true when it answered. */
 function struck(exchange: Exchange, access: Access, customer: Customer, world: World): boolean {
-  const search = exchange.url.searchParams;
-  const fault = world.faults.next({
-    target: access.target,
-    customer: customer.identity.name,
-    nowMs: exchange.nowMs,
-    linked: search.has("$skiptoken"),
-    expand: search.has("$expand"),
-  });
-  if (fault === undefined) return false;
-  exchange.damage = fault;
-  if (fault.status === undefined) return false;
+  const fault = struckFault(exchange, world, access.target, customer.identity.name);
+  if (fault?.status === undefined) return false;
   if (fault.status === 429) customer.counters.apis[access.api].throttled += 1;
-  const headers: Record<string, string> =
-    fault.retry_after_seconds === undefined
-      ? {}
-      : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
-  access.voice.failed(exchange, fault.status, fault.code, fault.message, headers);
+  access.voice.failed(exchange, fault.status, fault.code, fault.message, fault.headers);
   return true;
 }

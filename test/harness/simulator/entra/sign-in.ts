@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { sendJson } from "../answers.ts";
 import { hostOf } from "../clouds.ts";
 import type { Exchange } from "../exchange.ts";
+import { struckFault } from "../fault-answer.ts";
 import { readRefreshToken } from "../identity.ts";
 import { noteRequest } from "../provider/journal.ts";
 import { foreignSignInProblem, isBridge, providerApp } from "../provider/provider.ts";
@@ -76,15 +77,8 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
   /** Lets a fault strike; true when it answered. */
   function struck(exchange: Exchange, rest: string, customer: Customer | undefined): boolean {
     const target = rest.endsWith("/token") ? "token" : rest.endsWith("authorize") ? "authorize" : "discovery";
-    const fault = world.faults.next({
-      target,
-      customer: customer?.identity.name ?? "",
-      nowMs: exchange.nowMs,
-      linked: false,
-      expand: false,
-    });
+    const fault = struckFault(exchange, world, target, customer?.identity.name ?? "");
     if (fault === undefined) return false;
-    exchange.damage = fault;
     if (fault.aadsts !== undefined) {
       const values = {
         tenant: customer?.identity.tenantId ?? "",
@@ -96,10 +90,6 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
       };
       sendEntraError(exchange, fault.aadsts, values, fault.retry_after_seconds);
     } else if (fault.status !== undefined) {
-      const headers: Record<string, string> =
-        fault.retry_after_seconds === undefined
-          ? {}
-          : { "retry-after": retryAfter(fault.retry_after_seconds, fault.retry_after_form, exchange.nowMs) };
       sendJson(
         exchange,
         fault.status,
@@ -108,7 +98,7 @@ export function makeEntra(world: World, tokens: TokenShop, deviceCodeIntervalS =
             fault.code ?? (fault.status === 429 || fault.status >= 500 ? "temporarily_unavailable" : "invalid_request"),
           error_description: fault.message ?? "The service is temporarily unavailable. Please retry later.",
         },
-        headers,
+        fault.headers,
       );
     } else return false;
     if (customer !== undefined) customer.counters.tokenErrors += 1;
@@ -325,8 +315,3 @@ function deviceProblem(device: DeviceCode | undefined, nowMs: number): Refusal |
 }
 
 const textOf = (ms: number): string => new Date(ms).toISOString().replace("Z", "0000Z");
-
-/** A `Retry-After` in either of its two forms (RFC 9110). */
-export function retryAfter(seconds: number, form: "seconds" | "date" = "seconds", nowMs = 0): string {
-  return form === "seconds" ? String(seconds) : new Date(Math.ceil(nowMs / 1000) * 1000 + seconds * 1000).toUTCString();
-}

@@ -3,9 +3,9 @@ import { bodyOf } from "../entra/directory.ts";
 import { principalIn } from "../entra/principals.ts";
 import { isKnownApp } from "../entra/requests.ts";
 import { API_APP_IDS, PERMISSIONS } from "../entra/resources.ts";
-import { retryAfter } from "../entra/sign-in.ts";
 import type { Grant, TokenShop } from "../entra/tokens.ts";
 import type { Exchange } from "../exchange.ts";
+import { retryAfter, struckFault } from "../fault-answer.ts";
 import type { Customer, World } from "../world.ts";
 import { noteRequest } from "./journal.ts";
 import { drawn, type Provider, rolesAt } from "./provider.ts";
@@ -80,25 +80,10 @@ function grantOf(exchange: Exchange, tokens: TokenShop): Grant | undefined {
 
 /** Lets a fault strike; true when it answered. */
 function struck(exchange: Exchange, world: World, customer: Customer): boolean {
-  const fault = world.faults.next({
-    target: "partner-center",
-    customer: customer.identity.name,
-    nowMs: exchange.nowMs,
-    linked: false,
-    expand: false,
-  });
-  exchange.damage = fault;
+  const fault = struckFault(exchange, world, "partner-center", customer.identity.name);
   if (fault?.status === undefined) return false;
-  const seconds = fault.retry_after_seconds;
-  refuse(
-    exchange,
-    fault.status,
-    fault.code ?? String(fault.status),
-    fault.message ?? "The request failed.",
-    seconds === undefined
-      ? {}
-      : { "retry-after": retryAfter(seconds, fault.retry_after_form ?? "seconds", exchange.nowMs) },
-  );
+  const { status, code = String(status), message = "The request failed.", headers } = fault;
+  refuse(exchange, status, code, message, headers);
   return true;
 }
 
