@@ -6,7 +6,7 @@ import { struckFault } from "./fault-answer.ts";
 import type { World } from "./world.ts";
 
 const AUDIENCES = /^api:\/\/AzureADTokenExchange(USGov|China)?$/;
-const PER_SECOND = 20;
+const LIMITS = { perSecond: 20 };
 
 /**
  * The token endpoint of Azure's instance metadata service, plain http on the machine itself. Source: Azure
@@ -43,7 +43,8 @@ export function answerImds(exchange: Exchange, world: World, tokens: TokenShop):
   const identity = identityFor(world, query.get("client_id"));
   if (typeof identity === "string") return refuse(exchange, 400, "invalid_request", identity);
   if (struck(exchange, world, identity)) return;
-  if (!consume(world, nowMs)) return refuse(exchange, 429, "too_many_requests", "Too many requests");
+  if (world.imdsBudget.tryConsume(nowMs, LIMITS) > 0)
+    return refuse(exchange, 429, "too_many_requests", "Too many requests");
   const nowS = Math.floor(nowMs / 1000);
   // All numbers are texts here.
   sendJson(exchange, 200, {
@@ -83,12 +84,5 @@ function struck(exchange: Exchange, world: World, { name }: WorkloadIdentity): b
   const fault = struckFault(exchange, world, "imds", name);
   if (fault?.status === undefined) return false;
   refuse(exchange, fault.status, fault.code ?? "unknown", fault.message ?? "The request failed.", fault.headers);
-  return true;
-}
-
-function consume(world: World, nowMs: number): boolean {
-  const recent = world.imdsRequestsMs.filter((ms) => ms + 1000 > nowMs && ms <= nowMs);
-  if (recent.length >= PER_SECOND) return false;
-  world.imdsRequestsMs = [...recent, nowMs];
   return true;
 }

@@ -104,8 +104,8 @@ export interface World {
   /** What proves itself by a token of its platform, and which apps take such tokens. */
   readonly identities: WorkloadIdentity[];
   readonly federatedCredentials: FederatedCredential[];
-  /** When the metadata service took its last requests, ms. */
-  imdsRequestsMs: readonly number[];
+  /** Of the metadata service. */
+  readonly imdsBudget: Budget;
   /** A tenant that is nobody's customer: the provider's own. A customer of that name is that tenant. */
   addTenant(name: string): Customer;
   /** By tenant id or verified domain, in any case. */
@@ -136,7 +136,7 @@ export function makeWorld(clock: SimulatorClock, seed: string | number = 0): Wor
     provider: undefined,
     identities: [],
     federatedCredentials: [],
-    imdsRequestsMs: [],
+    imdsBudget: makeBudget(),
     addTenant,
     customerAt: (tenant) => byTenant.get(tenant.toLowerCase()),
     addVersion: (customer, stream, version) => customer.tables[stream].add(version),

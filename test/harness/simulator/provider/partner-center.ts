@@ -36,7 +36,8 @@ export async function answerPartnerCenter(
   if (struck(exchange, world, customer ?? provider.home)) return;
   if (grant.appOnly) return refuse(exchange, 403, "403", "Forbidden - the call requires app+user authentication.");
   if (grant.hasMfa !== true) return refuse(exchange, 401, "900421", "Unauthorized - MFA required");
-  const waitMs = consume(provider, exchange.nowMs);
+  const { partnerCenterBudget, requestsPerSecond: perSecond } = provider;
+  const waitMs = partnerCenterBudget.tryConsume(exchange.nowMs, { perSecond });
   if (waitMs > 0)
     return refuse(exchange, 429, "429", "Too many requests.", { "retry-after": retryAfter(Math.ceil(waitMs / 1000)) });
   if (!provider.user.groups.includes("AdminAgents"))
@@ -50,15 +51,6 @@ export async function answerPartnerCenter(
   if (method === "POST" && appId === undefined) return consent(exchange, world, provider, customer);
   if (method === "DELETE" && appId !== undefined) return remove(exchange, customer, appId);
   refuse(exchange, 405, "405", "The method is not allowed.");
-}
-
-/** Counts a request, or says for how many milliseconds none is taken. Source: "Control panel vendor APIs". */
-function consume(provider: Provider, nowMs: number): number {
-  const { requestsPerSecond: limit, requestsMs } = provider;
-  const nth = requestsMs.at(-limit);
-  if (nth !== undefined && nth + 1000 > nowMs) return nth + 1000 - nowMs;
-  provider.requestsMs = [...requestsMs.slice(-limit), nowMs];
-  return 0;
 }
 
 /** Partner Center's own form of an error. */

@@ -1,3 +1,4 @@
+import { type Budget, makeBudget } from "../budgets.ts";
 import type { Secret } from "../entra/apps.ts";
 import { assignRole, principalIn } from "../entra/principals.ts";
 import { clientSecret, guid, SHARED_APP } from "../identity.ts";
@@ -77,9 +78,9 @@ export interface Provider {
   pageMax: number | undefined;
   readonly user: { readonly name: string; mfa: boolean; groups: readonly string[] };
   readonly relationships: Relationship[];
-  /** How many requests Partner Center takes in any second, and when it took the last ones, ms. */
+  /** How many requests Partner Center takes in any second. */
   requestsPerSecond: number;
-  requestsMs: number[];
+  readonly partnerCenterBudget: Budget;
   /** What the home app and the bridge asked for, in order. */
   readonly requests: NotedRequest[];
 }
@@ -121,7 +122,7 @@ export function makeProvider(home: Customer): Provider {
     user: { name: `partner-admin@${home.identity.domain}`, mfa: true, groups: ["AdminAgents"] },
     relationships: [],
     requestsPerSecond: 50,
-    requestsMs: [],
+    partnerCenterBudget: makeBudget(),
     requests: [],
   };
   for (const { clientId } of Object.values(provider.apps)) principalIn(home, clientId);
