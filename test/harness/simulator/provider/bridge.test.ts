@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { afterEach, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import type { Answer } from "../visitor.ts";
 import { claimsOf, type ProviderWorld, startProvider } from "./provider-world.ts";
 
@@ -11,13 +11,6 @@ const REDIRECT = "http://localhost:44300/signed-in";
 const VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789";
 const SCOPES = "Application.ReadWrite.All,AppRoleAssignment.ReadWrite.All";
 const CONTOSO = "{ customer: contoso, roles: [Security Reader, Privileged Role Administrator] }";
-
-let world: ProviderWorld | undefined;
-
-afterEach(async () => {
-  await world?.stop();
-  world = undefined;
-});
 
 interface Bridge {
   readonly world: ProviderWorld;
@@ -33,7 +26,6 @@ interface Bridge {
 /** The provider's user, signed in for the bridge. */
 async function given(provider: string, rest = "", customers?: string): Promise<Bridge> {
   const started = await startProvider(provider, customers, rest);
-  world = started;
   const { simulator, visitor, send, tenantId, provider: ready } = started;
   const { ready: urls } = simulator;
   const challenge = createHash("sha256").update(VERIFIER).digest("base64url");

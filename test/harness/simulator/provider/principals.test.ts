@@ -1,17 +1,10 @@
-import { afterEach, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import type { Answer } from "../visitor.ts";
 import { claimsOf, type ProviderWorld, startProvider } from "./provider-world.ts";
 
 const GRAPH_APP = "00000003-0000-0000-c000-000000000000";
 const ALERTS_ROLE = "472e4a4d-bb4a-4026-98d1-0b0d74cb74a5";
 const INCIDENTS_ROLE = "45cc0394-e837-488b-a098-1918f48d186c";
-
-let world: ProviderWorld | undefined;
-
-afterEach(async () => {
-  await world?.stop();
-  world = undefined;
-});
 
 interface Directory {
   readonly world: ProviderWorld;
@@ -24,7 +17,6 @@ interface Directory {
 /** The directory of contoso, seen with the token of contoso's own app. */
 async function given(provider: string): Promise<Directory> {
   const started = await startProvider(provider, "{ name: contoso }, { name: fabrikam }");
-  world = started;
   const { simulator, visitor, send } = started;
   const token = await visitor.appToken(simulator.control.customer("contoso"));
   const origin = `${simulator.ready.graph_url}/v1.0/`;

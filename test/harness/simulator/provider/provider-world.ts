@@ -1,3 +1,4 @@
+import { afterEach } from "@jest/globals";
 import { scenarioOf } from "../scenario/apply.ts";
 import { type ReadyApp, type ReadyProvider, type Simulator, startSimulator } from "../start.ts";
 import { type Answer, type Visitor, visit } from "../visitor.ts";
@@ -12,13 +13,19 @@ export interface ProviderWorld {
   readonly asApp: (tenant: string, app: ReadyApp, scope?: string) => Promise<Answer>;
   /** Sends JSON with a bearer token. */
   readonly send: (method: string, url: string, token: string, body?: unknown) => Promise<Answer>;
-  readonly stop: () => Promise<void>;
 }
 
 const GRAPH = "https://graph.microsoft.com/.default";
 
+let stops: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const stop of stops) await stop();
+  stops = [];
+});
+
 /**
- * Starts it with a frozen clock.
+ * Starts it with a frozen clock. It is stopped after the test.
  * @param provider the block `provider`, as YAML in one line.
  */
 export async function startProvider(
@@ -29,6 +36,10 @@ export async function startProvider(
   const text = `name: t\nstory: t\nstart: 2026-11-24T08:00:00Z\ncustomers: [${customers}]\nprovider: ${provider}\n${rest}`;
   const simulator = await startSimulator({ scenario: scenarioOf(text, "t.yaml"), frozen: true });
   const visitor = visit(simulator);
+  stops.push(
+    () => visitor.close(),
+    () => simulator.stop(),
+  );
   const ready = simulator.ready.provider;
   if (ready === undefined) throw new Error("no provider");
   return {
@@ -56,10 +67,6 @@ export async function startProvider(
         json = undefined;
       }
       return { status: response.status, headers: response.headers as unknown as Headers, text: answer, json };
-    },
-    async stop() {
-      await visitor.close();
-      await simulator.stop();
     },
   };
 }

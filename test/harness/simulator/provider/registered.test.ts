@@ -1,18 +1,11 @@
 import { createHash } from "node:crypto";
-import { afterEach, expect, test } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import { claimsOf, type ProviderWorld, startProvider } from "./provider-world.ts";
 
 const GRAPH_APP = "00000003-0000-0000-c000-000000000000";
 const PARTNER_CENTER_APP = "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd";
 const REDIRECT = "http://localhost:44300/signed-in";
 const VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789";
-
-let world: ProviderWorld | undefined;
-
-afterEach(async () => {
-  await world?.stop();
-  world = undefined;
-});
 
 interface Registered {
   readonly client_id: string;
@@ -44,7 +37,7 @@ async function consentAt({ simulator, visitor }: ProviderWorld, tenant: string, 
 }
 
 test("a home app that was registered while the simulator runs lists the customers once its tenant consented", async () => {
-  world = await startProvider("{ tenant: mssp, relationships: [{ customer: contoso }] }");
+  const world = await startProvider("{ tenant: mssp, relationships: [{ customer: contoso }] }");
   const { provider, simulator, visitor, asApp } = world;
   const app = await register(world, {
     [GRAPH_APP]: ["DelegatedAdminRelationship.Read.All", "TenantGovernance-Relationship.Read.All"],
@@ -63,7 +56,7 @@ test("a home app that was registered while the simulator runs lists the customer
 });
 
 test("a bridge and a reader that were registered while the simulator runs serve as the scenario's do", async () => {
-  world = await startProvider(
+  const world = await startProvider(
     "{ tenant: mssp, relationships: [{ customer: contoso, roles: [Privileged Role Administrator] }] }",
   );
   const { provider, simulator, visitor, asApp, send, tenantId } = world;

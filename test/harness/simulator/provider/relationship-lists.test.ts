@@ -1,7 +1,8 @@
-import { afterEach, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { scenarioOf } from "../scenario/apply.ts";
-import { type ReadyProvider, type Simulator, startSimulator } from "../start.ts";
-import { type Answer, type Visitor, visit } from "../visitor.ts";
+import { type Simulator, startSimulator } from "../start.ts";
+import type { Answer } from "../visitor.ts";
+import { type ProviderWorld, startProvider } from "./provider-world.ts";
 
 const GDAP = "tenantRelationships/delegatedAdminRelationships";
 const GDAP_CUSTOMERS = "tenantRelationships/delegatedAdminCustomers";
@@ -10,19 +11,7 @@ const SECURITY_READER = "5d6b6bb7-de71-4623-b4af-96380a352509";
 const DAY_MS = 86_400_000;
 const CUSTOMERS = "{ name: contoso }, { name: fabrikam }, { name: tailspin }";
 
-let simulator: Simulator | undefined;
-let visitor: Visitor | undefined;
-
-afterEach(async () => {
-  await visitor?.close();
-  await simulator?.stop();
-  visitor = undefined;
-  simulator = undefined;
-});
-
-interface World {
-  readonly simulator: Simulator;
-  readonly provider: ReadyProvider;
+interface World extends ProviderWorld {
   /** The home app's tokens end after an hour, as all do. */
   readonly newToken: () => Promise<string>;
   readonly list: (path: string, token?: string) => Promise<Answer>;
@@ -31,19 +20,16 @@ interface World {
 
 /** A simulator with a provider and the token of its home app. */
 async function given(provider: string, rest = "", customers = CUSTOMERS): Promise<World> {
-  const text = `name: t\nstory: t\nstart: 2026-11-24T08:00:00Z\ncustomers: [${customers}]\nprovider: ${provider}\n${rest}`;
-  simulator = await startSimulator({ scenario: scenarioOf(text, "t.yaml"), frozen: true });
-  visitor = visit(simulator);
-  const client = visitor;
-  const ready = simulator.ready.provider;
-  if (ready === undefined) throw new Error("no provider");
-  const token = await client.appToken({ tenant_id: ready.tenant_id, ...ready.home });
+  const started = await startProvider(provider, customers, rest);
+  const { simulator, visitor } = started;
+  const { tenant_id, home } = started.provider;
+  const newToken = (): Promise<string> => visitor.appToken({ tenant_id, ...home });
+  const token = await newToken();
   const origin = `${simulator.ready.graph_url}/v1.0/`;
-  const list = (path: string, other = token): Promise<Answer> => client.get(`${origin}${path}`, other);
+  const list = (path: string, other = token): Promise<Answer> => visitor.get(`${origin}${path}`, other);
   return {
-    simulator,
-    provider: ready,
-    newToken: () => client.appToken({ tenant_id: ready.tenant_id, ...ready.home }),
+    ...started,
+    newToken,
     list,
     names: async (path) =>
       ((await list(path)).json.value as Record<string, unknown>[]).map(
@@ -52,23 +38,23 @@ async function given(provider: string, rest = "", customers = CUSTOMERS): Promis
   };
 }
 
-const tenantIdOf = (name: string): string => simulator?.control.customer(name).tenant_id ?? "";
 const valueOf = (answer: Answer): Record<string, unknown>[] => answer.json.value as Record<string, unknown>[];
 
 test("the simulator's ready line says nothing of a provider where the scenario has none", async () => {
-  simulator = await startSimulator({
+  const simulator = await startSimulator({
     scenario: scenarioOf("{ name: t, story: t, customers: [{ name: contoso }] }", "t.yaml"),
   });
+  await simulator.stop();
 
   expect(Object.keys(simulator.ready)).not.toEqual(expect.arrayContaining(["provider"]));
   expect(Object.keys(simulator.ready)).not.toEqual(expect.arrayContaining(["partnercenter_url"]));
-  expect(() => simulator?.control.perform({ do: "provider-user", mfa: false })).toThrow(
+  expect(() => simulator.control.perform({ do: "provider-user", mfa: false })).toThrow(
     'This scenario has no provider; add a block "provider" to it.',
   );
 });
 
 test("the simulator's ready line has the provider's tenant, its user and its three apps, and no customer more", async () => {
-  const { simulator: running, provider } = await given("{ tenant: mssp }");
+  const { simulator, provider } = await given("{ tenant: mssp }");
 
   expect(provider).toMatchObject({
     tenant_name: "mssp",
@@ -77,13 +63,13 @@ test("the simulator's ready line has the provider's tenant, its user and its thr
   });
   const apps = [provider.home, provider.bridge, provider.reader].map(({ client_id }) => client_id);
   expect(new Set(apps).size).toBe(3);
-  expect(running.ready.partnercenter_url).toBe(running.ready.login_url);
-  expect(running.ready.customers.map(({ tenant_name }) => tenant_name)).toEqual(["contoso", "fabrikam", "tailspin"]);
+  expect(simulator.ready.partnercenter_url).toBe(simulator.ready.login_url);
+  expect(simulator.ready.customers.map(({ tenant_name }) => tenant_name)).toEqual(["contoso", "fabrikam", "tailspin"]);
 });
 
 describe("the simulator's list of GDAP relationships", () => {
   test("has the rows of Microsoft's documents, with the customer, the roles and the end", async () => {
-    const { list } = await given(
+    const { list, tenantId } = await given(
       '{ tenant: mssp, relationships: [{ customer: contoso, customer_name: "Contoso Inc", name: CIPP_1, roles: [Security Reader], ends: 90d }] }',
     );
 
@@ -100,7 +86,7 @@ describe("the simulator's list of GDAP relationships", () => {
         id: expect.stringMatching(/^[0-9a-f-]{36}-[0-9a-f-]{36}$/),
         displayName: "CIPP_1",
         duration: "P90D",
-        customer: { tenantId: tenantIdOf("contoso"), displayName: "Contoso Inc" },
+        customer: { tenantId: tenantId("contoso"), displayName: "Contoso Inc" },
         accessDetails: { unifiedRoles: [{ roleDefinitionId: SECURITY_READER }] },
         status: "active",
         autoExtendDuration: "PT0S",
@@ -113,7 +99,7 @@ describe("the simulator's list of GDAP relationships", () => {
   });
 
   test("gives the members that $select names and the rows that $filter lets through", async () => {
-    const { list } = await given(
+    const { list, tenantId } = await given(
       "{ tenant: mssp, relationships: [{ customer: contoso }, { customer: fabrikam, status: terminated }] }",
     );
 
@@ -122,7 +108,7 @@ describe("the simulator's list of GDAP relationships", () => {
     expect((json.value as object[]).map(Object.keys)).toEqual([
       ["@odata.type", "@odata.etag", "id", "customer", "status"],
     ]);
-    expect(json.value[0].customer.tenantId).toBe(tenantIdOf("contoso"));
+    expect(json.value[0].customer.tenantId).toBe(tenantId("contoso"));
   });
 
   test.each([
@@ -177,14 +163,10 @@ describe("the simulator's list of GDAP relationships", () => {
   });
 
   test("says expired once the end has come, unless the relationship extends itself", async () => {
-    const {
-      simulator: running,
-      list,
-      newToken,
-    } = await given(
+    const { simulator, list, newToken } = await given(
       "{ tenant: mssp, relationships: [{ customer: contoso, ends: 10d }, { customer: fabrikam, ends: 10d, auto_extend: true }] }",
     );
-    running.control.advance(11 * DAY_MS);
+    simulator.control.advance(11 * DAY_MS);
 
     const rows = valueOf(await list(GDAP, await newToken()));
 
@@ -236,7 +218,7 @@ describe("the simulator's relationships follow a scenario's events:", () => {
 
 describe("the simulator's list of governance relationships", () => {
   test("has capitalised states, both directions, and the apps and roles of the policy", async () => {
-    const { list, provider } = await given(
+    const { list, provider, tenantId } = await given(
       "{ tenant: mssp, relationships: [{ customer: contoso, kind: governance, apps: [reader], roles: [Security Reader] }, { customer: fabrikam, kind: governance, governs_provider: true, status: terminationRequestedByGoverningTenant }] }",
     );
 
@@ -244,10 +226,10 @@ describe("the simulator's list of governance relationships", () => {
     const ours = valueOf(await list(`${GOVERNANCE}?$filter=governingTenantId eq '${provider.tenant_id}'`));
 
     expect(rows.map(({ status }) => status)).toEqual(["Active", "TerminationRequestedByGoverningTenant"]);
-    expect(rows[1]).toMatchObject({ governingTenantId: tenantIdOf("fabrikam"), governedTenantId: provider.tenant_id });
+    expect(rows[1]).toMatchObject({ governingTenantId: tenantId("fabrikam"), governedTenantId: provider.tenant_id });
     expect(ours).toEqual([rows[0]]);
     expect(rows[0]).toMatchObject({
-      governedTenantId: tenantIdOf("contoso"),
+      governedTenantId: tenantId("contoso"),
       policySnapshot: {
         multiTenantApplicationsToProvision: [
           {
@@ -291,8 +273,8 @@ describe("the simulator answers for the provider's lists", () => {
   });
 
   test("403 to the token of a customer's tenant", async () => {
-    const { simulator: running, list } = await given("{ tenant: mssp, relationships: [{ customer: contoso }] }");
-    const token = await visitor?.appToken(running.control.customer("contoso"));
+    const { simulator, visitor, list } = await given("{ tenant: mssp, relationships: [{ customer: contoso }] }");
+    const token = await visitor.appToken(simulator.control.customer("contoso"));
 
     expect((await list(GDAP, token)).status).toBe(403);
   });
@@ -332,20 +314,20 @@ describe("the simulator answers for the provider's lists", () => {
 });
 
 test("the provider's home app is known in its home tenant alone, and its wrong secret is refused", async () => {
-  const { simulator: running, provider } = await given("{ tenant: mssp }");
+  const { simulator, visitor, provider, tenantId } = await given("{ tenant: mssp }");
   const ask = async (tenant: string, secret: string): Promise<unknown> =>
     (
-      await visitor?.post(`${running.ready.login_url}/${tenant}/oauth2/v2.0/token`, {
+      await visitor.post(`${simulator.ready.login_url}/${tenant}/oauth2/v2.0/token`, {
         grant_type: "client_credentials",
         client_id: provider.home.client_id,
         client_secret: secret,
         scope: "https://graph.microsoft.com/.default",
       })
-    )?.json.error_codes;
+    ).json.error_codes;
 
   expect(await ask(provider.tenant_id, provider.home.client_secret)).toBeUndefined();
   expect(await ask(provider.domain, "wrong")).toEqual([7000215]);
-  expect(await ask(tenantIdOf("contoso"), provider.home.client_secret)).toEqual([700016]);
+  expect(await ask(tenantId("contoso"), provider.home.client_secret)).toEqual([700016]);
 });
 
 test("a provider's relationship with nobody's customer, or with a role that does not exist, is refused", () => {
