@@ -112,6 +112,19 @@ describe("the simulator's list of GDAP relationships", () => {
   });
 
   test.each([
+    ["displayName", ["alpha", "beta", "beta"]],
+    ["displayName desc", ["beta", "beta", "alpha"]],
+    ["customer/displayName", ["beta", "alpha", "beta"]],
+    ["customer/displayName desc", ["beta", "alpha", "beta"]],
+  ])("is ordered by %s where $orderby asks for it, and rows that are equal keep their order", async (order, expected) => {
+    const { names } = await given(
+      "{ tenant: mssp, relationships: [{ customer: fabrikam, name: beta, customer_name: Same }, { customer: tailspin, name: alpha, customer_name: Same }, { customer: contoso, name: beta, customer_name: Same }] }",
+    );
+
+    expect(await names(`${GDAP}?$orderby=${order}`)).toEqual(expected);
+  });
+
+  test.each([
     ["$filter=color eq 'red'", "Could not find a property named 'color'"],
     ["$select=id,color", "Could not find a property named 'color'"],
     ["$expand=customer", "The query parameter '$expand' is not supported."],
