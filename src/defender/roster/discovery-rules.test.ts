@@ -135,6 +135,20 @@ describe("a customer that is found", () => {
     expect(provider.decisions()).toEqual(["Customer 1: announced by operator"]);
   });
 
+  test("and that a person takes out of the configuration is not enrolled again when it ended and comes back", () => {
+    const provider = new Provider({ mode: "enrol" });
+    provider.list(tenants(1, 2, 3, 4, 5, 6));
+    provider.configured.delete(idOf(6));
+    provider.list(tenants(1, 2, 3, 4, 5, 6));
+    provider.refusing.add(idOf(6));
+    provider.list(tenants(1, 2, 3, 4, 5));
+    expect(provider.list(tenants(1, 2, 3, 4, 5))).toEqual(["ended Customer 6"]);
+    expect(provider.list(tenants(1, 2, 3, 4, 5, 6))).toEqual(["found Customer 6"]);
+    provider.list(tenants(1, 2, 3, 4, 5, 6));
+    expect(provider.configured.has(idOf(6))).toBe(false);
+    expect(provider.decisions()).toContain("Customer 6: announced by operator");
+  });
+
   test("keeps its name when Microsoft shows another one, because the name is on its events", () => {
     const provider = new Provider();
     provider.list(tenants(1));
@@ -427,6 +441,20 @@ describe("what people are told", () => {
     const customer = provider.known.customers.get(idOf(1))!;
     const failure = failureOf({ kind: "found", tenantId: idOf(1), customer }, { enrolled: true });
     expect(failure?.say).toBe(`Customer 1 (${idOf(1)}) is new in the list of customers and is being configured.`);
+  });
+
+  test("the next step after an end is a command only for a customer that is still configured", () => {
+    const provider = new Provider();
+    provider.list(tenants(1));
+    const customer = provider.known.customers.get(idOf(1))!;
+    const nextStep = (by: "discovery" | "operator", wasPolled: boolean) =>
+      failureOf({ kind: "ended", tenantId: idOf(1), customer: { ...customer, by }, wasPolled }, { enrolled: false })
+        ?.nextStep;
+    expect(nextStep("discovery", true)).toBe(
+      "Nothing to do if the contract has ended. With a new relationship it is found again.",
+    );
+    expect(nextStep("operator", true)).toContain('`defender-mssp customers remove "Customer 1"`');
+    expect(nextStep("operator", false)).toBe("Nothing to do: it is not configured.");
   });
 
   test.each(findings)("%s %j is %s", (kind, more, code, says) => {

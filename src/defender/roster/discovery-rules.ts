@@ -220,9 +220,8 @@ function decisionOn(
     return { decided: "enrolled", by: isOurs ? "discovery" : "operator" };
   }
   if (excludedBy !== undefined) return { decided: "excluded", by: "discovery" };
-  // A person removed it, and does not want it back by itself.
-  if (before?.decided === "enrolled" || (before?.decided === "announced" && before.by === "operator"))
-    return { decided: "announced", by: "operator" };
+  // A person removed it, and does not want it back by itself, also after it ended.
+  if (before?.decided === "enrolled" || before?.by === "operator") return { decided: "announced", by: "operator" };
   return { decided: "announced", by: isMemoryLost ? "operator" : "discovery" };
 }
 

@@ -26,10 +26,7 @@ export function failureOf(finding: Finding, { enrolled }: { readonly enrolled: b
       actor: "operator",
       retry: { when: "never" },
       say: `${name} (${tenantId}) left the list of customers and refuses this program. ${afterwards(finding)}`,
-      nextStep:
-        customer.by === "discovery"
-          ? "Nothing to do if the contract has ended. A new relationship brings it back by itself."
-          : `If the contract has ended, run \`defender-mssp customers remove ${JSON.stringify(name)}\`.`,
+      nextStep: afterTheEnd(finding),
     });
   if (kind === "ending")
     return new Failure("relationship-ending", {
@@ -45,4 +42,11 @@ function afterwards({ customer, wasPolled }: Finding): string {
   if (wasPolled !== true) return "It was not collected.";
   if (customer.by === "discovery") return "It is no longer polled, and its checkpoints are kept for 90 days.";
   return "It was configured by a person, so it is still polled.";
+}
+
+function afterTheEnd({ customer: { by, name }, wasPolled }: Finding): string {
+  if (by === "discovery") return "Nothing to do if the contract has ended. With a new relationship it is found again.";
+  if (wasPolled === true)
+    return `If the contract has ended, run \`defender-mssp customers remove ${JSON.stringify(name)}\`.`;
+  return "Nothing to do: it is not configured.";
 }
