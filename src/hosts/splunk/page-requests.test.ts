@@ -145,6 +145,19 @@ test("a request for consent stays open, asks every 10 seconds, and is done when 
   expect(written.at(-1)).toMatchObject({ state: "done", ok: true, missing: [] });
 });
 
+test("a request for a consent that is not given within half an hour is done, and says what is missing", async () => {
+  const { clock, look, written, consent } = bench([{ _key: "1", customer: "contoso", ask: "consent" }]);
+  consent.state = { missing: ["Alert.Read"], say: "Not yet." };
+
+  await look();
+  await clock.advance(1_800 * SECOND_MS);
+  await look();
+  expect(written.at(-1)).toMatchObject({ state: "running", ok: false });
+  await clock.advance(10 * SECOND_MS);
+  await look();
+  expect(written.at(-1)).toMatchObject({ state: "done", ok: false, missing: ["Alert.Read"] });
+});
+
 test("a customer whose secret cannot be used has its consent link all the same, with the reason", async () => {
   const refused: AskedInput = { is: "refused", stanza: CONTOSO, failure: refusal("The secret is bound elsewhere.") };
   const { look, written } = bench([{ _key: "1", customer: "contoso", ask: "consent" }, doctor("2")], refused);

@@ -143,6 +143,9 @@ export function AddPage(): ReactElement {
 const NAME_HELP =
   "A short name for this customer. It is the customer name in events unless another one is given below.";
 
+/** The input asks Microsoft for half an hour. */
+const NO_LONGER_ASKED = "Not given within half an hour. Collection begins by itself after the consent.";
+
 function ConsentStep({ customer, onGiven }: { readonly customer: string; readonly onGiven: () => void }): ReactElement {
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(customer, "consent", attempt);
@@ -155,7 +158,7 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
         {ok === true && <Message type="success">The customer has given the consent.</Message>}
         {ok === false && missing.length > 0 && (
           <Message type="info">
-            Waiting for the consent. Still missing: {missing.join(", ")}. {say}
+            {state === "done" ? NO_LONGER_ASKED : "Waiting for the consent."} Still missing: {missing.join(", ")}. {say}
           </Message>
         )}
         {state === "refused" && (
@@ -180,7 +183,9 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
         </>
       )}
       {ok === true && <Button appearance="primary" label="Next: test" onClick={onGiven} />}
-      {state === "refused" && <Button label="Ask again" onClick={() => setAttempt(attempt + 1)} />}
+      {(state === "refused" || (state === "done" && ok !== true)) && (
+        <Button label="Ask again" onClick={() => setAttempt(attempt + 1)} />
+      )}
     </>
   );
 }
