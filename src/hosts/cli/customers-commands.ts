@@ -128,7 +128,7 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
             .options(settingsOfNew(DISCOVERY))
             .options({ apply: yes("Configures the new customers and says that the list is right"), ...JSON_FLAG })
             .epilogue(
-              "The collector does the same by itself every hour when `discover` is set. Exit code 6: some customers could not be written, the others are done.",
+              "When `discover` is set, the collector reads the list by itself every `discover_hours`; with discover_mode = enrol it also configures new customers. Exit code 6: some customers could not be written, the others are done.",
             )
             .example("$0 customers discover --config defender-mssp.properties", "who is new, renamed, ending or gone")
             .example("$0 customers discover --config inputs.conf --discover file:customers.csv", "a list in a file"),
