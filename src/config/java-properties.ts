@@ -116,8 +116,8 @@ export function readExactly(latin1Text: string): PropertiesReading {
 }
 
 /**
- * Writes values into the text of a file: each on the last line of its key, else at the end. Everything else is
- * unchanged, byte for byte. The text is read once, because a list has thousands of values.
+ * Writes values into the text of a file: each on the last line of its key, else at the end. Everything else
+ * is unchanged, byte for byte. The text is read once, because a list has thousands of values.
  *
  * @param latin1Text one character per byte; a file that `readPropertiesText` can read.
  */

@@ -177,7 +177,7 @@ function noting(place: RosterPlace, written: () => void): RosterPlace {
   };
 }
 
-/** Every stream of the customer's inputs was refused at its last try. One that is still asked does not count. */
+/** Every stream of the customer's inputs was refused at its last try. One still asked does not count. */
 function isRefusing(inputs: readonly CustomerStatus[]): boolean {
   const streams = inputs.flatMap((one) => one.streams);
   return (

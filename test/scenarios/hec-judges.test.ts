@@ -1,8 +1,8 @@
 /**
  * Two programs that know nothing of this project: a client for HEC with acknowledgement against the fake HEC,
  * which shows that the fake answers as others expect, and a log store that takes HEC's events, which shows
- * that others can read these. Both are built with Go; where it is missing they are skipped, and said so. Under
- * `npm run proofs`, whose promise names the log store, that fails.
+ * that others can read these. Both are built with Go; where it is missing they are skipped, and said so.
+ * Under `npm run proofs`, whose promise names the log store, that fails.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -4,7 +4,7 @@ import type { World } from "./world.ts";
 
 /**
  * Lets a fault strike a request: what it does to the answer is now on the exchange. Returns it with the
- * headers of a refusal, or undefined where none strikes. One without a status leaves the answer to the service.
+ * headers of a refusal, or undefined where none strikes. Without a status the service answers.
  */
 export function struckFault(
   exchange: Exchange,

@@ -116,13 +116,16 @@ describe("the simulator's list of GDAP relationships", () => {
     ["displayName desc", ["beta", "beta", "alpha"]],
     ["customer/displayName", ["beta", "alpha", "beta"]],
     ["customer/displayName desc", ["beta", "alpha", "beta"]],
-  ])("is ordered by %s where $orderby asks for it, and rows that are equal keep their order", async (order, expected) => {
-    const { names } = await given(
-      "{ tenant: mssp, relationships: [{ customer: fabrikam, name: beta, customer_name: Same }, { customer: tailspin, name: alpha, customer_name: Same }, { customer: contoso, name: beta, customer_name: Same }] }",
-    );
+  ])(
+    "is ordered by %s where $orderby asks for it, and rows that are equal keep their order",
+    async (order, expected) => {
+      const { names } = await given(
+        "{ tenant: mssp, relationships: [{ customer: fabrikam, name: beta, customer_name: Same }, { customer: tailspin, name: alpha, customer_name: Same }, { customer: contoso, name: beta, customer_name: Same }] }",
+      );
 
-    expect(await names(`${GDAP}?$orderby=${order}`)).toEqual(expected);
-  });
+      expect(await names(`${GDAP}?$orderby=${order}`)).toEqual(expected);
+    },
+  );
 
   test.each([
     ["$filter=color eq 'red'", "Could not find a property named 'color'"],
