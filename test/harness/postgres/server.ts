@@ -1,0 +1,185 @@
+/**
+ * A real PostgreSQL (Debian package postgresql) with a folder of its own. It refuses to run as root, so a
+ * test that runs as root starts it as `nobody`. psql, which shares no code with the program, is the judge.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+const READY_WITHIN_MS = 60_000;
+/** Debian keeps the server's programs outside PATH. */
+const DEBIAN = "/usr/lib/postgresql";
+const NEEDED = ["initdb", "postgres", "psql"] as const;
+export const SUPERUSER = "postgres";
+export const SUPERUSER_PASSWORD = "superuser's password";
+
+interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** What of the real parts is missing on this machine; undefined when all are there. */
+export function missingPostgresParts(): string | undefined {
+  if (process.platform === "win32") return "PostgreSQL is started on Linux only";
+  const missing = NEEDED.filter((name) => programPath(name) === undefined);
+  if (missing.length > 0) return `${missing.join(", ")} of PostgreSQL is not installed`;
+  return process.getuid?.() === 0 && nobody() === undefined ? "there is no account nobody" : undefined;
+}
+
+function programPath(name: string): string | undefined {
+  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
+  // One version for all of them: a server does not start on files of another.
+  return [...versions.map((version) => join(DEBIAN, version, "bin")), ...folders]
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path));
+}
+
+function nobody(): Account | undefined {
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((one) => one.startsWith("nobody:"));
+  const [, , uid, gid] = line?.split(":") ?? [];
+  return uid === undefined || gid === undefined ? undefined : { uid: Number(uid), gid: Number(gid) };
+}
+
+export class PostgresServer {
+  readonly port: number;
+  readonly #folder: string;
+  readonly #account: Account | undefined;
+  readonly #settings: Readonly<Record<string, string>>;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
+
+  private constructor(folder: string, port: number, account: Account | undefined, settings: Record<string, string>) {
+    this.#folder = folder;
+    this.port = port;
+    this.#account = account;
+    this.#settings = settings;
+  }
+
+  /** Makes a cluster in a new folder and starts it. `settings` are lines of postgresql.conf. */
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
+    const folder = mkdtempSync(join(tmpdir(), "postgres-"));
+    const account = process.getuid?.() === 0 ? nobody() : undefined;
+    if (account !== undefined) chownSync(folder, account.uid, account.gid);
+    const server = new PostgresServer(folder, await freePort(), account, {
+      // A test's server survives a kill, not a crash of the machine: the operating system keeps what it wrote.
+      fsync: "off",
+      full_page_writes: "off",
+      shared_buffers: "16MB",
+      max_connections: "60",
+      autovacuum_naptime: "600",
+      unix_socket_directories: "''",
+      listen_addresses: "'127.0.0.1'",
+      ...settings,
+    });
+    try {
+      server.#makeCluster();
+      await server.startAgain();
+    } catch (error) {
+      await server.remove();
+      throw error;
+    }
+    return server;
+  }
+
+  /** Where a fleet connects to the database that is made with every cluster. */
+  get url(): string {
+    return `postgres://127.0.0.1:${this.port}/postgres`;
+  }
+
+  /** After `kill`. Resolves when it takes connections. */
+  async startAgain(): Promise<void> {
+    const log = openSync(join(this.#folder, "log"), "a");
+    const child = spawn(programPath("postgres") ?? "postgres", ["-D", this.#data, "-p", String(this.port)], {
+      stdio: ["ignore", log, log],
+      ...this.#account,
+    });
+    this.#child = child;
+    this.#ended = new Promise((resolve) => child.once("close", () => resolve()));
+    const untilMs = performance.now() + READY_WITHIN_MS;
+    while (this.#psql("select 1").status !== 0) {
+      if (child.exitCode !== null || performance.now() > untilMs)
+        throw new Error(`PostgreSQL does not come up: ${this.log().slice(-2_000)}`);
+      await pause(50);
+    }
+  }
+
+  /** `SIGINT` ends it as its service does, `SIGQUIT` as a crash: the next start recovers. */
+  async kill(signal: "SIGINT" | "SIGQUIT" = "SIGQUIT"): Promise<void> {
+    this.#child?.kill("SIGCONT");
+    this.#child?.kill(signal);
+    await this.#ended;
+    this.#child = undefined;
+  }
+
+  /** Ends it and deletes its folder; also after a start that failed. */
+  async remove(): Promise<void> {
+    if (this.#child !== undefined) await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /** What psql prints: a line for each row, columns between `|`. Throws with what the server says. */
+  query(sql: string): string[] {
+    const { status, stdout, stderr } = this.#psql(sql);
+    if (status !== 0) throw new Error(stderr);
+    return stdout.split("\n").filter((line) => line !== "");
+  }
+
+  log(): string {
+    const path = join(this.#folder, "log");
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
+  }
+
+  get #data(): string {
+    return join(this.#folder, "data");
+  }
+
+  #makeCluster(): void {
+    const passwordFile = join(this.#folder, "password");
+    writeFileSync(passwordFile, SUPERUSER_PASSWORD);
+    chmodSync(passwordFile, 0o644);
+    const cluster = ["-D", this.#data, "-U", SUPERUSER, "-E", "UTF8", "--no-locale", "--no-sync"];
+    const { status, stdout, stderr } = spawnSync(
+      programPath("initdb") ?? "initdb",
+      [...cluster, "-A", "scram-sha-256", `--pwfile=${passwordFile}`],
+      { encoding: "utf8", ...this.#account },
+    );
+    if (status !== 0) throw new Error(`the cluster cannot be made: ${stdout}${stderr}`);
+    const lines = Object.entries(this.#settings).map(([key, value]) => `${key} = ${value}\n`);
+    writeFileSync(join(this.#data, "postgresql.auto.conf"), lines.join(""));
+  }
+
+  #psql(sql: string) {
+    const connection = ["-h", "127.0.0.1", "-p", String(this.port), "-U", SUPERUSER, "-d", "postgres"];
+    return spawnSync(programPath("psql") ?? "psql", [...connection, "-v", "ON_ERROR_STOP=1", "-qAtXc", sql], {
+      encoding: "utf8",
+      env: { PATH: process.env["PATH"] ?? "", PGPASSWORD: SUPERUSER_PASSWORD },
+    });
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+      .on("error", reject)
+      .listen(0, "127.0.0.1", () => {
+        const { port } = server.address() as AddressInfo;
+        server.close(() => resolve(port));
+      });
+  });
+}
