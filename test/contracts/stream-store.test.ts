@@ -3,64 +3,30 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { Scheduler } from "../../src/collect/scheduler.ts";
-import type { Checkpoint, LedgerEntry, StateFolder, StreamStore } from "../../src/model/state.ts";
-import type { TenantId } from "../../src/model/tenant.ts";
+import type { StateFolder } from "../../src/model/state.ts";
 import { openStateFolder } from "../../src/stores/disk/folder.ts";
 import { alerts, MINUTE, SimStream, World } from "../harness/collect/world.ts";
 import { FakeClock, T0 } from "../harness/fakes/clock.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
 import { BodyKeepingState } from "./body-keeping-state.ts";
+import { KEY, type OpenedStore, storeContract } from "./store-contract.ts";
 
 /**
  * What every store must do, whatever it keeps its state in: run over the state folder on disk and over a
  * store in memory that keeps bodies, commits first and delivers after.
  */
-const KEY = {
-  stanza: "Contoso",
-  tenantId: "11111111-2222-4333-8444-555555555555" as TenantId,
-  stream: "alerts",
-} as const;
-
 const folders: string[] = [];
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 });
 
-function entry(n: number): LedgerEntry {
-  return {
-    hash: [n, n + 1, n + 2, n + 3],
-    updated: BigInt(n),
-    writtenAtS: n,
-    byteLength: n,
-    bodyCrc: n,
-    change: "new",
-  };
-}
-
-function checkpoint(n: number): Checkpoint {
-  return {
-    version: 1,
-    start: 0n,
-    upTo: BigInt(n),
-    nextPollAtMs: n,
-    nextSweepAtMs: n,
-    pollsSinceFullReach: 0,
-  };
-}
-
-interface Opened {
-  readonly store: StreamStore;
-  /** The process ends as by a kill; what was committed stays. */
-  crash(): Promise<Opened>;
-}
-
-const STORES: readonly (readonly [name: string, open: () => Promise<Opened>])[] = [
+const STORES: readonly (readonly [name: string, open: () => Promise<OpenedStore>])[] = [
   [
     "the state folder on disk",
     async () => {
       const folder = mkdtempSync(join(tmpdir(), "stream-store-"));
       folders.push(folder);
-      const open = async (): Promise<Opened> => {
+      const open = async (): Promise<OpenedStore> => {
         const state = await openStateFolder(
           folder,
           { clock: new FakeClock(), log: new FakeLog() },
@@ -81,62 +47,13 @@ const STORES: readonly (readonly [name: string, open: () => Promise<Opened>])[] 
     "a store that keeps bodies",
     async () => {
       const state = new BodyKeepingState();
-      const open = async (): Promise<Opened> => ({ store: await state.open(KEY), crash: open });
+      const open = async (): Promise<OpenedStore> => ({ store: await state.open(KEY), crash: open });
       return open();
     },
   ],
 ];
 
-describe.each(STORES)("%s", (_name, open) => {
-  test("is empty when it is new", async () => {
-    const { store } = await open();
-
-    expect(store.checkpoint).toBeUndefined();
-    expect(store.takeEntries()).toEqual([]);
-  });
-
-  test("has after a crash every entry that was committed, in the order of the commits", async () => {
-    const first = await open();
-    await first.store.commit({ entries: [entry(1), entry(2)] });
-    await first.store.commit({ entries: [entry(3)] });
-    const second = await first.crash();
-
-    expect(second.store.takeEntries()).toEqual([entry(1), entry(2), entry(3)]);
-    await second.store.commit({ entries: [entry(4)] });
-    expect((await second.crash()).store.takeEntries()).toEqual([1, 2, 3, 4].map(entry));
-  });
-
-  test("has after a crash the newest checkpoint that was committed, and with it every entry before it", async () => {
-    const first = await open();
-    await first.store.commit({ entries: [entry(1)], checkpoint: checkpoint(1) });
-    await first.store.commit({ checkpoint: checkpoint(2) });
-    await first.store.commit({ entries: [entry(2)] });
-    const second = await first.crash();
-
-    expect(second.store.checkpoint).toEqual(checkpoint(2));
-    expect(second.store.takeEntries()).toEqual([entry(1), entry(2)]);
-  });
-
-  test("holds after a compaction what the compaction was given and what was committed since", async () => {
-    const first = await open();
-    await first.store.commit({ entries: [1, 2, 3, 4].map(entry) });
-    await first.store.compact([entry(2), entry(4)]);
-    await first.store.commit({ entries: [entry(5)] });
-    await first.store.flush();
-
-    expect((await first.crash()).store.takeEntries()).toEqual([entry(2), entry(4), entry(5)]);
-  });
-
-  test("an empty commit changes nothing", async () => {
-    const first = await open();
-    await first.store.commit({});
-    await first.store.commit({ entries: [] });
-    const second = await first.crash();
-
-    expect(second.store.checkpoint).toBeUndefined();
-    expect(second.store.takeEntries()).toEqual([]);
-  });
-});
+for (const [name, open] of STORES) storeContract(name, open);
 
 describe("the engine over a store that keeps bodies", () => {
   const opened = async (world: World, state: StateFolder): Promise<{ crash(): Promise<void> }> => {
