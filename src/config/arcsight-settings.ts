@@ -8,6 +8,8 @@
 import { SECRET_KEYS, TABLE } from "../model/settings-table.ts";
 import type { SettingProblem } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
+import type { FleetSettings } from "./fleet-settings.ts";
+import { readFleet } from "./fleet-settings.ts";
 import type { PropertiesFile } from "./java-properties.ts";
 import type { Reading } from "./kinds.ts";
 import type { MetricsSettings } from "./metrics-settings.ts";
@@ -20,6 +22,7 @@ import type { SecretReader } from "./secret-reference.ts";
 import { readSecret } from "./secret-reference.ts";
 import type { RawStanza } from "./settings.ts";
 
+export type { FleetSettings } from "./fleet-settings.ts";
 export type { MetricsSettings } from "./metrics-settings.ts";
 export type { TakenLine } from "./old-connector.ts";
 export type { OutputSettings, ServeSettings } from "./output-settings.ts";
@@ -35,7 +38,7 @@ export interface ArcSightSettings {
    * them in.
    */
   readonly unresolved: readonly RawStanza[];
-  /** Keys outside `tenants[n]`, `outputs[n]`, `serve` and `metrics`. */
+  /** Keys outside `tenants[n]`, `outputs[n]`, `serve`, `metrics` and `fleet`. */
   readonly globals: Readonly<Record<string, string>>;
   /** The valid outputs; an invalid one is in `problems` under its name (`outputs[0]`). */
   readonly outputs: readonly OutputSettings[];
@@ -43,6 +46,8 @@ export interface ArcSightSettings {
   readonly serve: ServeSettings | undefined;
   /** Undefined without `metrics.listen`, or when something under `metrics.` is wrong. */
   readonly metrics: MetricsSettings | undefined;
+  /** Undefined without `fleet.url`, or when something under `fleet.` is wrong. */
+  readonly fleet: FleetSettings | undefined;
   /** How the lines of an old connector file were used; empty in the other form. */
   readonly taken: readonly TakenLine[];
   readonly problems: readonly SettingProblem[];
@@ -114,6 +119,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
   problems.push(...clashes(outputs));
   const serve = withSecrets("serve", sorted.serve, SECRET_KEYS, options.secrets, problems, warnings);
   const metrics = withSecrets("metrics", sorted.metrics, ["token"], options.secrets, problems, warnings);
+  const fleet = withSecrets("fleet", sorted.fleet, ["password"], options.secrets, problems, warnings);
   return {
     form: old ? "old" : "many",
     // A secret that cannot be found stops its customer, like every other wrong setting.
@@ -123,6 +129,7 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
     outputs,
     serve: serve.complete ? readServe(serve.values, context) : undefined,
     metrics: metrics.complete ? readMetrics(metrics.values, context) : undefined,
+    fleet: fleet.complete ? readFleet(fleet.values, context) : undefined,
     taken: customers.taken,
     problems,
     warnings,
@@ -135,6 +142,7 @@ interface SortedEntries {
   readonly outputs: ReadonlyMap<number, Record<string, string>>;
   readonly serve: Record<string, string>;
   readonly metrics: Record<string, string>;
+  readonly fleet: Record<string, string>;
   readonly plain: Record<string, string>;
 }
 
@@ -143,6 +151,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
   const outputs = new Map<number, Record<string, string>>();
   const serve: Record<string, string> = {};
   const metrics: Record<string, string> = {};
+  const fleet: Record<string, string> = {};
   const plain: Record<string, string> = {};
   const firstLine = new Map<string, number>();
   for (const { key, value, line } of file.entries) {
@@ -159,6 +168,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
       of.set(index, block);
     } else if (key.startsWith("serve.")) serve[key.slice("serve.".length)] = value;
     else if (key.startsWith("metrics.")) metrics[key.slice("metrics.".length)] = value;
+    else if (key.startsWith("fleet.")) fleet[key.slice("fleet.".length)] = value;
     else if (/^(tenants|outputs)\b/i.test(key))
       problems.push({
         stanza: "",
@@ -167,7 +177,7 @@ function sortEntries(file: PropertiesFile, problems: SettingProblem[], warnings:
       });
     else plain[key] = value;
   }
-  return { tenants, outputs, serve, metrics, plain };
+  return { tenants, outputs, serve, metrics, fleet, plain };
 }
 
 interface FoundCustomer {
@@ -234,7 +244,7 @@ function oldCustomer(
   const lines = file.entries.flatMap(({ key, line }): TakenLine[] => {
     const known = old.lines.find((one) => one.line === line && one.key === key);
     if (known) return [known];
-    if (INDEXED.test(key) || /^(serve|metrics)\./.test(key) || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
+    if (INDEXED.test(key) || /^(serve|metrics|fleet)\./.test(key) || GLOBAL_KEYS.has(key) || CUSTOMER_KEYS.has(key))
       return [{ line, key, taken: true, say: "is a setting of this helper" }];
     return [{ line, key: shown(key), taken: false, say: "is not a setting and is ignored" }];
   });

@@ -83,6 +83,10 @@ export async function arcSightRun(
   warnOfDistrusted(distrusted, log);
   const refused = tell(startedWith(chosen), log, { needOutputs: true, again: false });
   if (refused !== undefined) return refused;
+  if (chosen.config.fleet !== undefined) {
+    log.fatal("fleet.url is set, but `run` cannot join a fleet yet");
+    return EXIT.usage;
+  }
   let reload = new AbortController();
   let next: Chosen | undefined;
   let reading = Promise.resolve();

@@ -1,4 +1,5 @@
 import type {
+  FleetSettings,
   MetricsSettings,
   OutputSettings,
   SecretReader,
@@ -25,16 +26,18 @@ export interface ArcSightConfig {
   readonly serve: ServeSettings | undefined;
   /** Undefined without `metrics.listen`, or when `metrics.*` is wrong. */
   readonly metrics: MetricsSettings | undefined;
+  /** Undefined without `fleet.url`, or when `fleet.*` is wrong. */
+  readonly fleet: FleetSettings | undefined;
   /** How each line of an old connector file was used. */
   readonly taken: readonly TakenLine[];
   /**
-   * All problems: of customers (`stanza` is the customer's name), outputs (`outputs[0]`), `serve` and
-   * `metrics`. The sentence names the line.
+   * All problems: of customers (`stanza` is the customer's name), outputs (`outputs[0]`), `serve`, `metrics`
+   * and `fleet`. The sentence names the line.
    */
   readonly problems: readonly SettingProblem[];
   /**
    * The problems that keep `arcsight run` from starting: a wrong output would never get events, because the
-   * checkpoints advance without it.
+   * checkpoints advance without it. With a wrong `fleet.*` it would collect alone what a fleet collects.
    */
   readonly outputProblems: readonly SettingProblem[];
   /** No output but `serve.` settings: the file is for `arcsight serve`, which needs no output. */
@@ -76,7 +79,7 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
   });
   const withLine = (problem: SettingProblem) => named(problem, properties, read);
   const problems = [...read.problems, ...settings.problems].map(withLine);
-  const outputProblems = problems.filter(({ stanza }) => stanza.startsWith("outputs["));
+  const outputProblems = problems.filter(({ stanza }) => stanza.startsWith("outputs[") || stanza === "fleet");
   return {
     form: read.form,
     settings: {
@@ -94,6 +97,7 @@ export function readArcSightConfig(bytes: Uint8Array, file: string, options: Con
     outputs: read.outputs,
     serve: read.serve,
     metrics: read.metrics,
+    fleet: read.fleet,
     taken: read.taken,
     problems,
     servesAlone:
@@ -138,7 +142,7 @@ export function rawFromProperties(
   if (!properties.ok) throw unreadable(file, properties.say);
   const read = readArcSightSettings(properties, { secrets });
   const own = read.problems.filter(
-    ({ stanza }) => !stanza.startsWith("outputs[") && stanza !== "serve" && stanza !== "metrics",
+    ({ stanza }) => !stanza.startsWith("outputs[") && stanza !== "serve" && stanza !== "metrics" && stanza !== "fleet",
   );
   return {
     stanzas: [...read.raw, ...read.unresolved],
