@@ -138,6 +138,14 @@ export default {
       to: { path: "node_modules/@platformatic/" },
     },
     {
+      name: "pg-in-its-store-only",
+      comment:
+        "Only the fleet's store knows SQL and what became of a statement whose answer never came; the rest asks it through src/model/fleet.ts.",
+      severity: "error",
+      from: { path: "^src/", pathNot: ["^src/stores/postgres/", unitTest] },
+      to: { path: "node_modules/(@types/)?pg/" },
+    },
+    {
       name: "undici-in-net-only",
       comment:
         "All requests go through src/net, which keeps proxies, trust, time limits and the no-redirect rule in one place.",

@@ -49,6 +49,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["credential", ["set", "reseal"]],
   ["customers", ["add", "import", "list", "remove", "discover"]],
   ["doctor", []],
+  ["fleet", ["init"]],
   ["hunt", []],
   ["partner", ["consent"]],
   ["register", []],
@@ -130,6 +131,7 @@ export function commandParser(argv: readonly string[], ending: Ending, log: Log,
   addCollect(parser, ending, log);
   addHunt(parser, ending, log);
   addRun(parser, ending, distrusted);
+  addFleet(parser, ending, log);
   addRejected(parser, ending, log);
   addSplunk(parser, ending, distrusted);
   addArcSight(parser, ending, distrusted, log);
@@ -399,6 +401,38 @@ function runInto(ending: Ending, distrusted: readonly string[]) {
     const { arcSightRun } = await import("./arcsight-command.ts");
     ending.code = await arcSightRun(arcSightFlags(args, { typed: false }), { once: args.once }, distrusted);
   };
+}
+
+function addFleet(parser: Argv, ending: Ending, log: Log): void {
+  parser.command("fleet", "Several collectors that share the customers through PostgreSQL", (y) =>
+    y
+      .command(
+        "init",
+        "Makes the fleet's schema in the database, or upgrades it; a newer one is refused",
+        (c) =>
+          c
+            .options({ config: OUTPUTS_CONFIG })
+            .option("owner", {
+              type: "string",
+              requiresArg: true,
+              describe:
+                "Role that owns the schema, with the password in DEFENDER_MSSP_FLEET_OWNER_PASSWORD. Default: fleet.user",
+            })
+            .option("print-sql", {
+              type: "boolean",
+              default: false,
+              describe: "Prints the SQL for a new database, rights included, and connects to none",
+            })
+            .example("$0 fleet init --config defender-mssp.properties --owner postgres", "and the members' rights"),
+        async (args) => {
+          const { fleetInit } = await import("./fleet-command.ts");
+          const options = { owner: args.owner, printSql: args.printSql };
+          const out = (text: string): void => void process.stdout.write(text);
+          ending.code = await fleetInit(arcSightFlags(args, { typed: true }), options, out, log);
+        },
+      )
+      .demandCommand(1, "Give init."),
+  );
 }
 
 function addRejected(parser: Argv, ending: Ending, log: Log): void {

@@ -88,6 +88,7 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "arcsight check": { takes: OF_ARCSIGHT },
   "arcsight lint": { takes: [] },
   status: { takes: ["config"] },
+  "fleet init": { takes: ["config"] },
   "rejected list": { takes: ["config", "state"] },
   "rejected resend": { takes: ["config", "state"] },
   register: { takes: ["config", "state", "streams", "auth", "cloud", "graph-url", "proxy", "no-proxy", "ca-file"] },

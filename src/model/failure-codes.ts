@@ -866,6 +866,41 @@ export const FAILURE_CODES = {
     exit: "usage",
   },
 
+  // The fleet's database.
+  "fleet-fenced": {
+    meaning: "Another member of the fleet took over this customer. Nothing of the page counts here.",
+    action: "Nothing. The other member goes on at the same checkpoint.",
+    actors: ["us"],
+    exit: "state",
+  },
+  "fleet-refused": {
+    meaning:
+      "The fleet's database refuses a statement: it is full, read-only, or the role lacks a right. Nothing of the page counts.",
+    action: "Correct what the sentence says about the database. Collection resumes by itself.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-schema": {
+    meaning: "The fleet's schema is missing in the database, or belongs to another release or another fleet.",
+    action: "Run `fleet init` of the newest release, with the configuration of this collector.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-unreachable": {
+    meaning: "No primary of the fleet's database can be reached. Nothing was committed, and nothing is lost.",
+    action: "Check `fleet.url`, the database and the firewall. Collection resumes by itself.",
+    actors: ["operator"],
+    settings: ["fleet.url"],
+    exit: "state",
+  },
+  "fleet-unsettled": {
+    meaning:
+      "The connection to the fleet's database broke before a commit was answered. The member forgets the customer and takes it up again from what the database holds.",
+    action: "Nothing. Collection resumes by itself.",
+    actors: ["us"],
+    exit: "state",
+  },
+
   // The state folder.
   "state-damaged": {
     meaning: "A state file cannot be understood: it is damaged, or a newer release wrote it.",

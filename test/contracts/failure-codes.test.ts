@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { AADSTS, OAUTH_ERRORS } from "../../src/auth/entra-failures.ts";
+import { FLEET_SETTINGS } from "../../src/config/fleet-settings.ts";
 import { OUTPUT_SETTINGS, SERVE_SETTINGS } from "../../src/config/output-settings.ts";
 import { API_FAILURES } from "../../src/defender/api-failures.ts";
 import { Failure } from "../../src/model/failure.ts";
@@ -12,6 +13,7 @@ import { failureCallsIn, sourceFiles } from "./failures/call-sites.ts";
 import type { Cause } from "./failures/cause.ts";
 import { DISCOVERY } from "./failures/discovery.ts";
 import { ENGINE } from "./failures/engine.ts";
+import { FLEET } from "./failures/fleet.ts";
 import { HOSTS } from "./failures/hosts.ts";
 import { MICROSOFT } from "./failures/microsoft.ts";
 import { faultsOf, PLACES } from "./failures/printed.ts";
@@ -19,7 +21,14 @@ import { SIGN_IN } from "./failures/sign-in.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const CODES = Object.keys(FAILURE_CODES) as FailureCode[];
-const CAUSES: Partial<Record<FailureCode, Cause>> = { ...SIGN_IN, ...MICROSOFT, ...DISCOVERY, ...ENGINE, ...HOSTS };
+const CAUSES: Partial<Record<FailureCode, Cause>> = {
+  ...SIGN_IN,
+  ...MICROSOFT,
+  ...DISCOVERY,
+  ...ENGINE,
+  ...FLEET,
+  ...HOSTS,
+};
 
 /** Codes whose sentences list the settings that differ, so that no fixed text names them. */
 const NAMED_AT_RUN_TIME: ReadonlySet<string> = new Set<FailureCode>(["endpoint-changed"]);
@@ -90,6 +99,7 @@ test("every failure code is used by the source", () => {
 
 test("every setting that the table of failure codes names is one of the program's settings", () => {
   const known = new Set<string>([...TABLE, ...OUTPUT_SETTINGS, ...SERVE_SETTINGS].map(({ key }) => key));
+  for (const { key } of FLEET_SETTINGS) known.add(`fleet.${key}`);
   // Members of the file that hunting_queries names.
   known.add("window_minutes");
   const named = CODES.flatMap((code) => failureEntry(code).settings ?? []);

@@ -62,7 +62,7 @@ describe.each(Object.entries(PLACES))("%s prints commands that run as printed", 
   test("every command that stands anywhere else in the sources", async () => {
     expect(sources.length).toBeGreaterThan(30);
     // Commands about outputs always have a configuration, since only a properties file has outputs.
-    const ofOutputs = /mssp (?:arcsight|run|status|rejected)\b/;
+    const ofOutputs = /mssp (?:arcsight|run|status|fleet|rejected)\b/;
     const printed = sources.filter((line) => place.flags["config"] !== undefined || !ofOutputs.test(line));
     expect(await faultsOf(printed, place)).toEqual([]);
   });

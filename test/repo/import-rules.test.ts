@@ -27,6 +27,7 @@ const OFFENCES: readonly (readonly [rule: string, file: string, imports: string]
   ["main-is-imported-by-nobody", "src/hosts/cli/bad-main.ts", "../../main/good.ts"],
   ["undici-in-net-only", "src/defender/bad-undici.ts", "undici"],
   ["kafka-behind-its-client", "src/outputs/bad-kafka.ts", "@platformatic/kafka"],
+  ["pg-in-its-store-only", "src/main/bad-pg.ts", "pg"],
   ["msal-in-auth-only", "src/main/bad-msal.ts", "@azure/msal-node"],
   ["yargs-at-the-command-line-only", "src/config/bad-yargs.ts", "yargs"],
   ["fast-xml-parser-in-one-place", "src/stores/bad-xml.ts", "fast-xml-parser"],
@@ -51,6 +52,7 @@ const INNOCENT: readonly (readonly [file: string, imports: string])[] = [
   ["src/net/fine.ts", "undici"],
   ["src/monitoring/fine.ts", "prom-client"],
   ["src/outputs/kafka-fine.ts", "@platformatic/kafka"],
+  ["src/stores/postgres/fine.ts", "pg"],
   ["src/main/fine.ts", "../hosts/splunk/good.ts"],
   ["src/hosts/arcsight/fine.ts", "node:tls"],
   ["src/model/fine.test.ts", "fast-check"],
@@ -98,6 +100,7 @@ beforeAll(() => {
     "fast-xml-parser",
     "fast-check",
     "prom-client",
+    "pg",
   ];
   const [developed, shipped] = [["fast-check"], packages.filter((name) => name !== "fast-check")].map((names) =>
     Object.fromEntries(names.map((name) => [name, "1.0.0"])),

@@ -59,16 +59,17 @@ describe("an unknown flag gets one line with the command's own help, and the com
     "customers import",
     "customers discover",
     "partner consent",
+    "fleet init",
     "rejected list",
     "rejected resend",
   ])("%s", async (command) => {
     const more =
-      command.startsWith("register") || /^(splunk|arcsight|run|status|customers|rejected)/.test(command)
+      command.startsWith("register") || /^(splunk|arcsight|run|status|customers|fleet|rejected)/.test(command)
         ? ""
         : ` ${CUSTOMER}`;
     const positional =
       { "credential set": " msp", "splunk run": " document.xml", "customers import": " list.csv" }[command] ?? "";
-    const config = /^(arcsight (run|serve|check)|run|status|rejected)/.test(command)
+    const config = /^(arcsight (run|serve|check)|run|status|fleet|rejected)/.test(command)
       ? " --config missing.properties"
       : "";
     const { code, out, errors } = await program(`${command}${positional}${config}${more} --no-such-flag`);

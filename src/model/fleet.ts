@@ -1,0 +1,80 @@
+import type { Delivery } from "./event.ts";
+import type { StateKey, StreamStore } from "./state.ts";
+
+/** A shard that this member owns: a part of the customers, and the number of the claim that gave it. */
+export interface Lease {
+  readonly shard: number;
+  /** Each claim of the shard by any member has a higher one. Whoever writes under an older one is refused. */
+  readonly epoch: bigint;
+}
+
+/** Which members live, as the database's clock says. */
+export interface Standing {
+  readonly members: number;
+  readonly shards: number;
+  /** Live members that run with another configuration than this one. */
+  readonly otherConfigurations: readonly string[];
+}
+
+export interface MemberIdentity {
+  readonly name: string;
+  readonly version: string;
+  readonly configHash: string;
+}
+
+/** One stream of one customer in the fleet's store, opened under a lease. */
+export interface FleetStream {
+  /** Names the stream in the store. */
+  readonly id: number;
+  readonly lease: Lease;
+  readonly store: StreamStore;
+}
+
+/** Versions that were committed together and not confirmed by an output yet. */
+export interface WaitingPacket {
+  readonly stream: number;
+  readonly seq: bigint;
+  readonly deliveries: readonly Delivery[];
+}
+
+/** How far an output has confirmed a stream. */
+export interface Confirmation {
+  readonly stream: number;
+  readonly epoch: bigint;
+  readonly seq: bigint;
+}
+
+/** What a stream's store reports beside the results of its calls. */
+export interface FleetStreamEvents {
+  /** A packet was committed: it can be delivered from now on. */
+  committed(stream: number): void;
+  /** The shard is no longer this member's, or nobody knows: it must be forgotten and claimed anew. */
+  lost(lease: Lease): void;
+}
+
+/**
+ * What the members of a fleet share. No call compares clocks of hosts. Throws Failure `fleet-unreachable`,
+ * `fleet-refused`, `fleet-unsettled`.
+ */
+export interface FleetStore {
+  /** Makes this process a member under a new identity; what an earlier one owned is free once that expires. */
+  register(member: MemberIdentity): Promise<void>;
+  /** False when this identity expired: everything that it owned may belong to others. */
+  renew(): Promise<boolean>;
+  standing(): Promise<Standing>;
+  /** Takes at most so many shards whose owner is gone. */
+  claim(most: number): Promise<readonly Lease[]>;
+  /** Gives shards up, so that any member can claim them; what is another's by now stays so. */
+  release(leases: readonly Lease[]): Promise<void>;
+  /** Gives up everything. */
+  leave(): Promise<void>;
+  /** Throws also `fleet-fenced`. */
+  open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream>;
+  /** What waits for the output, of each stream oldest first; at least one packet when there is one. */
+  waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]>;
+  /** Moves the output's progress; streams that are another's by now are left alone. */
+  confirm(output: string, confirmations: readonly Confirmation[]): Promise<void>;
+  /** Makes room for the next hours' packets and removes what every output confirmed. */
+  keepHouse(): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,159 @@
+import { Client, type ClientConfig } from "pg";
+import type { Sealed } from "../../model/sealed.ts";
+import { SerialQueue } from "../../model/serial-queue.ts";
+import { databaseUnreachable, sqlStateOf, statementFailed } from "./failures.ts";
+
+/** One host of a database. */
+export interface DatabaseHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface DatabaseAddress {
+  /** The primary is one of them. */
+  readonly hosts: readonly DatabaseHost[];
+  readonly database: string;
+  readonly user: string;
+  readonly password?: Sealed;
+}
+
+export interface ConnectionsOptions {
+  readonly address: DatabaseAddress;
+  /** How TLS verifies that host; undefined: without TLS, for a database on this machine. */
+  readonly tlsFor: (host: string) => ClientConfig["ssl"] | undefined;
+  /** Statements under way at once. */
+  readonly count: number;
+  readonly connectWithinMs?: number;
+  /** A statement that takes longer may have been committed: the connection is given up. */
+  readonly answerWithinMs?: number;
+}
+
+const CONNECT_WITHIN_MS = 3_000;
+const ANSWER_WITHIN_MS = 10_000;
+/** `read_only_sql_transaction`: the primary became a standby. */
+const READ_ONLY = "25006";
+
+/** What the statements of a fleet need. One statement is one transaction; there is no session state. */
+export interface Database {
+  /**
+   * Throws Failure: `fleet-unreachable` (nothing was sent), `fleet-refused` (the server did nothing),
+   * `fleet-unsettled` (it may have been committed).
+   */
+  query<Row>(sql: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+}
+
+interface Connection {
+  client: Client | undefined;
+  readonly queue: SerialQueue;
+  waiting: number;
+}
+
+/** Connections to the primary, made when they are needed and again after they broke. */
+export class Connections implements Database {
+  readonly #options: ConnectionsOptions;
+  readonly #all: readonly Connection[];
+  /** The host that was the primary last. */
+  #last = 0;
+  #closed = false;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+    this.#all = Array.from({ length: options.count }, () => ({
+      client: undefined,
+      queue: new SerialQueue(),
+      waiting: 0,
+    }));
+  }
+
+  async query<Row>(sql: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
+    // One statement at a time on each connection: a statement that waits was not sent when the connection breaks.
+    const connection = this.#all.reduce((least, one) => (one.waiting < least.waiting ? one : least));
+    connection.waiting += 1;
+    try {
+      return await connection.queue.run(() => this.#send<Row>(connection, sql, values));
+    } finally {
+      connection.waiting -= 1;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(
+      this.#all.map(async (connection) => {
+        await connection.queue.idle();
+        await connection.client?.end().catch(() => undefined);
+        connection.client = undefined;
+      }),
+    );
+  }
+
+  async #send<Row>(connection: Connection, sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    if (this.#closed) throw databaseUnreachable(this.#where, new Error("closed"));
+    connection.client ??= await this.#connect((client) => {
+      if (connection.client === client) connection.client = undefined;
+    });
+    const { client } = connection;
+    try {
+      return (await client.query(sql, [...values])).rows as readonly Row[];
+    } catch (error) {
+      const failure = statementFailed(error);
+      if (failure.code !== "fleet-refused" || sqlStateOf(error) === READ_ONLY) {
+        if (connection.client === client) connection.client = undefined;
+        dropped(client);
+      }
+      throw failure;
+    }
+  }
+
+  async #connect(broken: (client: Client) => void): Promise<Client> {
+    const { hosts } = this.#options.address;
+    let cause: unknown;
+    for (let tried = 0; tried < hosts.length; tried += 1) {
+      const index = (this.#last + tried) % hosts.length;
+      const client = new Client(this.#configOf(hosts[index] as DatabaseHost));
+      // Without a listener a connection that breaks while nobody waits for it would end the process.
+      client.on("error", () => broken(client));
+      client.on("end", () => broken(client));
+      try {
+        await client.connect();
+        const { rows } = await client.query("select pg_is_in_recovery() as standby");
+        if ((rows[0] as { standby: boolean }).standby !== true) {
+          this.#last = index;
+          return client;
+        }
+        cause = new Error("it is a standby");
+      } catch (error) {
+        cause = error;
+      }
+      dropped(client);
+    }
+    throw databaseUnreachable(this.#where, cause);
+  }
+
+  #configOf({ host, port }: DatabaseHost): ClientConfig {
+    const { address, tlsFor, connectWithinMs = CONNECT_WITHIN_MS, answerWithinMs = ANSWER_WITHIN_MS } = this.#options;
+    const { database, user, password } = address;
+    return {
+      host,
+      port,
+      database,
+      user,
+      // Without it the driver would read PGPASSWORD and .pgpass.
+      password: password === undefined ? "" : password.open((value) => value),
+      ssl: tlsFor(host) ?? false,
+      keepAlive: true,
+      connectionTimeoutMillis: connectWithinMs,
+      query_timeout: answerWithinMs,
+    };
+  }
+
+  get #where(): string {
+    return this.#options.address.hosts.map(({ host, port }) => `${host}:${port}`).join(", ");
+  }
+}
+
+/** Not `end`, which waits for the answer of a statement that hangs. */
+function dropped(client: Client): void {
+  const { connection } = client as unknown as { connection?: { stream?: { destroy(): void } } };
+  connection?.stream?.destroy();
+}

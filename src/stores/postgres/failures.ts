@@ -1,0 +1,79 @@
+import { DatabaseError } from "pg";
+import { Failure, isFailure } from "../../model/failure.ts";
+
+/**
+ * SQLSTATEs after which nobody knows whether the statement was committed: the server ended the connection,
+ * perhaps while it waited for a standby. Source: PostgreSQL documentation, "PostgreSQL Error Codes".
+ */
+const UNKNOWN_OUTCOME = /^(?:08|57P|XX)/;
+/** `insufficient_privilege` and such: what an operator reads beside the server's own words. */
+const NEXT_STEPS: Readonly<Record<string, string>> = {
+  "25006": "Make the database writable, or put the primary into fleet.url.",
+  "28P01": "Correct fleet.user and fleet.password.",
+  "28000": "Allow fleet.user in pg_hba.conf of the database.",
+  "3D000": "Create the database that fleet.url names.",
+  "42501": "Run `defender-mssp fleet init --print-sql` and grant what it prints.",
+  "53100": "Free disk space on the database's host. Collection resumes by itself.",
+  "53300": "Raise max_connections of the database, or use a pooler. Collection resumes by itself.",
+};
+
+/** The SQLSTATE of what the server said; undefined when it said nothing. */
+export function sqlStateOf(error: unknown): string | undefined {
+  const found = isFailure(error) ? error.cause : error;
+  return found instanceof DatabaseError ? found.code : undefined;
+}
+
+/**
+ * What became of a statement that was sent. `fleet-refused`: the server says that it did nothing.
+ * `fleet-unsettled`: it may have been committed.
+ */
+export function statementFailed(error: unknown): Failure {
+  if (isFailure(error)) return error;
+  if (!(error instanceof DatabaseError) || UNKNOWN_OUTCOME.test(error.code ?? "XX")) return unsettled(error);
+  return new Failure("fleet-refused", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The fleet's database refused a statement (${error.code}): ${error.message}. Nothing of it was committed.`,
+    nextStep: NEXT_STEPS[error.code ?? ""] ?? "Check the database's log. Collection resumes by itself.",
+    cause: error,
+  });
+}
+
+function unsettled(cause: unknown): Failure {
+  return new Failure("fleet-unsettled", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `The fleet's database did not answer a statement (${oneLine(cause)}). What it holds is read again before anything is sent.`,
+    cause,
+  });
+}
+
+/** @param where hosts and ports. */
+export function databaseUnreachable(where: string, cause: unknown): Failure {
+  const refused = cause instanceof DatabaseError ? NEXT_STEPS[cause.code ?? ""] : undefined;
+  return new Failure("fleet-unreachable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `No primary of the fleet's database can be reached at ${where} (${oneLine(cause)}). Nothing is lost.`,
+    nextStep: refused ?? "Check fleet.url, the database and the firewall. Collection resumes by itself.",
+    cause,
+  });
+}
+
+export function fenced(): Failure {
+  return new Failure("fleet-fenced", {
+    actor: "us",
+    retry: { when: "later" },
+    say: "Another member of the fleet has taken over this customer and goes on at the same checkpoint.",
+  });
+}
+
+export function schemaFailure(say: string, nextStep: string): Failure {
+  return new Failure("fleet-schema", { actor: "operator", retry: { when: "never" }, say, nextStep });
+}
+
+/** What a driver says never holds a password, but may hold several lines. */
+function oneLine(cause: unknown): string {
+  const text = cause instanceof Error ? cause.message || cause.name : String(cause);
+  return text.replaceAll(/\s*[\r\n]+\s*/g, " ");
+}

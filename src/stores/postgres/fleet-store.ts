@@ -1,0 +1,201 @@
+import { createHash, randomUUID } from "node:crypto";
+import { isFailure } from "../../model/failure.ts";
+import type {
+  Confirmation,
+  FleetStore,
+  FleetStream,
+  FleetStreamEvents,
+  Lease,
+  MemberIdentity,
+  Standing,
+  WaitingPacket,
+} from "../../model/fleet.ts";
+import type { StateKey } from "../../model/state.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import type { Database } from "./connections.ts";
+import { sqlStateOf } from "./failures.ts";
+import { type ReadBodies, unpacked } from "./packet.ts";
+import { checkSchemaVersion, SHARD_COUNT, schemaOf } from "./schema.ts";
+import { openFleetStream } from "./stream-store.ts";
+
+/** A member that renews nothing for so long, by the database's clock, is gone. */
+const LEASE_MS = 6_000;
+
+export interface PostgresFleetParts {
+  readonly database: Database & { close(): Promise<void> };
+  /** A connection of its own, so that a renewal never waits behind a page. */
+  readonly heartbeat: Database & { close(): Promise<void> };
+  /** The fleet's name. */
+  readonly fleet: string;
+  /** Every stanza that is configured: a stanza without state adopts what its tenant left under another name. */
+  readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
+  readonly bodiesOf: ReadBodies;
+  readonly newBoot?: () => string;
+}
+
+/** The shard of a customer: the same on every member and for ever. */
+export function shardOf(tenantId: TenantId): number {
+  return (createHash("sha256").update(tenantId).digest()[0] ?? 0) % SHARD_COUNT;
+}
+
+/** The version of the fleet's schema, undefined when there is none. Throws Failure as `Database.query`. */
+export async function schemaVersion(database: Database, fleet: string): Promise<number | undefined> {
+  try {
+    const [row] = await database.query<{ version: number }>(`select version from ${schemaOf(fleet)}.fleet`);
+    return row?.version;
+  } catch (error) {
+    // `undefined_table`, `invalid_schema_name`, `insufficient_privilege`.
+    if (isFailure(error) && ["42P01", "3F000", "42501"].includes(sqlStateOf(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** The store that the members of a fleet share in PostgreSQL. */
+export class PostgresFleet implements FleetStore {
+  readonly #p: PostgresFleetParts;
+  readonly #schema: string;
+  #boot = "";
+
+  /** Throws Failure `fleet-schema`, and as `Database.query`: both connections are closed then. */
+  static async open(parts: PostgresFleetParts): Promise<PostgresFleet> {
+    const store = new PostgresFleet(parts);
+    try {
+      checkSchemaVersion(parts.fleet, await schemaVersion(parts.database, parts.fleet));
+      await store.keepHouse();
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    return store;
+  }
+
+  private constructor(parts: PostgresFleetParts) {
+    this.#p = parts;
+    this.#schema = schemaOf(parts.fleet);
+  }
+
+  async register({ name, version, configHash }: MemberIdentity): Promise<void> {
+    const boot = (this.#p.newBoot ?? randomUUID)();
+    await this.#p.heartbeat.query(
+      `with gone as (delete from ${this.#schema}.member where alive_until < clock_timestamp() - interval '1 day')
+       insert into ${this.#schema}.member(boot, name, version, config_hash, alive_until)
+       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond')`,
+      [boot, name, version, configHash, LEASE_MS],
+    );
+    this.#boot = boot;
+  }
+
+  async renew(): Promise<boolean> {
+    const rows = await this.#p.heartbeat.query(
+      `update ${this.#schema}.member set alive_until = clock_timestamp() + $2 * interval '1 millisecond'
+       where boot = $1 and alive_until > clock_timestamp() returning boot`,
+      [this.#boot, LEASE_MS],
+    );
+    return rows.length === 1;
+  }
+
+  async standing(): Promise<Standing> {
+    const rows = await this.#p.database.query<{ name: string; differs: boolean }>(
+      `select m.name, m.config_hash is distinct from (select config_hash from ${this.#schema}.member where boot = $1)
+         as differs
+       from ${this.#schema}.member m where m.alive_until > clock_timestamp()`,
+      [this.#boot],
+    );
+    return {
+      members: rows.length,
+      shards: SHARD_COUNT,
+      otherConfigurations: rows.filter(({ differs }) => differs).map(({ name }) => name),
+    };
+  }
+
+  async claim(most: number): Promise<readonly Lease[]> {
+    const s = this.#schema;
+    const rows = await this.#p.database.query<{ id: number; epoch: string }>(
+      `with free as (
+         select s.id from ${s}.shard s
+         where not exists (
+           select from ${s}.member m where m.boot = s.owner and m.alive_until > clock_timestamp())
+         order by s.id limit $2 for update of s skip locked),
+       taken as (
+         update ${s}.shard s set owner = $1, epoch = s.epoch + 1 from free
+         where s.id = free.id
+           and exists (select from ${s}.member where boot = $1 and alive_until > clock_timestamp())
+         returning s.id, s.epoch),
+       streams as (
+         update ${s}.stream t set epoch = taken.epoch from taken where t.shard = taken.id returning t.id, t.epoch),
+       deliveries as (
+         update ${s}.delivery d set epoch = streams.epoch from streams where d.stream = streams.id)
+       select id, epoch from taken`,
+      [this.#boot, most],
+    );
+    return rows.map(({ id, epoch }) => ({ shard: id, epoch: BigInt(epoch) }));
+  }
+
+  async release(leases: readonly Lease[]): Promise<void> {
+    if (leases.length === 0) return;
+    await this.#p.database.query(
+      `update ${this.#schema}.shard s set owner = null from unnest($2::int[], $3::bigint[]) x(id, epoch)
+       where s.id = x.id and s.epoch = x.epoch and s.owner = $1`,
+      [this.#boot, leases.map(({ shard }) => shard), leases.map(({ epoch }) => String(epoch))],
+    );
+  }
+
+  async leave(): Promise<void> {
+    await this.#p.database.query(
+      `with gone as (delete from ${this.#schema}.member where boot = $1)
+       update ${this.#schema}.shard set owner = null where owner = $1`,
+      [this.#boot],
+    );
+  }
+
+  open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream> {
+    const isConfigured = ({ stanza, tenantId }: { readonly stanza: string; readonly tenantId: string }) =>
+      tenantId.toLowerCase() === key.tenantId && stanza !== key.stanza;
+    const others = this.#p.configured.filter(isConfigured).map(({ stanza }) => stanza);
+    return openFleetStream(
+      { ...this.#p, schema: this.#schema, boot: this.#boot },
+      { key, lease, outputs, events, others },
+    );
+  }
+
+  async waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]> {
+    const s = this.#schema;
+    const rows = await this.#p.database.query<{ stream: number; seq: string; body: Buffer }>(
+      `select stream, seq, body from (
+         select p.stream, p.seq, p.body,
+           sum(octet_length(p.body)) over (order by p.stream, p.seq rows unbounded preceding) as bytes,
+           row_number() over (order by p.stream, p.seq) as place
+         from ${s}.delivery d join ${s}.packet p on p.stream = d.stream and p.seq > d.seq
+         where d.output = $1 and d.stream = any($2::int[])) x
+       where bytes <= $3 or place = 1 order by stream, seq`,
+      [output, streams, mostBytes],
+    );
+    const packets: WaitingPacket[] = [];
+    for (const { stream, seq, body } of rows)
+      packets.push({ stream, seq: BigInt(seq), deliveries: await unpacked(body, this.#p.bodiesOf) });
+    return packets;
+  }
+
+  async confirm(output: string, confirmations: readonly Confirmation[]): Promise<void> {
+    await this.#p.database.query(
+      `update ${this.#schema}.delivery d set seq = x.seq
+       from unnest($2::int[], $3::bigint[], $4::bigint[]) x(stream, epoch, seq)
+       where d.stream = x.stream and d.output = $1 and d.epoch = x.epoch and d.seq < x.seq`,
+      [
+        output,
+        confirmations.map(({ stream }) => stream),
+        confirmations.map(({ epoch }) => String(epoch)),
+        confirmations.map(({ seq }) => String(seq)),
+      ],
+    );
+  }
+
+  async keepHouse(): Promise<void> {
+    await this.#p.database.query(`select ${this.#schema}.make_packet_hours()`);
+    await this.#p.database.query(`select ${this.#schema}.drop_delivered_hours()`);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#p.database.close(), this.#p.heartbeat.close()]);
+  }
+}

@@ -1,0 +1,74 @@
+import { promisify } from "node:util";
+import { constants, zstdCompress, zstdDecompress } from "node:zlib";
+import type { Delivery } from "../../model/event.ts";
+import type { Reduction, SourceRecord } from "../../model/record.ts";
+
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
+const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const NEWLINE = 0x0a;
+
+/** Makes the member tables of records again, given as one JSON list. */
+export type ReadBodies = (list: Uint8Array) => readonly SourceRecord["body"][];
+
+/** What a packet says of a record beside its bytes; instants as decimal text. */
+type Head = Omit<Delivery, "record"> &
+  Omit<SourceRecord, "readable" | "body" | "updated" | "created"> & {
+    readonly updated: string;
+    readonly created?: string;
+    readonly reduced?: Reduction;
+  };
+
+/**
+ * The versions of one commit as one row keeps them: a line of JSON with what is known of each, then their
+ * bytes as one JSON list. The records' memory may be used again when this returns.
+ */
+export function packed(deliveries: readonly Delivery[]): Uint8Array {
+  const heads = deliveries.map(({ record, ...delivery }): Head => {
+    const { readable: _, body: _bytes, updated, created, ...head } = record;
+    return {
+      ...delivery,
+      ...head,
+      updated: String(updated),
+      ...(created === undefined ? {} : { created: String(created) }),
+    };
+  });
+  const parts: Uint8Array[] = [Buffer.from(`${JSON.stringify(heads)}\n[`, "utf8")];
+  deliveries.forEach(({ record: { body } }, i) => {
+    if (i > 0) parts.push(COMMA);
+    parts.push(body.bytes.subarray(body.start, body.end));
+  });
+  parts.push(END);
+  return Buffer.concat(parts);
+}
+
+const COMMA = Buffer.from(",");
+const END = Buffer.from("]");
+
+export function compressed(packet: Uint8Array): Promise<Buffer> {
+  return compress(packet, LEVEL);
+}
+
+/** The versions of a packet as `compressed` left it. Throws when it is not one. */
+export async function unpacked(body: Uint8Array, bodiesOf: ReadBodies): Promise<readonly Delivery[]> {
+  const packet = await decompress(body);
+  const end = packet.indexOf(NEWLINE);
+  const heads = JSON.parse(packet.toString("utf8", 0, end)) as readonly Head[];
+  const bodies = bodiesOf(packet.subarray(end + 1));
+  if (bodies.length !== heads.length) throw new Error(`a packet of ${heads.length} records holds ${bodies.length}`);
+  return heads.map(({ stanza, tenant, stream, change, found, key, updated, created, ...head }, i) => ({
+    stanza,
+    tenant,
+    stream,
+    change,
+    found,
+    key,
+    record: {
+      readable: true,
+      ...head,
+      updated: BigInt(updated),
+      ...(created === undefined ? {} : { created: BigInt(created) }),
+      body: bodies[i] as SourceRecord["body"],
+    },
+  }));
+}

@@ -1,0 +1,261 @@
+import { isFailure } from "../../model/failure.ts";
+import type { FleetStream, FleetStreamEvents, Lease } from "../../model/fleet.ts";
+import { SerialQueue } from "../../model/serial-queue.ts";
+import type { Checkpoint, LedgerEntry, PageCommit, StateKey, StreamStore } from "../../model/state.ts";
+import { decodeCheckpoint, encodeCheckpoint } from "../disk/checkpoint-file.ts";
+import type { Database } from "./connections.ts";
+import { fenced, schemaFailure, sqlStateOf } from "./failures.ts";
+import { compressed, packed } from "./packet.ts";
+
+interface StorePlace {
+  readonly database: Database;
+  readonly schema: string;
+  /** The member's. */
+  readonly boot: string;
+}
+
+interface OpenStream {
+  readonly key: StateKey;
+  readonly lease: Lease;
+  readonly outputs: readonly string[];
+  readonly events: FleetStreamEvents;
+  /** Other names under which the tenant is configured: what is theirs is not adopted. */
+  readonly others: readonly string[];
+}
+
+interface StreamRow {
+  readonly id: number;
+  readonly next_seq: string;
+  readonly checkpoint: string | null;
+}
+
+interface LedgerRow {
+  readonly object: string;
+  readonly ticks: string;
+  readonly written: number;
+  readonly bytes: number;
+  readonly crc: string;
+  readonly is_new: boolean;
+}
+
+/** `check_violation`: there is no partition for this hour. */
+const NO_PARTITION = "23514";
+
+/**
+ * Opens a stream under a lease. From here on no older lease can write to it, also one that opened it in the
+ * same moment. Throws Failure `fleet-fenced` when the lease is another's by now.
+ */
+export async function openFleetStream(place: StorePlace, open: OpenStream): Promise<FleetStream> {
+  const { database, schema: s, boot } = place;
+  const { key, lease, outputs, others } = open;
+  const held = [lease.shard, String(lease.epoch), boot];
+  await database.query(
+    `with held as (select from ${s}.shard where id = $1 and epoch = $2 and owner = $3 for share),
+     left_behind as (
+       select id from ${s}.customer where tenant = $4 and input <> all($6::text[])
+         and not exists (select from ${s}.customer where tenant = $4 and input = $5)
+       order by id desc limit 1),
+     adopted as (
+       update ${s}.customer c set input = $5 from left_behind, held where c.id = left_behind.id returning c.id)
+     insert into ${s}.customer(tenant, input)
+     select $4, $5 from held where not exists (select from adopted) on conflict do nothing`,
+    [...held, key.tenantId, key.stanza, others],
+  );
+  const [row] = await database.query<StreamRow>(
+    `with held as (select from ${s}.shard where id = $1 and epoch = $2 and owner = $3 for share)
+     insert into ${s}.stream(customer, name, shard, epoch)
+     select c.id, $6, $1, $2 from held, ${s}.customer c where c.tenant = $4 and c.input = $5
+     on conflict (customer, name) do update set epoch = excluded.epoch, shard = excluded.shard
+     returning id, next_seq, checkpoint`,
+    [...held, key.tenantId, key.stanza, key.stream],
+  );
+  if (row === undefined) throw fenced();
+  // An output that is new gets what is collected from now on; one that is gone keeps no packet.
+  await database.query(
+    `with gone as (delete from ${s}.delivery where stream = $1 and output <> all($3::text[]))
+     insert into ${s}.delivery(stream, output, seq, epoch)
+     select t.id, o, t.next_seq - 1, t.epoch from ${s}.stream t, unnest($3::text[]) o
+     where t.id = $1 and t.epoch = $2
+     on conflict (stream, output) do update set epoch = excluded.epoch where delivery.epoch < excluded.epoch`,
+    [row.id, String(lease.epoch), outputs],
+  );
+  const ledger = await database.query<LedgerRow>(
+    `select object, ticks, written, bytes, crc, is_new from ${s}.ledger where stream = $1 order by written, ticks, object`,
+    [row.id],
+  );
+  const store = new PostgresStreamStore(place, open, row, ledger.map(entryOf));
+  return { id: row.id, lease, store };
+}
+
+class PostgresStreamStore implements StreamStore {
+  readonly keepsBodies = true;
+  /** Nothing is provisional here: what was committed is delivered from the database. */
+  readonly lastStopWasOrderly = true;
+  readonly key: StateKey;
+  readonly #place: StorePlace;
+  readonly #lease: Lease;
+  readonly #events: FleetStreamEvents;
+  readonly #id: number;
+  readonly #commits = new SerialQueue();
+  #nextSeq: bigint;
+  #checkpoint: Checkpoint | undefined;
+  #entries: readonly LedgerEntry[];
+  #isLost = false;
+
+  constructor(place: StorePlace, { key, lease, events }: OpenStream, row: StreamRow, entries: readonly LedgerEntry[]) {
+    this.#place = place;
+    this.key = key;
+    this.#lease = lease;
+    this.#events = events;
+    this.#id = row.id;
+    this.#nextSeq = BigInt(row.next_seq);
+    this.#checkpoint = row.checkpoint === null ? undefined : readCheckpoint(row.checkpoint);
+    this.#entries = entries;
+  }
+
+  get checkpoint(): Checkpoint | undefined {
+    return this.#checkpoint;
+  }
+
+  takeEntries(): readonly LedgerEntry[] {
+    const entries = this.#entries;
+    this.#entries = [];
+    return entries;
+  }
+
+  async commit({ entries = [], checkpoint, deliveries = [], huge }: PageCommit): Promise<void> {
+    if (huge !== undefined) throw new Error("a record that is too large for memory was not made smaller first");
+    if (entries.length === 0 && checkpoint === undefined && deliveries.length === 0) return;
+    const packet = deliveries.length === 0 ? undefined : packed(deliveries);
+    await this.#commits.run(() => this.#commit(entries, checkpoint, packet, deliveries.length));
+  }
+
+  flush(): Promise<void> {
+    return this.#commits.idle();
+  }
+
+  async compact(entries: Iterable<LedgerEntry>): Promise<void> {
+    const kept = columnsOf([...entries]);
+    const { schema: s } = this.#place;
+    await this.#commits.run(async () => {
+      await this.#fencedQuery(
+        `with f as (
+           update ${s}.stream set next_seq = next_seq + 1
+           where id = $1::int and epoch = $2::bigint and next_seq = $3::bigint returning next_seq - 1 as seq),
+         gone as (delete from ${s}.ledger l using f where l.stream = $1 and l.object <> all($4::uuid[])),
+         kept as (${this.#putLedger(4)})
+         select seq from f`,
+        kept,
+      );
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#commits.idle();
+    this.#entries = [];
+  }
+
+  async #commit(
+    entries: readonly LedgerEntry[],
+    checkpoint: Checkpoint | undefined,
+    packet: Uint8Array | undefined,
+    records: number,
+  ): Promise<void> {
+    const { schema: s } = this.#place;
+    const body = packet === undefined ? null : await compressed(packet);
+    await this.#fencedQuery(
+      `with f as (
+         update ${s}.stream set next_seq = next_seq + 1, checkpoint = coalesce($10::text, checkpoint)
+         where id = $1::int and epoch = $2::bigint and next_seq = $3::bigint returning next_seq - 1 as seq),
+       l as (${this.#putLedger(4)}),
+       p as (
+         insert into ${s}.packet(hour, stream, seq, records, epoch, body)
+         select ${s}.this_hour(), $1::int, f.seq, $11::int, $2::bigint, $12::bytea from f where $12::bytea is not null)
+       select seq from f`,
+      [...columnsOf(entries), checkpoint === undefined ? null : encodeCheckpoint(checkpoint), records, body],
+    );
+    if (checkpoint !== undefined) this.#checkpoint = checkpoint;
+    if (packet !== undefined) this.#events.committed(this.#id);
+  }
+
+  /** @param first number of the first of six parameters. */
+  #putLedger(first: number): string {
+    const types = ["uuid", "bigint", "int", "int", "bigint", "boolean"];
+    const columns = types.map((type, i) => `$${first + i}::${type}[]`).join(", ");
+    return `insert into ${this.#place.schema}.ledger as l(stream, object, ticks, written, bytes, crc, is_new)
+      select $1::int, u.* from f, unnest(${columns}) u
+      on conflict (stream, object) do update set ticks = excluded.ticks, written = excluded.written,
+        bytes = excluded.bytes, crc = excluded.crc, is_new = excluded.is_new
+      where (l.ticks, l.written, l.bytes, l.crc, l.is_new)
+        is distinct from (excluded.ticks, excluded.written, excluded.bytes, excluded.crc, excluded.is_new)`;
+  }
+
+  /**
+   * A statement that begins with the fence: the lease's epoch, and the place in the chain of this stream's
+   * commits. Without a row nothing was written, and the shard is another's. Without an answer nobody knows.
+   * The shard is forgotten then: a second try could commit the page twice.
+   */
+  async #fencedQuery(sql: string, values: readonly unknown[]): Promise<void> {
+    if (this.#isLost) throw fenced();
+    const { database, schema } = this.#place;
+    const fence = [this.#id, String(this.#lease.epoch), String(this.#nextSeq)];
+    let rows: readonly unknown[];
+    try {
+      rows = await database.query(sql, [...fence, ...values]);
+    } catch (error) {
+      if (isFailure(error) && error.code === "fleet-unsettled") this.#lose();
+      // The server's clock may have jumped past the hours that were made.
+      if (sqlStateOf(error) === NO_PARTITION) await database.query(`select ${schema}.make_packet_hours()`);
+      throw error;
+    }
+    if (rows.length === 0) {
+      this.#lose();
+      throw fenced();
+    }
+    this.#nextSeq += 1n;
+  }
+
+  #lose(): void {
+    this.#isLost = true;
+    this.#events.lost(this.#lease);
+  }
+}
+
+function readCheckpoint(text: string): Checkpoint {
+  const reading = decodeCheckpoint(text);
+  if (reading.kind === "checkpoint") return reading.checkpoint;
+  throw schemaFailure(
+    "A checkpoint in the fleet's database is damaged or was written by a newer release.",
+    "Install the newest release on this host.",
+  );
+}
+
+/** By column, each object once: a later entry of the same page counts. */
+function columnsOf(entries: readonly LedgerEntry[]): readonly (readonly unknown[])[] {
+  const newest = [...new Map(entries.map((entry) => [objectText(entry.hash), entry]))];
+  return [
+    newest.map(([object]) => object),
+    newest.map(([, { updated }]) => String(updated)),
+    newest.map(([, { writtenAtS }]) => writtenAtS),
+    newest.map(([, { byteLength }]) => byteLength),
+    newest.map(([, { bodyCrc }]) => bodyCrc),
+    newest.map(([, { change }]) => change === "new"),
+  ];
+}
+
+function objectText(hash: LedgerEntry["hash"]): string {
+  return hash.map((word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+function entryOf({ object, ticks, written, bytes, crc, is_new }: LedgerRow): LedgerEntry {
+  const hex = object.replaceAll("-", "");
+  const word = (i: number): number => Number.parseInt(hex.slice(i * 8, i * 8 + 8), 16) | 0;
+  return {
+    hash: [word(0), word(1), word(2), word(3)],
+    updated: BigInt(ticks),
+    writtenAtS: written,
+    byteLength: bytes,
+    bodyCrc: Number(crc),
+    change: is_new ? "new" : "updated",
+  };
+}

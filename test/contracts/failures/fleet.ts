@@ -1,0 +1,79 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { DatabaseError } from "pg";
+import type { TenantId } from "../../../src/model/tenant.ts";
+import { Connections, type Database } from "../../../src/stores/postgres/connections.ts";
+import { statementFailed } from "../../../src/stores/postgres/failures.ts";
+import { checkSchemaVersion, SCHEMA_VERSION } from "../../../src/stores/postgres/schema.ts";
+import { openFleetStream } from "../../../src/stores/postgres/stream-store.ts";
+import { type Causes, type Raised, thrownBy } from "./cause.ts";
+
+const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
+
+/** A port of this machine on which nothing listens. */
+async function deadPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function withoutDatabase(): Promise<Raised> {
+  const connections = new Connections({
+    address: { hosts: [{ host: "127.0.0.1", port: await deadPort() }], database: "fleet", user: "collector" },
+    tlsFor: () => undefined,
+    count: 1,
+  });
+  try {
+    return await thrownBy(() => connections.query("select 1"));
+  } finally {
+    await connections.close();
+  }
+}
+
+function said(code: string, message: string): DatabaseError {
+  return Object.assign(new DatabaseError(message, 0, "error"), { code });
+}
+
+/** A database that has no row for what is asked. */
+const EMPTY: Database = { query: () => Promise.resolve([]) };
+
+export const FLEET = {
+  "fleet-unreachable": ["nothing listens where the database should be", withoutDatabase],
+  "fleet-refused": [
+    "the database's disk is full",
+    () =>
+      thrownBy(() => {
+        throw statementFailed(said("53100", "could not extend file: No space left on device"));
+      }),
+  ],
+  "fleet-unsettled": [
+    "the server ends the connection while it commits",
+    () =>
+      thrownBy(() => {
+        throw statementFailed(said("57P01", "terminating connection due to administrator command"));
+      }),
+  ],
+  "fleet-fenced": [
+    "a stream is opened under a lease that is another's by now",
+    () =>
+      thrownBy(() =>
+        openFleetStream(
+          { database: EMPTY, schema: "defender_mssp_main", boot: TENANT },
+          {
+            key: { stanza: "Contoso", tenantId: TENANT, stream: "alerts" },
+            lease: { shard: 1, epoch: 1n },
+            outputs: [],
+            events: { committed: () => undefined, lost: () => undefined },
+            others: [],
+          },
+        ),
+      ),
+  ],
+  "fleet-schema": [
+    "a newer release made the schema",
+    () => thrownBy(() => checkSchemaVersion("main", SCHEMA_VERSION + 1)),
+  ],
+} satisfies Causes;

@@ -1,0 +1,476 @@
+/**
+ * The fleet's store in a real PostgreSQL: the contract of every store, and what only a store that several
+ * members share can promise.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { isFailure } from "../../src/model/failure.ts";
+import type { FleetStream, Lease } from "../../src/model/fleet.ts";
+import type { TenantId } from "../../src/model/tenant.ts";
+import type { Connections } from "../../src/stores/postgres/connections.ts";
+import { type PostgresFleet, shardOf } from "../../src/stores/postgres/fleet-store.ts";
+import { initFleet } from "../../src/stores/postgres/init.ts";
+import { roleSql, SCHEMA_VERSION, schemaOf } from "../../src/stores/postgres/schema.ts";
+import { CuttingProxy } from "../harness/postgres/cutting-proxy.ts";
+import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE, memberOf } from "../harness/postgres/fleet.ts";
+import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
+import { describeWith } from "../harness/real-parts.ts";
+import { checkpoint, entry, KEY, type OpenedStore, storeContract } from "./store-contract.ts";
+
+const OUTPUTS = ["json-lines-1"];
+const ALL = 256;
+const withPostgres = describeWith("the programs of PostgreSQL", missingPostgresParts());
+
+withPostgres("the fleet's store", () => {
+  let server: PostgresServer;
+  let admin: Connections;
+  const members: PostgresFleet[] = [];
+  let fleets = 0;
+
+  beforeAll(async () => {
+    server = await PostgresServer.start();
+    server.query(`create role ${MEMBER_ROLE} login password '${MEMBER_PASSWORD.replaceAll("'", "''")}'`);
+    admin = connectionsTo(server);
+  });
+  afterEach(async () => {
+    for (const member of members.splice(0)) await member.close();
+  });
+  afterAll(async () => {
+    await admin?.close();
+    await server?.remove();
+  });
+
+  /** A new fleet without members. */
+  async function newFleet(): Promise<string> {
+    fleets += 1;
+    const fleet = `test-${fleets}`;
+    await initFleet(admin, fleet);
+    server.query(roleSql(fleet, MEMBER_ROLE));
+    return fleet;
+  }
+
+  /** A member that is registered. */
+  async function joined(fleet: string, name: string, through?: { port: number; answerWithinMs?: number }) {
+    const member = await memberOf(server, fleet, through);
+    members.push(member);
+    await member.register({ name, version: "test", configHash: "one" });
+    return member;
+  }
+
+  /** As if the member had been silent for longer than its lease. */
+  function expire(fleet: string, name: string): void {
+    server.query(`update ${schemaOf(fleet)}.member set alive_until = clock_timestamp() where name = '${name}'`);
+  }
+
+  const leaseOfKey = (leases: readonly Lease[]): Lease => {
+    const lease = leases.find(({ shard }) => shard === shardOf(KEY.tenantId));
+    if (lease === undefined) throw new Error("the shard was not claimed");
+    return lease;
+  };
+
+  interface Opened extends FleetStream {
+    readonly lost: Lease[];
+    readonly committed: number[];
+  }
+
+  async function opened(member: PostgresFleet, lease: Lease, outputs = OUTPUTS): Promise<Opened> {
+    const lost: Lease[] = [];
+    const committed: number[] = [];
+    const stream = await member.open(KEY, lease, outputs, {
+      lost: (one) => lost.push(one),
+      committed: (one) => committed.push(one),
+    });
+    return { ...stream, lost, committed };
+  }
+
+  const keysWaiting = async (member: PostgresFleet, stream: number, output = OUTPUTS[0] as string) =>
+    (await member.waiting(output, [stream], 1 << 20)).flatMap(({ deliveries }) => deliveries.map(({ key }) => key));
+
+  const codeOf = async (work: Promise<unknown>): Promise<string> =>
+    work.then(
+      () => "done",
+      (error: unknown) => (isFailure(error) ? error.code : String(error)),
+    );
+
+  storeContract("keeps the contract of every store", async () => {
+    const fleet = await newFleet();
+    let crashes = 0;
+    const open = async (): Promise<OpenedStore> => {
+      const name = `member-${crashes}`;
+      const member = await joined(fleet, name);
+      const { store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      return {
+        store,
+        crash: () => {
+          expire(fleet, name);
+          crashes += 1;
+          return open();
+        },
+      };
+    };
+    return open();
+  });
+
+  describe("shards", () => {
+    test("belong to one live member each, and to another once their owner is silent", async () => {
+      const fleet = await newFleet();
+      const [first, second] = [await joined(fleet, "first"), await joined(fleet, "second")];
+      const halves = await Promise.all([first.claim(ALL / 2), second.claim(ALL)]);
+      const shards = halves.flat().map(({ shard }) => shard);
+
+      expect(new Set(shards).size).toBe(shards.length);
+      expect(await first.claim(ALL)).toEqual([]);
+      expect(await first.standing()).toEqual({ members: 2, shards: ALL, otherConfigurations: [] });
+      expire(fleet, "second");
+
+      expect(await second.renew()).toBe(false);
+      expect(await second.claim(ALL)).toEqual([]);
+      const taken = await first.claim(ALL);
+      expect(taken).toHaveLength(halves[1].length);
+      expect(taken.every(({ epoch }) => epoch === 2n)).toBe(true);
+    });
+
+    test("that are given up can be claimed at once; what is another's by now stays so", async () => {
+      const fleet = await newFleet();
+      const [first, second] = [await joined(fleet, "first"), await joined(fleet, "second")];
+      const leases = await first.claim(ALL);
+      await first.release(leases.slice(0, 10));
+      const taken = await second.claim(10);
+      await first.release(leases);
+
+      expect(taken.map(({ shard }) => shard)).toEqual(leases.slice(0, 10).map(({ shard }) => shard));
+      expect(server.query(`select count(*) from ${schemaOf(fleet)}.shard where owner is not null`)).toEqual(["10"]);
+    });
+
+    test("are all free after a member has left", async () => {
+      const fleet = await newFleet();
+      const [first, second] = [await joined(fleet, "first"), await joined(fleet, "second")];
+      await first.claim(ALL);
+      await first.leave();
+
+      expect(await second.claim(ALL)).toHaveLength(ALL);
+      expect((await second.standing()).members).toBe(1);
+    });
+
+    test("a member that runs with another configuration is named", async () => {
+      const fleet = await newFleet();
+      const first = await joined(fleet, "first");
+      await (await joined(fleet, "second")).register({ name: "second", version: "test", configHash: "other" });
+
+      expect((await first.standing()).otherConfigurations).toEqual(["second"]);
+    });
+  });
+
+  describe("fencing", () => {
+    async function takeover() {
+      const fleet = await newFleet();
+      const [zombie, heir] = [await joined(fleet, "zombie"), await joined(fleet, "heir")];
+      const before = await opened(zombie, leaseOfKey(await zombie.claim(ALL)));
+      await before.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
+      expire(fleet, "zombie");
+      return { fleet, zombie, heir, before };
+    }
+
+    test("a member that was taken over commits nothing, before and after the new owner has written", async () => {
+      const { heir, before } = await takeover();
+      const leases = await heir.claim(ALL);
+      const late = { entries: [entry(2)], deliveries: deliveriesOf(KEY.tenantId, [2]) };
+
+      expect(await codeOf(before.store.commit(late))).toBe("fleet-fenced");
+      expect(before.lost).toEqual([before.lease]);
+      const after = await opened(heir, leaseOfKey(leases));
+      expect(after.store.takeEntries()).toEqual([entry(1)]);
+      await after.store.commit({ entries: [entry(3)], deliveries: deliveriesOf(KEY.tenantId, [3]) });
+      expect(await codeOf(before.store.commit(late))).toBe("fleet-fenced");
+      expect(await keysWaiting(heir, after.id)).toEqual(keysOf([1, 3]));
+    });
+
+    test("a stream that the old owner opened while the new one claimed is the new one's, too", async () => {
+      const { fleet, heir, before } = await takeover();
+      const leases = await heir.claim(ALL);
+      // As if the claim had not seen the stream, because it was made in the same moment.
+      server.query(`update ${schemaOf(fleet)}.stream set epoch = 1`);
+      await opened(heir, leaseOfKey(leases));
+
+      expect(await codeOf(before.store.commit({ entries: [entry(2)] }))).toBe("fleet-fenced");
+    });
+
+    test("an old lease opens no stream", async () => {
+      const { zombie, heir, before } = await takeover();
+      await heir.claim(ALL);
+
+      expect(await codeOf(opened(zombie, before.lease))).toBe("fleet-fenced");
+    });
+
+    test("a checkpoint, a compaction and an output's progress are fenced like a page", async () => {
+      const { fleet, zombie, heir, before } = await takeover();
+      // A store that has lost its shard says so without asking; each write needs one that does not know yet.
+      const compacting = await opened(zombie, before.lease);
+      await heir.claim(ALL);
+      const seq = { stream: before.id, epoch: before.lease.epoch, seq: 1n };
+      await zombie.confirm(OUTPUTS[0] as string, [seq]);
+
+      expect(await codeOf(before.store.commit({ checkpoint: checkpoint(9) }))).toBe("fleet-fenced");
+      expect(await codeOf(compacting.store.compact([]))).toBe("fleet-fenced");
+      expect(server.query(`select checkpoint is null from ${schemaOf(fleet)}.stream`)).toEqual(["t"]);
+      expect(server.query(`select count(*) from ${schemaOf(fleet)}.ledger`)).toEqual(["1"]);
+      expect(server.query(`select seq from ${schemaOf(fleet)}.delivery`)).toEqual(["0"]);
+    });
+
+    test("of two stores under one lease only the one that knows the last commit writes", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const [stale, fresh] = [await opened(member, lease), await opened(member, lease)];
+      await fresh.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
+
+      const again = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
+      expect(await codeOf(stale.store.commit(again))).toBe("fleet-fenced");
+      expect(await keysWaiting(member, fresh.id)).toEqual(keysOf([1]));
+    });
+
+    test("two members that both believe to own a customer never both commit a page", async () => {
+      const fleet = await newFleet();
+      const committed: number[] = [];
+      const names = ["one", "two"];
+      const all = await Promise.all(names.map((name) => joined(fleet, name)));
+      let stream = 0;
+      for (let round = 0; round < 6; round += 1) {
+        const [old, heir] = round % 2 === 0 ? all : all.toReversed();
+        const [oldName] = round % 2 === 0 ? names : names.toReversed();
+        await old?.register({ name: oldName as string, version: "test", configHash: "one" });
+        const was = await opened(old as PostgresFleet, leaseOfKey((await old?.claim(ALL)) ?? []));
+        stream = was.id;
+        expire(fleet, oldName as string);
+        await heir?.register({ name: names[(round + 1) % 2] as string, version: "test", configHash: "one" });
+        const page = (n: number) => ({ entries: [entry(n)], deliveries: deliveriesOf(KEY.tenantId, [n]) });
+        // The old owner's page and the claim meet in the database in either order.
+        const [late, lease] = await Promise.all([
+          codeOf(was.store.commit(page(2 * round))),
+          heir?.claim(ALL).then(leaseOfKey) as Promise<Lease>,
+        ]);
+        if (late === "done") committed.push(2 * round);
+        const is = await opened(heir as PostgresFleet, lease);
+        const known = is.store.takeEntries().some(({ updated }) => updated === BigInt(2 * round));
+        expect(known).toBe(late === "done");
+        await is.store.commit(page(2 * round + 1));
+        committed.push(2 * round + 1);
+        expire(fleet, names[(round + 1) % 2] as string);
+      }
+      await all[0]?.register({ name: "one", version: "test", configHash: "one" });
+
+      expect(await keysWaiting(all[0] as PostgresFleet, stream)).toEqual(keysOf(committed));
+    });
+  });
+
+  describe("a commit whose answer never comes", () => {
+    test("is not tried again: the shard is forgotten, and after a new claim the page is there once", async () => {
+      const fleet = await newFleet();
+      const proxy = await CuttingProxy.open(server.port);
+      try {
+        const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 700 });
+        const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+        proxy.mode = "swallow-answers";
+        const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
+
+        expect(await codeOf(before.store.commit(page))).toBe("fleet-unsettled");
+        expect(before.lost).toEqual([before.lease]);
+        expect(await codeOf(before.store.commit(page))).toBe("fleet-fenced");
+        proxy.mode = "pass";
+        proxy.cut();
+        await member.release([before.lease]);
+        const [lease] = await member.claim(ALL);
+        const after = await opened(member, lease as Lease);
+
+        expect(lease).toEqual({ shard: before.lease.shard, epoch: before.lease.epoch + 1n });
+        expect(after.store.takeEntries()).toEqual([entry(1)]);
+        expect(await keysWaiting(member, after.id)).toEqual(keysOf([1]));
+      } finally {
+        await proxy.close();
+      }
+    });
+
+    test("a connection that cannot be made commits nothing, and the lease stays", async () => {
+      const fleet = await newFleet();
+      const proxy = await CuttingProxy.open(server.port);
+      try {
+        const member = await joined(fleet, "member", { port: proxy.port });
+        const { store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+        proxy.mode = "refuse";
+        proxy.cut();
+        const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
+
+        expect(["fleet-unreachable", "fleet-unsettled"]).toContain(await codeOf(store.commit(page)));
+        proxy.mode = "pass";
+        if (lost.length === 0) expect(await codeOf(store.commit(page))).toBe("done");
+        expect(committed.length).toBe(1 - lost.length);
+      } finally {
+        await proxy.close();
+      }
+    });
+
+    test("a page that the server refuses counts as not sent, and is committed when it can be", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const { id, store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
+      server.query(`revoke insert on ${schemaOf(fleet)}.packet from ${MEMBER_ROLE}`);
+
+      expect(await codeOf(store.commit(page))).toBe("fleet-refused");
+      expect([lost, committed]).toEqual([[], []]);
+      server.query(`grant insert on ${schemaOf(fleet)}.packet to ${MEMBER_ROLE}`);
+      await store.commit(page);
+      expect(committed).toEqual([id]);
+      expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
+    });
+
+    test("a page after the database crashed and came back is committed once", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+      await before.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
+      await server.kill();
+      const page = { entries: [entry(2)], deliveries: deliveriesOf(KEY.tenantId, [2]) };
+      const whileDown = await codeOf(before.store.commit(page));
+      await server.startAgain();
+
+      expect(["fleet-unreachable", "fleet-unsettled"]).toContain(whileDown);
+      await member.release([before.lease]);
+      const after = await opened(member, leaseOfKey(await member.claim(ALL)));
+      expect(after.store.takeEntries()).toEqual([entry(1)]);
+      await after.store.commit(page);
+      expect(await keysWaiting(member, before.id)).toEqual(keysOf([1, 2]));
+    });
+  });
+
+  describe("packets", () => {
+    test("come back with the bytes, the members and what was known of each version, oldest first", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const { id, store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const pages = [[1, 2, 3], [4]].map((page) => deliveriesOf(KEY.tenantId, page));
+      for (const deliveries of pages) await store.commit({ deliveries });
+      const waiting = await member.waiting(OUTPUTS[0] as string, [id], 1 << 20);
+
+      expect(waiting.map(({ seq }) => seq)).toEqual([1n, 2n]);
+      const comparable = (deliveries: ReturnType<typeof deliveriesOf>) =>
+        deliveries.map(({ record: { body, ...record }, ...delivery }) => ({
+          ...delivery,
+          record,
+          text: Buffer.from(body.bytes.subarray(body.start, body.end)).toString(),
+          members: [...body.members.slice(body.firstMember, body.firstMember + body.memberCount * 7)],
+          escapes: [...body.escapes.slice(body.firstEscape, body.firstEscape + body.escapeCount)],
+        }));
+      expect(comparable(waiting.flatMap(({ deliveries }) => deliveries))).toEqual(comparable(pages.flat()));
+    });
+
+    test("are read within a limit, and at least one of them", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const { id, store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      for (const n of [1, 2, 3]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
+
+      expect(await member.waiting(OUTPUTS[0] as string, [id], 1)).toHaveLength(1);
+    });
+
+    test("wait for each output until that one confirmed them; a new output gets what comes from now on", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const { id, store } = await opened(member, lease, ["a", "b"]);
+      for (const n of [1, 2]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
+      await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 1n }]);
+      // An older confirmation that arrives late takes nothing back.
+      await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 0n }]);
+      const again = await opened(member, lease, ["a", "c"]);
+      await again.store.commit({ deliveries: deliveriesOf(KEY.tenantId, [3]) });
+
+      expect(await keysWaiting(member, id, "a")).toEqual(keysOf([2, 3]));
+      expect(await keysWaiting(member, id, "b")).toEqual([]);
+      expect(await keysWaiting(member, id, "c")).toEqual(keysOf([3]));
+    });
+
+    test("are removed by the hour, once every output confirmed all of that hour", async () => {
+      const fleet = await newFleet();
+      const s = schemaOf(fleet);
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const { id, store } = await opened(member, lease);
+      await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [1]) });
+      server.query(`create table ${s}.packet_7 partition of ${s}.packet for values in (7)`);
+      server.query(`update ${s}.packet set hour = 7`);
+      await member.keepHouse();
+
+      expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
+      await member.confirm(OUTPUTS[0] as string, [{ stream: id, epoch: lease.epoch, seq: 1n }]);
+      await member.keepHouse();
+      expect(server.query(`select count(*) from ${s}.packet`)).toEqual(["0"]);
+      expect(server.query(`select to_regclass('${s}.packet_7') is null`)).toEqual(["t"]);
+    });
+
+    test("are committed after the server's clock has left the hours that were made", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const { id, store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const hours = server.query(
+        `select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = '${schemaOf(fleet)}.packet'::regclass`,
+      );
+      for (const hour of hours) server.query(`drop table ${schemaOf(fleet)}.${hour}`);
+      const page = { deliveries: deliveriesOf(KEY.tenantId, [1]) };
+
+      expect(await codeOf(store.commit(page))).toBe("fleet-refused");
+      expect(await codeOf(store.commit(page))).toBe("done");
+      expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
+    });
+  });
+
+  describe("a stanza that was renamed", () => {
+    test("takes over what its tenant left under a name that is configured no more", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const { id, store } = await opened(member, lease);
+      await store.commit({ entries: [entry(1)], checkpoint: checkpoint(1) });
+      const events = { lost: () => undefined, committed: () => undefined };
+      const renamed = await member.open({ ...KEY, stanza: "Contoso Ltd" }, lease, OUTPUTS, events);
+
+      expect(renamed.id).toBe(id);
+      expect(renamed.store.checkpoint).toEqual(checkpoint(1));
+    });
+  });
+
+  describe("the schema", () => {
+    test("is made once; a second init changes nothing, and a newer one is refused by init and members", async () => {
+      const fleet = await newFleet();
+      expect(await initFleet(admin, fleet)).toEqual({ before: SCHEMA_VERSION, now: SCHEMA_VERSION });
+      server.query(`update ${schemaOf(fleet)}.fleet set version = ${SCHEMA_VERSION + 1}`);
+
+      expect(await codeOf(initFleet(admin, fleet))).toBe("fleet-schema");
+      expect(await codeOf(memberOf(server, fleet))).toBe("fleet-schema");
+      expect(await codeOf(memberOf(server, "missing"))).toBe("fleet-schema");
+    });
+
+    test("gives the member's role no right to change tables, and none on another fleet", async () => {
+      const fleet = await newFleet();
+      const stranger = "stranger";
+      server.query(`create role ${stranger} login password 'stranger'`);
+      const asStranger = connectionsTo({ port: server.port, user: stranger, password: "stranger" });
+      const asMember = connectionsTo({ port: server.port, user: MEMBER_ROLE, password: MEMBER_PASSWORD });
+      try {
+        const s = schemaOf(fleet);
+        expect(await codeOf(asMember.query(`drop table ${s}.ledger`))).toBe("fleet-refused");
+        expect(await codeOf(asMember.query(`delete from ${s}.packet`))).toBe("fleet-refused");
+        expect(await codeOf(asMember.query(`update ${s}.fleet set version = 9`))).toBe("fleet-refused");
+        expect(await codeOf(asStranger.query(`select ${s}.drop_delivered_hours()`))).toBe("fleet-refused");
+      } finally {
+        await asStranger.close();
+        await asMember.close();
+      }
+    });
+  });
+});
+
+function keysOf(numbers: readonly number[]): readonly string[] {
+  const tenantId: TenantId = KEY.tenantId;
+  return numbers.map((n) => `${tenantId}:alerts:alert:${n}`);
+}

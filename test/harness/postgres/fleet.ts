@@ -1,0 +1,65 @@
+/** A fleet's schema in a real PostgreSQL, and stores of members that share it. */
+import { bodiesInList } from "../../../src/json/record-bodies.ts";
+import type { Delivery } from "../../../src/model/event.ts";
+import { sealed } from "../../../src/model/sealed.ts";
+import type { TenantId } from "../../../src/model/tenant.ts";
+import { Connections } from "../../../src/stores/postgres/connections.ts";
+import { PostgresFleet } from "../../../src/stores/postgres/fleet-store.ts";
+import { type PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "./server.ts";
+
+export const MEMBER_ROLE = "collector";
+export const MEMBER_PASSWORD = "the collector's password";
+
+interface ConnectionChoice {
+  readonly port: number;
+  readonly user?: string;
+  readonly password?: string;
+  readonly answerWithinMs?: number;
+}
+
+/** Connections as the superuser unless another role is given. */
+export function connectionsTo({ port, user, password, answerWithinMs }: ConnectionChoice): Connections {
+  return new Connections({
+    address: {
+      hosts: [{ host: "127.0.0.1", port }],
+      database: "postgres",
+      user: user ?? SUPERUSER,
+      password: sealed(password ?? SUPERUSER_PASSWORD),
+    },
+    tlsFor: () => undefined,
+    count: 2,
+    ...(answerWithinMs === undefined ? {} : { answerWithinMs }),
+  });
+}
+
+/** A member's store, connected as the role with the least rights; `port` may be a proxy's. */
+export function memberOf(
+  server: Pick<PostgresServer, "port">,
+  fleet: string,
+  choice: { readonly port?: number; readonly answerWithinMs?: number } = {},
+): Promise<PostgresFleet> {
+  const { port = server.port, answerWithinMs } = choice;
+  const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
+  return PostgresFleet.open({
+    database: connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) }),
+    heartbeat: connectionsTo({ port: server.port, ...role }),
+    fleet,
+    configured: [],
+    bodiesOf: bodiesInList,
+  });
+}
+
+/** Versions of one stream as a page delivers them; the numbers are their ids. */
+export function deliveriesOf(tenantId: TenantId, numbers: readonly number[]): readonly Delivery[] {
+  const list = Buffer.from(JSON.stringify(numbers.map((n) => ({ id: String(n), title: `Alert <${n}>` }))));
+  const bodies = bodiesInList(list);
+  return numbers.map((n, i) => ({
+    stanza: "Contoso",
+    tenant: { id: tenantId, name: "Contoso", cloud: "commercial" },
+    stream: "alerts",
+    change: "new",
+    found: "poll",
+    key: `${tenantId}:alerts:alert:${n}`,
+    record: { readable: true, kind: "alert", id: String(n), updated: BigInt(n), body: bodies[i] as (typeof bodies)[0] },
+  }));
+}
