@@ -58,6 +58,8 @@ export interface SchedulerParts {
   readonly log: Log;
   /** When this program started, on the clock that never steps; now if undefined. */
   readonly startedAtMs?: number | undefined;
+  /** Customers may be removed while the others are polled. */
+  readonly customersLeave?: true;
   /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait that long. */
   readonly stop?: AbortSignal;
 }
@@ -115,11 +117,10 @@ export class Scheduler {
    * another crash nor an orderly stop may forget it.
    */
   #replaySinceS: Readonly<Record<string, number>> = {};
-  #launch: ((runner: Runner, inMs: number) => void) | undefined;
+  #launch: ((member: Member, runner: Runner, inMs: number) => void) | undefined;
   /** A shared credential that is stored admits many customers in the same moment. */
   readonly #adding = new SerialQueue();
-  readonly #members: { readonly customer: Customer; readonly report: CustomerReport; readonly runners: Runner[] }[] =
-    [];
+  readonly #members: Member[] = [];
 
   private constructor(parts: SchedulerParts) {
     this.#p = parts;
@@ -160,10 +161,32 @@ export class Scheduler {
    */
   add(customer: Customer): Promise<void> {
     return this.#adding.run(async () => {
-      const { late, runners } = await this.#enrol(customer, undefined);
+      const { late, member } = await this.#enrol(customer, undefined);
       // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
       if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
-      for (const runner of runners) this.#launch?.(runner, 0);
+      for (const runner of member.runners) this.#launch?.(member, runner, 0);
+    });
+  }
+
+  /**
+   * Ends the collection of a customer, if it is collected: it is in no status any more. Resolves when nothing
+   * of it runs. Needs `customersLeave`.
+   *
+   * @param options `saves`: state is saved; false where another process may have it by now. Rejects with what
+   *   could not be saved.
+   */
+  remove(stanza: string, { saves }: { readonly saves: boolean }): Promise<void> {
+    const isMember = ({ customer }: Member) => customer.stanza === stanza;
+    // At once: what fails from here on is no failure of the customer.
+    this.#members.find(isMember)?.leaving?.abort();
+    return this.#adding.run(async () => {
+      const at = this.#members.findIndex(isMember);
+      const [member] = at < 0 ? [] : this.#members.splice(at, 1);
+      if (member === undefined) return;
+      member.leaving?.abort();
+      await Promise.all(member.runs);
+      await member.report.idle();
+      if (saves) for (const runner of member.runners) await runner.close({ orderly: true, thorough: true });
     });
   }
 
@@ -313,8 +336,10 @@ export class Scheduler {
         entries,
       );
     }
-    this.#members.push({ customer, report, runners });
-    return { late, runners };
+    const leaving = this.#p.customersLeave === true ? new AbortController() : undefined;
+    const member: Member = { customer, report, runners, runs: [], ...(leaving === undefined ? {} : { leaving }) };
+    this.#members.push(member);
+    return { late, member };
   }
 
   async #replayAfterCrash(late: readonly Late[]): Promise<void> {
@@ -392,23 +417,25 @@ export class Scheduler {
     const stopAll = AbortSignal.any([stop, fatalStop.signal]);
     const loops: Promise<void>[] = [];
     let fatal: Failure | undefined;
-    this.#launch = (runner, inMs) => {
-      loops.push(
-        runner.run(stopAll, inMs).catch((error: unknown) => {
-          fatal ??= asFailure(error);
-          fatalStop.abort();
-        }),
-      );
+    this.#launch = (member, runner, inMs) => {
+      const { leaving, runs } = member;
+      const stopRun = leaving === undefined ? stopAll : AbortSignal.any([stopAll, leaving.signal]);
+      const run = runner.run(stopRun, inMs).catch((error: unknown) => {
+        fatal ??= asFailure(error);
+        fatalStop.abort();
+      });
+      loops.push(run);
+      if (leaving !== undefined) runs.push(run);
     };
     const now = clock.nowMs();
     const all = this.#members.flatMap((m) =>
-      m.runners.map((runner) => ({ runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
+      m.runners.map((runner) => ({ member: m, runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
     );
     all.sort((a, b) => a.runner.checkpoint.nextPollAtMs - b.runner.checkpoint.nextPollAtMs);
-    all.forEach(({ runner, pollMs }, place) => {
+    all.forEach(({ member, runner, pollMs }, place) => {
       const spreadMs = Math.min(pollMs, ((place + random.next()) * 1000) / FIRST_POLLS_PER_SECOND);
       const dueMs = Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - now));
-      this.#launch?.(runner, Math.max(dueMs, spreadMs));
+      this.#launch?.(member, runner, Math.max(dueMs, spreadMs));
     });
     loops.push(this.#watch(stopAll));
     // Customers may join while the others run.
@@ -588,10 +615,21 @@ interface Late {
   readonly entries: readonly LedgerEntry[];
 }
 
+/** A customer that is collected. */
+interface Member {
+  readonly customer: Customer;
+  readonly report: CustomerReport;
+  readonly runners: readonly Runner[];
+  /** Ends this customer alone; where customers may leave. */
+  readonly leaving?: AbortController;
+  /** Each resolves when the runner has ended. */
+  readonly runs: Promise<void>[];
+}
+
 interface Enrolled {
   /** What may have to be sent again. */
   readonly late: readonly Late[];
-  readonly runners: readonly Runner[];
+  readonly member: Member;
 }
 
 const LATE_S = PROVISIONAL_FOR_MS / 1000;

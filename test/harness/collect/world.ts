@@ -473,6 +473,7 @@ export class World {
   customers: Customer[] = [];
   concurrency = 16;
   replayMib = 16;
+  customersLeave = false;
   random = new FakeRandom(7);
   #running: { scheduler: Scheduler; stop: AbortController; done: Promise<void> } | undefined;
 
@@ -502,6 +503,7 @@ export class World {
       clock: this.clock,
       random: this.random,
       log: this.log,
+      ...(this.customersLeave ? { customersLeave: true } : {}),
     });
   }
 

@@ -1,0 +1,57 @@
+import { expect, test } from "@jest/globals";
+import { alerts, MINUTE, SimStream, World } from "../../test/harness/collect/world.ts";
+import { T0 } from "../../test/harness/fakes/clock.ts";
+
+/** Two customers with ten alerts each, collected for two minutes. */
+async function running() {
+  const world = new World();
+  world.customersLeave = true;
+  const streams = [0, 1].map((n) => {
+    const stream = new SimStream(world.clock);
+    stream.versions.push(...alerts(10, T0 - 20 * MINUTE, T0 - MINUTE, `of-${n}`));
+    world.customer(stream);
+    return stream;
+  });
+  const scheduler = await world.start();
+  await world.clock.advance(2 * MINUTE);
+  const removed = async (saves: boolean) => {
+    const ended = scheduler.remove("customer-0", { saves });
+    await world.clock.advance(0);
+    await ended;
+  };
+  return { world, scheduler, streams, removed };
+}
+
+test("a customer that is removed is asked for no more and is in no status, and the others go on", async () => {
+  const { world, scheduler, streams, removed } = await running();
+  await removed(true);
+  const before = streams.map(({ questions }) => questions.length);
+  await world.clock.advance(5 * MINUTE);
+
+  expect(streams[0]?.questions.length).toBe(before[0]);
+  expect(streams[1]?.questions.length).toBeGreaterThan(before[1] ?? 0);
+  expect(scheduler.status().map(({ input }) => input)).toEqual(["customer-1"]);
+  await world.stop();
+});
+
+test("a customer that comes back goes on where it was, and nothing of it is sent twice", async () => {
+  const { world, scheduler, streams, removed } = await running();
+  await removed(true);
+  streams[0]?.versions.push(...alerts(3, world.clock.now, world.clock.now + 1_000, "later"));
+  await world.clock.advance(MINUTE);
+  await scheduler.add(world.customers[0] as (typeof world.customers)[0]);
+  await world.clock.advance(2 * MINUTE);
+
+  const sent = world.sink.sent.map(({ key }) => key);
+  expect(sent).toHaveLength(23);
+  expect(new Set(sent).size).toBe(23);
+  await world.stop();
+});
+
+test("to remove a customer that is not collected changes nothing", async () => {
+  const { world, scheduler } = await running();
+  await scheduler.remove("nobody", { saves: true });
+
+  expect(scheduler.status()).toHaveLength(2);
+  await world.stop();
+});
