@@ -55,7 +55,7 @@ export interface WorldOptions {
   /** Folders of the simulator's customers, each with the alerts of a fixture. */
   readonly tenants: readonly string[];
   /** inputs.conf behind `[defender_mssp]`, which points at the simulator. */
-  readonly inputs?: string;
+  readonly inputs?: string | ((simulator: Simulator) => string);
   readonly web?: Omit<SplunkWebOptions, "splunkd">;
 }
 
@@ -70,9 +70,10 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
   const simulator = await startSimulator({ data, shiftToNow: true });
   const { login_url, graph_url, api_url, ca_file } = simulator.ready;
   const conf = path.join(scratch, "inputs.conf");
+  const stanzas = typeof inputs === "string" ? inputs : inputs(simulator);
   writeFileSync(
     conf,
-    `[defender_mssp]\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\napi_url = ${api_url}\nca_file = ${ca_file}\n\n${inputs}`,
+    `[defender_mssp]\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\napi_url = ${api_url}\nca_file = ${ca_file}\n\n${stanzas}`,
   );
   await unpackApp(scratch);
   const out = path.join(scratch, "events.xml");
@@ -128,6 +129,12 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
 
 export const TENANT = "11111111-2222-3333-4444-555555555555";
 
+/** A customer of the simulator that is collected for. */
+export function collectedInput(simulator: Simulator, name: string, more = ""): string {
+  const { tenant_id, client_id, client_secret } = simulator.control.customer(name);
+  return `[defender_mssp://${name}]\ntenant_id = ${tenant_id}\nclient_id = ${client_id}\nclient_secret = ${client_secret}\nauth = app\npoll_seconds = 1\nstart = 3650d\n${more}\n`;
+}
+
 /** For what needs only an input: nothing is collected for it. */
 export function disabledInput(name: string): string {
   return `[defender_mssp://${name}]\ntenant_id = ${TENANT}\nclient_id = ${TENANT}\ntenant_name = ${name}\ndisabled = 1\n\n`;
@@ -161,6 +168,17 @@ export async function accessibilityFaults(page: Page): Promise<readonly string[]
     readonly violations: readonly { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[];
   };
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ""}`);
+}
+
+/** What reaches beyond the right edge, unless it can be scrolled by itself. */
+export async function cutOff(page: Page): Promise<readonly string[]> {
+  return (await page.evaluate(`(() => {
+    const edge = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= edge) return [];
+    return [...document.body.querySelectorAll("*")]
+      .filter((element) => element.getBoundingClientRect().right > edge)
+      .map((element) => element.outerHTML.slice(0, 200));
+  })()`)) as readonly string[];
 }
 
 /** The add-on as it is packed, with the executable by its place. */

@@ -8,7 +8,9 @@ import styled from "styled-components";
 import { AddPage } from "./pages/add.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
+import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
+import { SettingsPage } from "./pages/settings.tsx";
 
 const Page = styled.div`
   background: ${variables.backgroundColorSection};
@@ -31,7 +33,10 @@ function App(): ReactElement {
   const [, page = "", name = ""] = route.split("/");
   return (
     <Page>
-      {page === "add" ? (
+      <Navigation current={page === "" ? "customers" : page} />
+      {page === "settings" ? (
+        <SettingsPage />
+      ) : page === "add" ? (
         <AddPage />
       ) : page === "customer" ? (
         <EditPage name={decodeURIComponent(name)} />

@@ -32,15 +32,17 @@ interface Sent {
   readonly query?: readonly (readonly [name: string, value: string])[];
   readonly form?: Readonly<Record<string, string>>;
   readonly json?: unknown;
+  /** Whose object it is; else the app's. */
+  readonly owner?: string;
 }
 
-async function call(
+export async function call(
   method: "GET" | "POST" | "DELETE",
   path: string,
-  { query = [], form, json }: Sent = {},
+  { query = [], form, json, owner = "nobody" }: Sent = {},
 ): Promise<unknown> {
   const parameters = new URLSearchParams([...query.map(([name, value]) => [name, value]), ["output_mode", "json"]]);
-  const url = `${createRESTURL(path, { app: APP, owner: "nobody" })}?${parameters.toString()}`;
+  const url = `${createRESTURL(path, { app: APP, owner })}?${parameters.toString()}`;
   const init = createFetchInit({ method });
   const headers = new Headers(init.headers);
   headers.set("Content-Type", json === undefined ? "application/x-www-form-urlencoded" : "application/json");
@@ -92,7 +94,7 @@ interface Entry {
   readonly content: Readonly<Record<string, unknown>>;
 }
 
-function textsIn(content: Readonly<Record<string, unknown>>): Values {
+export function textsIn(content: Readonly<Record<string, unknown>>): Values {
   return Object.fromEntries(
     Object.entries(content).flatMap(([key, value]) =>
       typeof value === "string" || typeof value === "number" || typeof value === "boolean"
@@ -106,8 +108,8 @@ function textsIn(content: Readonly<Record<string, unknown>>): Values {
  * All inputs, disabled ones too, with what a list of customers shows: pages ask again and again, and of
  * thousands of inputs everything is megabytes.
  */
-export async function listInputs(): Promise<readonly Input[]> {
-  const shown = ["disabled", "tenant_id", "tenant_name"].map((key) => ["f", key] as const);
+export async function listInputs(more: readonly string[] = []): Promise<readonly Input[]> {
+  const shown = ["disabled", "tenant_id", "tenant_name", ...more].map((key) => ["f", key] as const);
   return inputsIn(await call("GET", INPUTS, { query: [["count", "0"], ...shown] }));
 }
 
@@ -149,7 +151,7 @@ export async function editInput(name: string, changes: Values, all: Values): Pro
 }
 
 /** What every input has that sets nothing else. */
-async function inheritedSettings(): Promise<Values> {
+export async function inheritedSettings(): Promise<Values> {
   try {
     const path = "configs/conf-inputs/defender_mssp";
     const answer = (await call("GET", path)) as { readonly entry?: readonly Entry[] };

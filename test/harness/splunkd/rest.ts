@@ -41,6 +41,12 @@ export interface Call {
   readonly fields: readonly string[];
 }
 
+/** As `search/v2/jobs` gets it. */
+export interface Search {
+  readonly text: string;
+  readonly earliest: string;
+}
+
 export interface RestOptions {
   readonly home: string;
   readonly app: string;
@@ -78,8 +84,10 @@ export class Rest {
   /** Who asks, as `authentication/current-context` says. */
   context: { readonly username: string; readonly capabilities: readonly string[] } = {
     username: "admin",
-    capabilities: ["admin_all_objects", "edit_storage_passwords", "list_storage_passwords", "list_inputs"],
+    capabilities: ["admin_all_objects", "edit_storage_passwords", "list_storage_passwords", "list_inputs", "search"],
   };
+  /** Answers searches; throws what is wrong with one. A forwarder has no events and finds none. */
+  answerSearch: (search: Search) => readonly Readonly<Record<string, unknown>>[] = () => [];
   private readonly sessionKeys = new Set<string>();
   private readonly server: https.Server;
   private readonly options: RestOptions;
@@ -183,6 +191,7 @@ export class Rest {
       };
     if (route === "authentication/current-context")
       return { status: 200, entries: [{ name: "context", app: "", content: this.context }] };
+    if (route === "search/v2/jobs" && method === "POST") return this.searchCall(body);
     if (route.startsWith("storage/passwords")) return this.passwordsCall(method, namespace, path[2], url, body);
     if (route.startsWith("storage/collections/data/"))
       return this.kvStore.answer(method, `${namespace}/${path[3] ?? ""}`, path[4], url.searchParams, text);
@@ -192,6 +201,18 @@ export class Rest {
     if (path[0] === "configs" && path[1]?.startsWith("conf-"))
       return this.confCall(method, path[1].slice(5), path[2], body);
     return refuse(404, "Not Found");
+  }
+
+  /** A search whose rows are the answer itself: exec_mode=oneshot. */
+  private searchCall(body: URLSearchParams): Reply {
+    if (body.get("exec_mode") !== "oneshot") return refuse(400, "the fake splunkd runs exec_mode=oneshot only");
+    const limit = Number(body.get("count") ?? 100);
+    try {
+      const rows = this.answerSearch({ text: body.get("search") ?? "", earliest: body.get("earliest_time") ?? "" });
+      return { status: 200, body: { messages: [], results: limit === 0 ? rows : rows.slice(0, limit) } };
+    } catch (error) {
+      return refuse(400, error instanceof Error ? error.message : String(error));
+    }
   }
 
   private login(body: URLSearchParams): Reply {

@@ -33,6 +33,7 @@ function status(name: string, states: readonly HealthState[], agoMs = 0, more: P
     })),
     credential_days_left: null,
     first_event_at: null,
+    version: "0.1.0",
     ...more,
   };
 }

@@ -9,7 +9,7 @@ export interface Input {
 }
 
 /** A row of the collection defender_mssp_status: the input's last health event. */
-export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left"> {
+export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left" | "version"> {
   readonly streams: readonly Pick<StreamHealth, "stream" | "state" | "lag_s" | "actor" | "say" | "next_step">[];
   readonly first_event_at: string | null;
 }

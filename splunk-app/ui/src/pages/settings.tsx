@@ -1,0 +1,245 @@
+import Button from "@splunk/react-ui/Button";
+import Heading from "@splunk/react-ui/Heading";
+import Message from "@splunk/react-ui/Message";
+import Table from "@splunk/react-ui/Table";
+import { type ReactElement, useEffect, useState } from "react";
+import { DESTINATION_KEYS } from "../../../../src/config/intake-slot.ts";
+import { editInput, inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.ts";
+import { type Installation, readInstallation, saveProcessSettings } from "../rest-watch.ts";
+import type { Input } from "../state/customers.ts";
+import {
+  CAPABILITIES,
+  ownValues,
+  PROCESS_FIELDS,
+  PROCESS_KEYS,
+  PROCESS_PARTS,
+  processProblemsOf,
+} from "../state/process-settings.ts";
+import { changesOf, type Problems, sentence } from "../state/validate.ts";
+import { Form, type Values } from "./form.tsx";
+
+/** What is set once for all customers, and what this Splunk offers. */
+export function SettingsPage(): ReactElement {
+  return (
+    <>
+      <Heading level={1}>Settings</Heading>
+      <ProcessSettings />
+      <ThisSplunk />
+    </>
+  );
+}
+
+interface Said {
+  readonly type: "success" | "warning" | "error";
+  readonly text: string;
+}
+
+function ProcessSettings(): ReactElement {
+  const [before, setBefore] = useState<Values>();
+  const [values, setValues] = useState<Values>({});
+  const [inputs, setInputs] = useState<readonly Input[]>([]);
+  const [problems, setProblems] = useState<Problems>({});
+  const [said, setSaid] = useState<Said>();
+  const [attempt, setAttempt] = useState(0);
+  const [isSaving, setSaving] = useState(false);
+  useEffect(() => {
+    const load = async (): Promise<void> => {
+      const [process, all] = await Promise.all([inheritedSettings(), listInputs([...PROCESS_KEYS, "credential"])]);
+      const own = Object.fromEntries(PROCESS_FIELDS.map(({ key }) => [key, process[key] ?? ""]));
+      setInputs(all);
+      setBefore(own);
+      setValues(own);
+      setSaid(undefined);
+    };
+    load().catch((error: unknown) => setSaid({ type: "error", text: messageOf(error) }));
+  }, [attempt]);
+  if (before === undefined)
+    return (
+      <div aria-live="polite">
+        {said === undefined ? <p>Loading the settings from splunkd</p> : <Message type="error">{said.text}</Message>}
+        {said !== undefined && <Button label="Try again" onClick={() => setAttempt(attempt + 1)} />}
+      </div>
+    );
+
+  const save = async (): Promise<void> => {
+    const changed = changesOf(before, values);
+    const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
+    const found = processProblemsOf(given, inputs, Date.now());
+    setProblems(found);
+    setSaid(undefined);
+    if (Object.keys(found).length > 0) return;
+    if (Object.keys(changed).length === 0) return setSaid({ type: "success", text: "Nothing has changed." });
+    setSaving(true);
+    try {
+      await saveProcessSettings(changed);
+      setBefore(values);
+      setSaid(await restartedWith(inputs, changed));
+    } catch (error) {
+      setSaid({ type: "error", text: messageOf(error) });
+    } finally {
+      setSaving(false);
+    }
+  };
+  const own = ownValues(inputs, before);
+  return (
+    <>
+      <p>These settings hold for all customers. A customer's own proxy or CA file overrides them.</p>
+      {own.length > 0 && (
+        <Message type="warning">
+          {own.length} {own.length === 1 ? "value stands" : "values stand"} in an input instead of here, and the first
+          input by name counts: {own.slice(0, 5).map(spokenOf).join("; ")}
+          {own.length > 5 ? "; …" : "."} Remove them from inputs.conf.
+        </Message>
+      )}
+      <form onSubmit={(event) => event.preventDefault()}>
+        {PROCESS_PARTS.map(({ title, fields }) => (
+          <section key={title} aria-label={title} style={{ marginTop: 24 }}>
+            <Heading level={2}>{title}</Heading>
+            <Form
+              fields={fields}
+              values={values}
+              problems={problems}
+              onChange={(key, value) => {
+                setValues((old) => ({ ...old, [key]: value }));
+                setProblems(({ [key]: _gone, ...rest }) => rest);
+              }}
+            />
+          </section>
+        ))}
+        <div aria-live="assertive">
+          {Object.entries(problems).map(([key, say]) => (
+            <Message key={key} type="error">
+              {sentence(titleOf(key), say)}
+            </Message>
+          ))}
+          {said !== undefined && <Message type={said.type}>{said.text}</Message>}
+        </div>
+        <Button appearance="primary" label="Save" disabled={isSaving} onClick={() => void save()} />
+      </form>
+    </>
+  );
+}
+
+function spokenOf({
+  input,
+  key,
+  value,
+}: {
+  readonly input: string;
+  readonly key: string;
+  readonly value: string;
+}): string {
+  return `${input} has ${titleOf(key)} ${value === "" ? "empty" : `"${value}"`}`;
+}
+
+function titleOf(key: string): string {
+  return PROCESS_FIELDS.find((field) => field.key === key)?.title ?? key;
+}
+
+/** splunkd starts the program anew when an input is saved; the program reads its settings only then. */
+async function restartedWith(inputs: readonly Input[], changed: Values): Promise<Said> {
+  const bound = DESTINATION_KEYS.filter((key) => key in changed);
+  const secrets =
+    bound.length === 0
+      ? ""
+      : ` Stored secrets are bound to ${bound.map(titleOf).join(" and ")}: run \`defender_mssp credential reseal --all\` with the inputs.conf of this host, or type them again.`;
+  const enabled = inputs.find(({ isDisabled }) => !isDisabled);
+  if (enabled === undefined)
+    return { type: "success", text: `Saved. No input is enabled; the settings count when one starts.${secrets}` };
+  const unchanged = { tenant_id: enabled.values["tenant_id"] ?? "" };
+  try {
+    await editInput(enabled.name, unchanged, unchanged);
+  } catch (error) {
+    return { type: "warning", text: `Saved, but the input did not restart with them. ${messageOf(error)}${secrets}` };
+  }
+  return {
+    type: secrets === "" ? "success" : "warning",
+    text: `Saved. The input restarts and goes on where it was.${secrets}`,
+  };
+}
+
+interface Present {
+  readonly installation: Installation;
+  readonly program: string;
+  readonly kvStore: string;
+}
+
+function ThisSplunk(): ReactElement {
+  const [present, setPresent] = useState<Present>();
+  const [failure, setFailure] = useState("");
+  useEffect(() => {
+    const look = async (): Promise<void> => {
+      const installation = await readInstallation();
+      const rows = await statusRows().catch((error: unknown) => messageOf(error));
+      const isOn = typeof rows !== "string";
+      const newest = isOn ? rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0] : undefined;
+      setPresent({
+        installation,
+        program: newest?.version ?? "unknown: no input has reported yet",
+        kvStore: isOn ? "on" : `off: no states, checks or consent links on these pages. ${rows}`,
+      });
+    };
+    look().catch((error: unknown) => setFailure(messageOf(error)));
+  }, []);
+  if (present === undefined)
+    return failure === "" ? <p>Loading versions</p> : <Message type="error">{failure}</Message>;
+  const { installation, program, kvStore } = present;
+  const rows: readonly (readonly [string, string])[] = [
+    ["Splunk", `${installation.splunk} on ${installation.host}`],
+    ["Add-on", installation.addOn],
+    ["Program, as it last reported", program],
+    ["KV store", kvStore],
+    ["You", installation.user],
+  ];
+  return (
+    <>
+      <Heading level={2} style={{ marginTop: 24 }}>
+        This Splunk
+      </Heading>
+      <div style={{ overflowX: "auto" }}>
+        <Table>
+          <Table.Head>
+            <Table.HeadCell>What</Table.HeadCell>
+            <Table.HeadCell>Here</Table.HeadCell>
+          </Table.Head>
+          <Table.Body>
+            {rows.map(([what, here]) => (
+              <Table.Row key={what}>
+                <Table.Cell>{what}</Table.Cell>
+                <Table.Cell>{here}</Table.Cell>
+              </Table.Row>
+            ))}
+          </Table.Body>
+        </Table>
+      </div>
+      <Heading level={2} style={{ marginTop: 24 }}>
+        What your roles allow
+      </Heading>
+      <div style={{ overflowX: "auto" }}>
+        <Table>
+          <Table.Head>
+            <Table.HeadCell>Capability</Table.HeadCell>
+            <Table.HeadCell>You have it</Table.HeadCell>
+            <Table.HeadCell>What needs it</Table.HeadCell>
+          </Table.Head>
+          <Table.Body>
+            {CAPABILITIES.map(([capability, use]) => (
+              <Table.Row key={capability} data-test="capability">
+                <Table.Cell>{capability}</Table.Cell>
+                <Table.Cell>
+                  {installation.capabilities.includes(capability) ? "yes" : <strong>no: ask for the role admin</strong>}
+                </Table.Cell>
+                <Table.Cell>{use}</Table.Cell>
+              </Table.Row>
+            ))}
+          </Table.Body>
+        </Table>
+      </div>
+    </>
+  );
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof RestProblem)) throw error;
+  return error.message;
+}
