@@ -108,6 +108,7 @@ const COMMANDS: Readonly<Record<string, (rest: string, rows: Row[], world: Searc
       return !seen.has(key) && seen.add(key);
     });
   },
+  head: (rest, rows) => rows.slice(0, Number(rest)),
   sort: (rest, rows) => sortRows(rest.replace(/^0\s+/, ""), rows),
   table(rest, rows) {
     const fields = rest.split(/[\s,]+/);
@@ -207,15 +208,16 @@ function compareValues(left: Value | undefined, right: Value | undefined): numbe
   return numbers ? Number(a) - Number(b) : a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** `a="x*" b=y NOT c="z"`: every term must hold. Parentheses and OR do not occur in our searches. */
+/** `word a="x*" b=y NOT c="z"`: every term must hold. Parentheses and OR do not occur in our searches. */
 function searchMatches(text: string, row: Row): boolean {
-  const terms = text.trim().match(/(NOT\s+)?[A-Za-z_.]+=("[^"]*"|\S+)/g) ?? [];
+  const terms = text.trim().match(/(NOT\s+)?[A-Za-z_.]+=("(?:[^"\\]|\\.)*"|\S+)|(?<=^|\s)[a-z_]+(?=\s|$)/g) ?? [];
   if (terms.join(" ").replaceAll(/\s+/g, " ") !== text.trim().replaceAll(/\s+/g, " "))
     throw new Error(`search not modelled: ${text}`);
   return terms.every((term) => {
     const [, not, name = "", quotedText = ""] = /^(NOT\s+)?([^=]+)=(.*)$/s.exec(term) ?? [];
+    if (name === "") return String(row.get("_raw")).toLowerCase().includes(term);
     if (name === "index") return true;
-    const wanted = quotedText.replace(/^"(.*)"$/s, "$1");
+    const wanted = quotedText.replace(/^"(.*)"$/s, "$1").replaceAll(/\\(["\\])/g, "$1");
     const regex = new RegExp(
       `^${wanted
         .split("*")

@@ -49,6 +49,8 @@ export interface Where {
   /** Another Splunk Web over the same splunkd. */
   readonly web?: SplunkWeb;
   readonly withoutScripts?: boolean;
+  /** How far ahead the browser's clock is. */
+  readonly laterMs?: number;
 }
 
 export interface WorldOptions {
@@ -88,11 +90,14 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
   const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
   const faults: string[] = [];
   const contexts = new Map<string, Promise<BrowserContext>>();
-  const contextFor = (isScripted: boolean): Promise<BrowserContext> => {
-    const key = String(isScripted);
-    const made =
-      contexts.get(key) ??
-      browser.newContext({ locale: "en-GB", javaScriptEnabled: isScripted, reducedMotion: "reduce" });
+  const makeContext = async (isScripted: boolean, laterMs: number): Promise<BrowserContext> => {
+    const made = await browser.newContext({ locale: "en-GB", javaScriptEnabled: isScripted, reducedMotion: "reduce" });
+    if (laterMs > 0) await made.clock.install({ time: Date.now() + laterMs });
+    return made;
+  };
+  const contextFor = (isScripted: boolean, laterMs: number): Promise<BrowserContext> => {
+    const key = `${isScripted} ${laterMs}`;
+    const made = contexts.get(key) ?? makeContext(isScripted, laterMs);
     contexts.set(key, made);
     return made;
   };
@@ -102,8 +107,8 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
     web,
     out,
     faults,
-    async open({ hash = "", view = "defender_mssp", width = 1280, web: host = web, withoutScripts = false } = {}) {
-      const page = await (await contextFor(!withoutScripts)).newPage();
+    async open({ hash = "", view = "defender_mssp", width = 1280, web: host = web, ...how } = {}) {
+      const page = await (await contextFor(how.withoutScripts !== true, how.laterMs ?? 0)).newPage();
       await page.setViewportSize({ width, height: 900 });
       watch(page, new URL(host.url).origin, faults);
       await page.goto(`${host.viewUrl(view)}${hash}`);

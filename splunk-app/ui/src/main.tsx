@@ -8,6 +8,7 @@ import styled from "styled-components";
 import { AddPage } from "./pages/add.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
+import { HealthPage } from "./pages/health.tsx";
 import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
 import { SettingsPage } from "./pages/settings.tsx";
@@ -34,7 +35,9 @@ function App(): ReactElement {
   return (
     <Page>
       <Navigation current={page === "" ? "customers" : page} />
-      {page === "settings" ? (
+      {page === "health" ? (
+        <HealthPage />
+      ) : page === "settings" ? (
         <SettingsPage />
       ) : page === "add" ? (
         <AddPage />

@@ -84,6 +84,32 @@ test("the first event of an input is in its row within a second, though no healt
   expect(saved.map((some) => some.map((row) => row.first_event_at))).toEqual([[null], ["2026-11-24T12:00:01.000Z"]]);
 });
 
+test("the comparison with the list of customers has a row of its own beside the inputs", async () => {
+  const roster = {
+    under_contract: 2,
+    configured: 1,
+    consented: 1,
+    collected: 1,
+    silent: 0,
+    failure: "roster-difference",
+    actor: "operator",
+    say: "1 customer under contract is not configured (Fabrikam).",
+    next_step: "Look.",
+    differences: [{ tenant: "Fabrikam", tenant_id: "f", difference: "not-configured" }],
+    more: 0,
+  } as const;
+  const { rows, clock, saved, end } = bench();
+  rows.note({ ...health(""), roster });
+  rows.note(health("contoso"));
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(saved.flat()).toMatchObject([
+    { _key: "defender_mssp:roster", input: "", roster, first_event_at: null },
+    { _key: "contoso", input: "contoso" },
+  ]);
+});
+
 test("a restart keeps the time of the first event", async () => {
   const { rows, clock, saved, end } = bench([{ input: "contoso", first_event_at: "2026-01-01T00:00:00.000Z" }]);
   rows.delivered([{ stanza: "contoso" }]);

@@ -5,6 +5,8 @@ import type { Clock, Log, Random } from "../../model/ports.ts";
 import type { KeyedRow, KvCollection } from "./kv-collection.ts";
 
 export const STATUS_COLLECTION = "defender_mssp_status";
+/** The key of the comparison with the list of customers, which belongs to no input. */
+const ROSTER_KEY = "defender_mssp:roster";
 /** Changes that come together are one call. */
 const COLLECT_MS = 500;
 /** A few saves in a row come at once, because somebody may look; a rush of many inputs is slowed down. */
@@ -14,7 +16,7 @@ const SAVE_EVERY_MS = 15_000;
 const QUIET_MS = 60_000;
 const AGAIN: Backoff = { firstMs: 5_000, longestMs: 300_000 };
 
-/** What the pages show of one input: its last health event. */
+/** What the pages show of one input, or of the list of customers (`roster`): its last health event. */
 export interface StatusRow extends KeyedRow, HealthEvent {
   /** ISO time; null until an event of Microsoft's went out. */
   readonly first_event_at: string | null;
@@ -45,10 +47,9 @@ export class StatusRows {
 
   /** A health event went out. */
   note(event: HealthEvent): void {
-    // It belongs to no input.
-    if (event.roster !== undefined) return;
-    this.#latest.set(event.input, event);
-    this.#unsaved.add(event.input);
+    const key = event.roster === undefined ? event.input : ROSTER_KEY;
+    this.#latest.set(key, event);
+    this.#unsaved.add(key);
     this.#wake();
   }
 
@@ -78,18 +79,18 @@ export class StatusRows {
       atOnceLeft = Math.max(0, atOnceLeft - 1);
       savedAtMs = this.#p.clock.monotonicMs();
       if (stop.aborted) return;
-      const names = [...this.#unsaved].filter((name) => this.#latest.has(name));
+      const keys = [...this.#unsaved].filter((key) => this.#latest.has(key));
       this.#unsaved.clear();
       try {
         const collection = this.#p.collection();
         if (!isEarlierRead) this.#takeEarlier(await collection.rows());
         isEarlierRead = true;
-        await collection.saveAll(names.map((name) => this.#row(name)));
+        await collection.saveAll(keys.map((key) => this.#row(key)));
         failures = 0;
       } catch (error) {
         if (!isFailure(error)) throw error;
         if (stop.aborted) return;
-        for (const name of names) this.#unsaved.add(name);
+        for (const key of keys) this.#unsaved.add(key);
         failures += 1;
         if (failures === 1)
           this.#p.log.warn("the pages in Splunk Web show old states, because they cannot be saved", {
@@ -108,13 +109,13 @@ export class StatusRows {
       if (typeof input === "string" && typeof at === "string") this.#firstEventAt.set(input, at);
   }
 
-  #row(input: string): StatusRow {
-    const event = this.#latest.get(input) as HealthEvent;
-    return { ...event, _key: input, first_event_at: this.#firstEventAt.get(input) ?? null };
+  #row(key: string): StatusRow {
+    const event = this.#latest.get(key) as HealthEvent;
+    return { ...event, _key: key, first_event_at: this.#firstEventAt.get(key) ?? null };
   }
 
   #somethingUnsaved(stop: AbortSignal): Promise<void> {
-    const isWaiting = [...this.#unsaved].some((name) => this.#latest.has(name));
+    const isWaiting = [...this.#unsaved].some((key) => this.#latest.has(key));
     if (isWaiting || stop.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       this.#wake = resolve;

@@ -8,9 +8,15 @@ export interface Input {
   readonly values: Readonly<Record<string, string>>;
 }
 
+/** What the pages read of a stream. */
+export type StreamStatus = Pick<
+  StreamHealth,
+  "stream" | "state" | "lag_s" | "actor" | "say" | "next_step" | "failure" | "retry_at" | "new" | "updated"
+>;
+
 /** A row of the collection defender_mssp_status: the input's last health event. */
-export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left" | "version"> {
-  readonly streams: readonly Pick<StreamHealth, "stream" | "state" | "lag_s" | "actor" | "say" | "next_step">[];
+export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left" | "version" | "roster"> {
+  readonly streams: readonly StreamStatus[];
   readonly first_event_at: string | null;
 }
 

@@ -1,0 +1,253 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import type { Page } from "playwright-core";
+import { describeWith } from "../../../test/harness/real-parts.ts";
+import { SplunkWeb } from "../../../test/harness/splunkweb/splunkweb.ts";
+import { answerSearches } from "./searches.ts";
+import {
+  accessibilityFaults,
+  collectedInput,
+  cutOff,
+  disabledInput,
+  picture,
+  startWorld,
+  type World,
+  whatIsMissing,
+} from "./world.ts";
+
+const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
+const MARKUP = "<img src=x onerror=document.title='hacked'>";
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const STATUS = "TA_defender_mssp/defender_mssp_status";
+
+inBrowser("the page Health", () => {
+  let world: World;
+
+  beforeAll(async () => {
+    world = await startWorld({
+      tenants: ["contoso", "tailspin", "northwind", "adatum"],
+      inputs: (simulator) => {
+        const { control } = simulator;
+        control.perform({ do: "consent", customers: ["northwind"], state: "withdrawn" });
+        const throttled = { status: 429, retry_after_seconds: 3_600 };
+        control.perform({ do: "fault", on: ["alerts"], customers: ["tailspin"], answer: throttled });
+        const soon = new Date(Date.now() + 12.5 * 86_400_000).toISOString();
+        return [
+          collectedInput(simulator, "contoso", `secret_expires = ${soon}\ntenant_name = ${MARKUP}\n`),
+          collectedInput(simulator, "tailspin"),
+          collectedInput(simulator, "northwind"),
+          collectedInput(simulator, "adatum").replace(/^client_secret = .*$/m, "client_secret = not-the-secret"),
+          disabledInput("litware"),
+        ].join("");
+      },
+    });
+    const states = (): readonly string[] =>
+      world.splunkd.rest.kvStore
+        .rows(STATUS)
+        .map(({ streams }) => (streams as readonly { readonly state: string }[]).map(({ state }) => state).join(" "));
+    const page = await world.open();
+    for (const state of ["throttled", "awaiting-consent", "signed-out", "ok"])
+      await page.getByTestId("customer").getByText(state, { exact: true }).first().waitFor({ timeout: 60_000 });
+    expect(states().length).toBeGreaterThanOrEqual(4);
+  });
+
+  beforeEach(() => {
+    world.faults.length = 0;
+    world.web.interferences.length = 0;
+    answerSearches(world);
+  });
+
+  afterEach(() => world?.closePages());
+
+  afterAll(() => world?.close());
+
+  async function shown(where: Parameters<World["open"]>[0] = {}): Promise<Page> {
+    const page = await world.open({ hash: "#/health", ...where });
+    await page.getByTestId("counts").waitFor();
+    await page
+      .getByTestId("counts")
+      .getByText("signed-out")
+      .waitFor({ timeout: 15_000 })
+      .catch(async () => {
+        throw new Error(await page.locator("main").innerText());
+      });
+    return page;
+  }
+  const section = (page: Page, name: string) => page.getByRole("region", { name });
+
+  test("it says who must act, who is throttled and whose secret ends, and plots lag and events of real health events", async () => {
+    answerSearches(world, 20);
+    const page = await shown();
+    await page.getByTestId("counts").getByText("5 customers").waitFor();
+    const reasons = section(page, "Who must act");
+    await reasons.getByRole("row").filter({ hasText: "the customer" }).getByText("northwind").waitFor();
+    await reasons.getByRole("row").filter({ hasText: "you" }).getByText("adatum").waitFor();
+    await section(page, "Throttled by Microsoft").getByText("tailspin").waitFor();
+    await section(page, "Secrets that end within 30 days").getByText("12 days").waitFor();
+    const plots = section(page, "Lag and events, last 24 hours");
+    await plots.getByRole("img", { name: `Events of ${MARKUP} in 24 hours` }).waitFor();
+    await plots.getByRole("img", { name: `Lag of ${MARKUP} in 24 hours` }).waitFor();
+    await section(page, "List of customers against reality").getByText("No list of customers is read").waitFor();
+
+    expect(await page.locator("img[src=x]").count()).toBe(0);
+    expect(await page.title()).not.toContain("hacked");
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await picture(page, "health");
+    await plots.scrollIntoViewIfNeeded();
+    await picture(page, "health-plots");
+    expect(world.faults).toEqual([]);
+  });
+
+  test("where nothing can be searched, the last report is shown and why there is no more", async () => {
+    world.splunkd.rest.answerSearch = () => [];
+    const page = await shown();
+    await page.getByText("forwarders send them on").waitFor();
+    await section(page, "Lag and events, last 24 hours").getByText("in the last report").first().waitFor();
+    world.splunkd.rest.answerSearch = () => {
+      throw new Error("Search not executed: your role may not search.");
+    };
+    await page.reload();
+    await page.getByText("your role may not search").waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("the list of customers is compared with reality where it is read", async () => {
+    const { kvStore } = world.splunkd.rest;
+    const roster = {
+      under_contract: 2,
+      configured: 5,
+      consented: 4,
+      collected: 3,
+      silent: 0,
+      failure: "roster-difference",
+      actor: "operator",
+      say: "1 customer under contract is not configured (Woodgrove).",
+      next_step: "Look.",
+      differences: [{ tenant: MARKUP, tenant_id: "w", difference: "not-configured" }],
+      more: 0,
+    };
+    const time = new Date().toISOString();
+    const row = {
+      input: "",
+      time,
+      streams: [],
+      credential_days_left: null,
+      version: "0",
+      first_event_at: null,
+      roster,
+    };
+    kvStore.answer("POST", STATUS, "batch_save", new URLSearchParams(), JSON.stringify([{ ...row, _key: "r" }]));
+    try {
+      const readList = async (laterMs: number): Promise<Page> => {
+        const page = await world.open({ view: "start", laterMs });
+        await page.route("**/configs/conf-inputs/**", (route) =>
+          route.fulfill({ json: { entry: [{ name: "defender_mssp", content: { discover: "gdap" } }] } }),
+        );
+        await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
+        return page;
+      };
+      const page = await readList(0);
+      const compared = section(page, "List of customers against reality");
+      await compared.getByText("2 under contract · 5 configured").waitFor();
+      await compared.getByRole("cell", { name: "not-configured" }).waitFor();
+      expect(await page.locator("img[src=x]").count()).toBe(0);
+      expect(await accessibilityFaults(page)).toEqual([]);
+      // Nothing differs any more, so nothing was reported for hours.
+      const later = await readList(3 * HOUR_MS);
+      await later.getByText("No difference has been reported since").waitFor();
+    } finally {
+      kvStore.answer("DELETE", STATUS, "r", new URLSearchParams(), "");
+    }
+  });
+
+  test("2,000 customers are at most 50 rows", async () => {
+    const names = Array.from({ length: 2_000 }, (_, at) => `customer-${at}`);
+    const stream = {
+      stream: "alerts",
+      state: "throttled",
+      lag_s: 5,
+      actor: "microsoft",
+      say: "",
+      next_step: "",
+      failure: "throttled",
+      retry_at: null,
+      new: 1,
+      updated: 0,
+    };
+    const time = (at: number) => new Date(Date.now() - (at % 2) * 3 * HOUR_MS).toISOString();
+    const page = await world.open({ view: "start" });
+    await page.route("**/data/inputs/**", (route) =>
+      route.fulfill({ json: { entry: names.map((name) => ({ name, content: { disabled: "0", tenant_id: name } })) } }),
+    );
+    await page.route("**/defender_mssp_status**", (route) =>
+      route.fulfill({
+        json: names.map((name, at) => ({
+          input: name,
+          time: time(at),
+          streams: [stream],
+          credential_days_left: 3,
+          version: "0",
+          first_event_at: null,
+        })),
+      }),
+    );
+    await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
+    await page.getByText("2000 customers").waitFor();
+    await section(page, "Secrets that end within 30 days").getByText("Page 1 of 200").waitFor();
+    expect(await page.getByTestId("listed").count()).toBeLessThanOrEqual(50);
+    await section(page, "Lag and events, last 24 hours").getByRole("button", { name: "Next" }).click();
+    await section(page, "Lag and events, last 24 hours").getByText("Page 2 of 200").waitFor();
+    expect(world.faults).toEqual([]);
+  });
+
+  test.each([
+    ["splunkd fails", 500, "Splunk failed (500)"],
+    ["the reader has no rights", 403, "You are not allowed"],
+  ])("where %s, the page says so and goes on by itself", async (_, status, sentence) => {
+    const page = await world.open({ view: "start" });
+    await page.getByText("customers are configured").waitFor();
+    world.web.interferences.push({ method: "GET", path: "/data/inputs/defender_mssp", status, text: "no" });
+    await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
+    await page.getByText(sentence).waitFor();
+    await page.getByText(sentence).waitFor({ state: "hidden" });
+    await page.getByTestId("counts").waitFor();
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a KV store that is off is said", async () => {
+    world.splunkd.rest.kvStore.isOff = true;
+    try {
+      const page = await world.open({ hash: "#/health" });
+      await page.getByText("States cannot be shown.").waitFor();
+      expect(await accessibilityFaults(page)).toEqual([]);
+    } finally {
+      world.splunkd.rest.kvStore.isOff = false;
+    }
+  });
+
+  test("it can be read in the dark, and nothing is cut off at 320 pixels", async () => {
+    const web = await SplunkWeb.start({ splunkd: world.splunkd, theme: "dark" });
+    try {
+      expect(await accessibilityFaults(await shown({ web }))).toEqual([]);
+      const narrow = await shown({ web, width: 320 });
+      expect(await cutOff(narrow)).toEqual([]);
+    } finally {
+      await web.close();
+    }
+  });
+
+  test("a program that was killed is noticed: after ten minutes without a report the page says how old the states are", async () => {
+    const before = world.splunkd.pid;
+    process.kill(before, "SIGKILL");
+    const now = await shown();
+    expect(await now.getByText("No input has reported for").count()).toBe(0);
+    const page = await shown({ laterMs: 11 * MINUTE_MS });
+    await page.getByText(/No input has reported for 1\d min/).waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await picture(page, "health-old");
+    const muchLater = await world.open({ hash: "#/health", laterMs: 3 * HOUR_MS });
+    await section(muchLater, "Silent for two hours").getByText("tailspin").waitFor();
+    expect(world.faults).toEqual([]);
+  });
+});

@@ -1,0 +1,70 @@
+import Button from "@splunk/react-ui/Button";
+import Table from "@splunk/react-ui/Table";
+import { type ReactElement, type ReactNode, useState } from "react";
+
+/** All lists of a page together render at most 50 rows. */
+const ROWS_MOST = 10;
+
+interface ListingProps<Row> {
+  /** For those who do not see the heading above. */
+  readonly name: string;
+  readonly rows: readonly Row[];
+  readonly columns: readonly (readonly [label: string, cell: (row: Row) => ReactNode])[];
+  readonly keyOf: (row: Row) => string;
+  /** What is said instead of an empty table. */
+  readonly none: string;
+  readonly most?: number;
+  /** The rows that are shown. */
+  readonly onShown?: (page: number) => void;
+}
+
+/** A table that shows a few rows and leafs through the others. */
+export function Listing<Row>({
+  name,
+  rows,
+  columns,
+  keyOf,
+  none,
+  most = ROWS_MOST,
+  onShown,
+}: ListingProps<Row>): ReactElement {
+  const [wanted, setPage] = useState(1);
+  const pages = Math.max(1, Math.ceil(rows.length / most));
+  const page = Math.min(wanted, pages);
+  const turn = (to: number): void => {
+    setPage(to);
+    onShown?.(to);
+  };
+  if (rows.length === 0) return <p>{none}</p>;
+  return (
+    <>
+      <div style={{ overflowX: "auto" }}>
+        <Table stripeRows>
+          <Table.Head>
+            {columns.map(([label]) => (
+              <Table.HeadCell key={label}>{label}</Table.HeadCell>
+            ))}
+          </Table.Head>
+          <Table.Body>
+            {rows.slice((page - 1) * most, page * most).map((row) => (
+              <Table.Row key={keyOf(row)} data-test="listed">
+                {columns.map(([label, cell]) => (
+                  <Table.Cell key={label} style={{ overflowWrap: "anywhere" }}>
+                    {cell(row)}
+                  </Table.Cell>
+                ))}
+              </Table.Row>
+            ))}
+          </Table.Body>
+        </Table>
+      </div>
+      {pages > 1 && (
+        <nav aria-label={`Pages of ${name}`} style={{ display: "flex", gap: 8, alignItems: "center", marginTop: 8 }}>
+          <Button label="Previous" disabled={page === 1} onClick={() => turn(page - 1)} />
+          Page {page} of {pages}
+          <Button label="Next" disabled={page === pages} onClick={() => turn(page + 1)} />
+        </nav>
+      )}
+    </>
+  );
+}

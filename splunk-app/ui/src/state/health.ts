@@ -1,0 +1,105 @@
+/** What the page Health shows: pure functions over the inputs and their status rows. */
+import { type Actor, FAILURE_CODES, type FailureCode, WHO_ACTS } from "../../../../src/model/failure-codes.ts";
+import type { RosterReport } from "../../../../src/model/roster-report.ts";
+import type { CustomerRow, Status } from "./customers.ts";
+
+/** Older reports are no news: inputs report at each change and hourly. */
+const OLD_AFTER_MS = 600_000;
+/** While something differs, the comparison is repeated hourly. */
+const ROSTER_OLD_AFTER_MS = 7_500_000;
+const ENDS_SOON_DAYS = 30;
+
+/** Why customers are not collected, and who must act: one row for all customers with one failure. */
+export interface Reason {
+  readonly actor: string;
+  readonly failure: string;
+  readonly meaning: string;
+  readonly action: string;
+  readonly customers: readonly string[];
+}
+
+export interface Throttled {
+  readonly name: string;
+  readonly tenant: string;
+  readonly streams: string;
+  readonly retryAt: string | undefined;
+}
+
+export interface Overview {
+  readonly reasons: readonly Reason[];
+  readonly silent: readonly CustomerRow[];
+  readonly throttled: readonly Throttled[];
+  readonly expiring: readonly CustomerRow[];
+  /** Since the newest report of all inputs that are enabled; undefined before the first. */
+  readonly newestAgeMs: number | undefined;
+}
+
+/** @param rows of `rowsOf` over the same statuses. */
+export function overviewOf(rows: readonly CustomerRow[], statuses: readonly Status[], nowMs: number): Overview {
+  const watched = rows.filter(({ isDisabled }) => !isDisabled);
+  const byInput = new Map(statuses.map((status) => [status.input, status]));
+  const reported = watched.flatMap(({ reportedMs }) => reportedMs ?? []);
+  return {
+    reasons: reasonsOf(watched, byInput),
+    silent: watched
+      .filter(({ state }) => state === "silent")
+      .toSorted((a, b) => (a.reportedMs ?? 0) - (b.reportedMs ?? 0)),
+    throttled: watched.flatMap(({ name, tenant, state }): readonly Throttled[] => {
+      const streams = state === "silent" ? [] : (byInput.get(name)?.streams ?? []);
+      const slowed = streams.filter((stream) => stream.state === "throttled");
+      if (slowed.length === 0) return [];
+      const retryAt = slowed.flatMap(({ retry_at: at }) => at ?? []).toSorted()[0];
+      return [{ name, tenant, streams: slowed.map(({ stream }) => stream).join(", "), retryAt }];
+    }),
+    expiring: watched
+      .filter(({ daysLeft }) => daysLeft !== undefined && daysLeft <= ENDS_SOON_DAYS)
+      .toSorted((a, b) => (a.daysLeft ?? 0) - (b.daysLeft ?? 0)),
+    newestAgeMs: reported.length === 0 ? undefined : Math.max(0, nowMs - Math.max(...reported)),
+  };
+}
+
+/** Whether nothing has been heard for so long that a person should be told. */
+export function isOld({ newestAgeMs }: Overview): boolean {
+  return newestAgeMs !== undefined && newestAgeMs > OLD_AFTER_MS;
+}
+
+function reasonsOf(rows: readonly CustomerRow[], byInput: ReadonlyMap<string, Status>): readonly Reason[] {
+  const found = new Map<string, { readonly actor: Actor; readonly failure: FailureCode; readonly names: string[] }>();
+  for (const { name, state } of rows) {
+    if (state === "silent") continue;
+    // One customer counts once for a reason that several of its streams have.
+    const own = new Map(
+      (byInput.get(name)?.streams ?? []).flatMap(({ failure, actor, state: of }) =>
+        failure === null || of === "ok" ? [] : [[`${actor} ${failure}`, { actor: actor ?? "operator", failure }]],
+      ),
+    );
+    for (const [key, { actor, failure }] of own) {
+      const reason = found.get(key) ?? { actor, failure, names: [] };
+      reason.names.push(name);
+      found.set(key, reason);
+    }
+  }
+  return [...found.values()]
+    .toSorted((a, b) => ACTORS.indexOf(a.actor) - ACTORS.indexOf(b.actor) || b.names.length - a.names.length)
+    .map(({ actor, failure, names }) => ({
+      actor: WHO_ACTS[actor],
+      failure,
+      // A row of a newer program may have a code that this page does not know.
+      meaning: (FAILURE_CODES[failure] as { readonly meaning: string } | undefined)?.meaning ?? failure,
+      action: (FAILURE_CODES[failure] as { readonly action: string } | undefined)?.action ?? "",
+      customers: names,
+    }));
+}
+
+const ACTORS: readonly Actor[] = ["operator", "customer", "us", "microsoft"];
+
+/** The last comparison of the list of customers with reality, while it is news. */
+export function rosterOf(
+  statuses: readonly Status[],
+  nowMs: number,
+): { readonly report: RosterReport; readonly comparedMs: number; readonly isOld: boolean } | undefined {
+  const row = statuses.find(({ roster }) => roster !== undefined);
+  if (row?.roster === undefined) return undefined;
+  const comparedMs = Date.parse(row.time);
+  return { report: row.roster, comparedMs, isOld: nowMs - comparedMs > ROSTER_OLD_AFTER_MS };
+}
