@@ -95,6 +95,12 @@ export function wrongName(name: string): string | undefined {
   return undefined;
 }
 
+/** For a person: which row, and what is wrong with it. */
+export function wrongRowSentence({ line, name, say }: WrongRow): string {
+  const who = name === "" ? "" : ` (${name.length > 60 ? `${name.slice(0, 60)}…` : name})`;
+  return `Line ${line}${who} ${say}.`;
+}
+
 /** No control, format (direction, zero width), private or unassigned characters. */
 function isPrintable(text: string): boolean {
   return !/[\p{C}\u2028\u2029]/u.test(text);

@@ -1,10 +1,11 @@
-import { type ListedCustomer, readCustomerList, type WrongRow, wrongName } from "../../config/customer-list.ts";
+import { type ListedCustomer, readCustomerList, wrongName, wrongRowSentence } from "../../config/customer-list.ts";
+import { type ListedDifference, type RosterDifference, settingsInWords } from "../../config/list-difference.ts";
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, exitCodeOf } from "../../model/failure.ts";
 import type { OnboardingServices, Terminal } from "../../model/sign-in.ts";
 import type { Flags } from "./ask.ts";
 import { secretPlace, textFlag, usage } from "./ask.ts";
-import { differenceOf, type ListedDifference, type RosterDifference } from "./roster-changes.ts";
+import { differenceOf } from "./roster-changes.ts";
 import { type RosterPlace, rosterPlace, writeChanges } from "./roster-place.ts";
 
 /** `customers import LIST.csv`: shows what a list changes; `--apply` writes it. */
@@ -177,34 +178,27 @@ function show(terminal: Terminal, { rows, wrong, notListed }: RosterDifference, 
       };
       terminal.out(`${JSON.stringify(line)}\n`);
     }
-    for (const { line, name, say } of wrong)
-      terminal.out(`${JSON.stringify({ customer: name, change: "wrong", line, say: sentence(line, name, say) })}\n`);
+    for (const row of wrong)
+      terminal.out(
+        `${JSON.stringify({ customer: row.name, change: "wrong", line: row.line, say: wrongRowSentence(row) })}\n`,
+      );
     for (const { name, values } of notListed)
       terminal.out(
         `${JSON.stringify({ customer: name, change: "not-listed", tenant_id: values["tenant_id"] ?? "" })}\n`,
       );
     return;
   }
-  for (const { kind, name, tenantId, change, before, remark } of rows) {
+  for (const row of rows) {
+    const { kind, name, tenantId, remark } = row;
     if (kind === "unchanged" && remark === "") continue;
-    const settings = Object.entries(change.values).flatMap(([key, value]) =>
-      key === "tenant_id"
-        ? []
-        : kind === "change"
-          ? [`${key}: ${before[key] || "none"} -> ${value}`]
-          : [`${key}=${value}`],
+    terminal.out(
+      `${SIGNS[kind]} ${[name, tenantId, ...settingsInWords(row), remark].filter((part) => part !== "").join("  ")}\n`,
     );
-    terminal.out(`${SIGNS[kind]} ${[name, tenantId, ...settings, remark].filter((part) => part !== "").join("  ")}\n`);
   }
   const unchanged = rows.filter(({ kind }) => kind === "unchanged").length;
   if (unchanged > 0) terminal.out(`= ${customersIn(unchanged)} unchanged\n`);
   for (const { name } of notListed) terminal.out(`? ${name}  is configured, but not in the list; it stays\n`);
-  for (const { line, name, say } of wrong) terminal.out(`! ${sentence(line, name, say)}\n`);
-}
-
-function sentence(line: WrongRow["line"], name: string, say: string): string {
-  const who = name === "" ? "" : ` (${name.length > 60 ? `${name.slice(0, 60)}…` : name})`;
-  return `Line ${line}${who} ${say}.`;
+  for (const row of wrong) terminal.out(`! ${wrongRowSentence(row)}\n`);
 }
 
 function customersIn(count: number): string {
