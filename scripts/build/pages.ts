@@ -61,8 +61,12 @@ export async function buildPages(): Promise<Pages> {
       // On a dashboard `define` is require.js's, which refuses what a bundled UMD module gives it.
       define: "undefined",
     },
-    // The reader of settings asks it only whether a path is absolute.
-    alias: { "node:path": resolve(PAGES_FOLDER, "src/path.ts") },
+    alias: {
+      // The reader of settings asks it only whether a path is absolute.
+      "node:path": resolve(PAGES_FOLDER, "src/path.ts"),
+      // The same parser, with Node's Buffer in it.
+      "csv-parse/sync": "csv-parse/browser/esm/sync",
+    },
     logLevel: "silent",
   }).catch((cause: unknown) => {
     throw new ScriptProblem(`The pages do not bundle: ${cause instanceof Error ? cause.message : String(cause)}`);

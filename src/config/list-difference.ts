@@ -11,6 +11,7 @@ import { parseStanzas, type SettingsHost } from "./settings.ts";
 
 /** One row of the list, compared with what is configured. */
 export interface ListedDifference {
+  readonly line: number;
   readonly kind: "add" | "change" | "unchanged";
   /** As it is configured; it is on events, so a list does not change it. */
   readonly name: string;
@@ -176,6 +177,7 @@ export function compareList(
     const present = (named ?? sameTenant)?.customer;
     if (present === undefined) {
       rows.push({
+        line: row.line,
         kind: "add",
         name: row.name,
         tenantId: at.tenantId,
@@ -241,6 +243,7 @@ function changed(
   const values = differing({ cloud: usualCloud, ...present.values }, wanted);
   const isRenamed = present.name !== row.name;
   return {
+    line: row.line,
     kind: Object.keys(values).length === 0 ? "unchanged" : "change",
     name: present.name,
     tenantId: at.tenantId,

@@ -3,6 +3,7 @@
  * pages. Needs Debian's Chromium, and the packages of splunk-app/ui (`npm run pages` installs them).
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
@@ -143,6 +144,31 @@ export function collectedInput(simulator: Simulator, name: string, more = ""): s
 /** For what needs only an input: nothing is collected for it. */
 export function disabledInput(name: string): string {
   return `[defender_mssp://${name}]\ntenant_id = ${TENANT}\nclient_id = ${TENANT}\ntenant_name = ${name}\ndisabled = 1\n\n`;
+}
+
+/** What another administrator does meanwhile, past every page. */
+export function callSplunkd(
+  splunkd: Splunkd,
+  method: "POST" | "DELETE",
+  input: string,
+  form: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  const base = `${splunkd.serverUri}/servicesNS/nobody/TA_defender_mssp/data/inputs/defender_mssp`;
+  const headers = { authorization: `Basic ${Buffer.from("admin:changeme").toString("base64")}` };
+  return new Promise((resolve, reject) => {
+    const url = `${base}${input === "" ? "" : `/${encodeURIComponent(input)}`}`;
+    const sent = httpsRequest(url, { method, headers, ca: readFileSync(splunkd.caFile) }, (answer) => {
+      answer.resume().once("end", () => resolve(answer.statusCode ?? 0));
+    });
+    sent.once("error", reject);
+    sent.end(new URLSearchParams(form).toString());
+  });
+}
+
+/** Names of the inputs that pages made, in the order of inputs.conf. */
+export function inputsMade({ installed }: Splunkd): readonly string[] {
+  const conf = readFileSync(path.join(installed.folder, "local/inputs.conf"), "utf8");
+  return [...conf.matchAll(/^\[defender_mssp:\/\/(.*)\]$/gm)].map(([, name = ""]) => name);
 }
 
 /** On Splunk Web's login page. */

@@ -8,10 +8,8 @@ import styled from "styled-components";
 import { AddPage } from "./pages/add.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
-import { HealthPage } from "./pages/health.tsx";
-import { Navigation } from "./pages/navigation.tsx";
+import { ImportPage } from "./pages/import.tsx";
 import { Progress } from "./pages/progress.tsx";
-import { SettingsPage } from "./pages/settings.tsx";
 
 const Page = styled.div`
   background: ${variables.backgroundColorSection};
@@ -34,13 +32,10 @@ function App(): ReactElement {
   const [, page = "", name = ""] = route.split("/");
   return (
     <Page>
-      <Navigation current={page === "" ? "customers" : page} />
-      {page === "health" ? (
-        <HealthPage />
-      ) : page === "settings" ? (
-        <SettingsPage />
-      ) : page === "add" ? (
+      {page === "add" ? (
         <AddPage />
+      ) : page === "import" ? (
+        <ImportPage />
       ) : page === "customer" ? (
         <EditPage name={decodeURIComponent(name)} />
       ) : (

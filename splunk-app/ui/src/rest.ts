@@ -11,38 +11,28 @@ import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import type { Input, Status } from "./state/customers.ts";
+import { RestProblem } from "./state/rest-problem.ts";
+
+export { RestProblem } from "./state/rest-problem.ts";
 
 const APP = "TA_defender_mssp";
 const INPUTS = "data/inputs/defender_mssp";
 const STATUS = "storage/collections/data/defender_mssp_status";
 const REQUESTS = "storage/collections/data/defender_mssp_requests";
 
-/** A call that failed. */
-export class RestProblem extends Error {
-  override readonly name = "RestProblem";
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 interface Sent {
   readonly query?: readonly (readonly [name: string, value: string])[];
   readonly form?: Readonly<Record<string, string>>;
   readonly json?: unknown;
-  /** Whose object it is; else the app's. */
-  readonly owner?: string;
 }
 
-export async function call(
+async function call(
   method: "GET" | "POST" | "DELETE",
   path: string,
-  { query = [], form, json, owner = "nobody" }: Sent = {},
+  { query = [], form, json }: Sent = {},
 ): Promise<unknown> {
   const parameters = new URLSearchParams([...query.map(([name, value]) => [name, value]), ["output_mode", "json"]]);
-  const url = `${createRESTURL(path, { app: APP, owner })}?${parameters.toString()}`;
+  const url = `${createRESTURL(path, { app: APP, owner: "nobody" })}?${parameters.toString()}`;
   const init = createFetchInit({ method });
   const headers = new Headers(init.headers);
   headers.set("Content-Type", json === undefined ? "application/x-www-form-urlencoded" : "application/json");
@@ -94,7 +84,7 @@ interface Entry {
   readonly content: Readonly<Record<string, unknown>>;
 }
 
-export function textsIn(content: Readonly<Record<string, unknown>>): Values {
+function textsIn(content: Readonly<Record<string, unknown>>): Values {
   return Object.fromEntries(
     Object.entries(content).flatMap(([key, value]) =>
       typeof value === "string" || typeof value === "number" || typeof value === "boolean"
@@ -108,8 +98,8 @@ export function textsIn(content: Readonly<Record<string, unknown>>): Values {
  * All inputs, disabled ones too, with what a list of customers shows: pages ask again and again, and of
  * thousands of inputs everything is megabytes.
  */
-export async function listInputs(more: readonly string[] = []): Promise<readonly Input[]> {
-  const shown = ["disabled", "tenant_id", "tenant_name", ...more].map((key) => ["f", key] as const);
+export async function listInputs(keys: readonly string[] = ["tenant_id", "tenant_name"]): Promise<readonly Input[]> {
+  const shown = ["disabled", ...keys].map((key) => ["f", key] as const);
   return inputsIn(await call("GET", INPUTS, { query: [["count", "0"], ...shown] }));
 }
 
@@ -139,7 +129,8 @@ export async function createInput(name: string, values: Values): Promise<void> {
     },
   );
   if (exists) throw new RestProblem(409, sentenceFor(409, ""));
-  const inherited = await inheritedSettings();
+  const hasSecret = SECRET_KEYS.some((key) => (values[key] ?? "") !== "");
+  const inherited = hasSecret ? await inheritedSettings() : {};
   await saveWithSecrets(name, values, { ...inherited, ...values }, (form) =>
     call("POST", INPUTS, { form: { ...form, name } }),
   );
@@ -151,7 +142,7 @@ export async function editInput(name: string, changes: Values, all: Values): Pro
 }
 
 /** What every input has that sets nothing else. */
-export async function inheritedSettings(): Promise<Values> {
+async function inheritedSettings(): Promise<Values> {
   try {
     const path = "configs/conf-inputs/defender_mssp";
     const answer = (await call("GET", path)) as { readonly entry?: readonly Entry[] };

@@ -23,7 +23,7 @@ import {
   type State,
   type Status,
 } from "../state/customers.ts";
-import { useTick } from "./parts.tsx";
+import { PageSwitch, useTick } from "./parts.tsx";
 
 const REFRESH_MS = 10_000;
 const COLUMNS: readonly (readonly [SortKey, string])[] = [
@@ -76,7 +76,7 @@ export function CustomersPage(): ReactElement {
     <>
       <Heading level={1}>Customers</Heading>
       <p>
-        <Button appearance="primary" to="#/add" label="Add a customer" />
+        <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />
       </p>
       <div aria-live="polite">
         {failure !== "" && <Message type="error">{failure}</Message>}
@@ -168,13 +168,12 @@ export function CustomersPage(): ReactElement {
       <p>
         {page.found} of {rows.length} customers
       </p>
-      {page.pages > 1 && (
-        <nav aria-label="Pages of customers" style={{ display: "flex", gap: 8, alignItems: "center" }}>
-          <Button label="Previous" disabled={page.page === 1} onClick={() => change({ page: page.page - 1 })} />
-          Page {page.page} of {page.pages}
-          <Button label="Next" disabled={page.page === page.pages} onClick={() => change({ page: page.page + 1 })} />
-        </nav>
-      )}
+      <PageSwitch
+        label="Pages of customers"
+        page={page.page}
+        pages={page.pages}
+        onPage={(to) => change({ page: to })}
+      />
       {leaving !== undefined && (
         <DeleteDialog
           row={leaving}

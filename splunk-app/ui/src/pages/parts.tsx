@@ -1,3 +1,4 @@
+import Button from "@splunk/react-ui/Button";
 import Message from "@splunk/react-ui/Message";
 import Switch from "@splunk/react-ui/Switch";
 import { type ReactElement, useEffect, useState } from "react";
@@ -29,5 +30,23 @@ export function SecretWarning({ isTicked, onTick }: TickProps): ReactElement | n
         Send it all the same
       </Switch>
     </Message>
+  );
+}
+
+interface PageSwitchProps {
+  readonly label: string;
+  readonly page: number;
+  readonly pages: number;
+  readonly onPage: (page: number) => void;
+}
+
+export function PageSwitch({ label, page, pages, onPage }: PageSwitchProps): ReactElement | null {
+  if (pages <= 1) return null;
+  return (
+    <nav aria-label={label} style={{ display: "flex", gap: 8, alignItems: "center" }}>
+      <Button label="Previous" disabled={page === 1} onClick={() => onPage(page - 1)} />
+      Page {page} of {pages}
+      <Button label="Next" disabled={page === pages} onClick={() => onPage(page + 1)} />
+    </nav>
   );
 }

@@ -1,6 +1,7 @@
 /** What the page knows of customers: pure functions over the inputs and their status rows. */
 import type { HealthEvent, HealthState, StreamHealth } from "../../../../src/model/event.ts";
 import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
+import { slice } from "./paging.ts";
 
 export interface Input {
   readonly name: string;
@@ -101,8 +102,6 @@ export interface Shown {
   readonly page: number;
 }
 
-const PAGE_SIZE = 50;
-
 /** One page of what fits the filter. */
 export function pageOf(
   rows: readonly CustomerRow[],
@@ -115,9 +114,7 @@ export function pageOf(
   });
   const sign = isDescending ? -1 : 1;
   const sorted = found.toSorted((a, b) => sign * compare(a, b, sort) || a.name.localeCompare(b.name));
-  const pages = Math.max(1, Math.ceil(sorted.length / PAGE_SIZE));
-  const at = Math.min(page, pages);
-  return { rows: sorted.slice((at - 1) * PAGE_SIZE, at * PAGE_SIZE), found: sorted.length, pages, page: at };
+  return { ...slice(sorted, page), found: sorted.length };
 }
 
 function compare(a: CustomerRow, b: CustomerRow, sort: SortKey): number {
