@@ -8,6 +8,8 @@ import { type Sealed, sealed } from "../model/sealed.ts";
  */
 
 export const INTAKE_REALM = "defender_mssp:intake";
+/** In a slot's name in place of a setting: the slot is for the shared credential of that name. */
+export const SHARED_CREDENTIAL = "credential";
 const PIECE_MAX = 250;
 
 /** What a secret was typed for: it is sent nowhere else. */

@@ -3,8 +3,7 @@ import type { ParsedSettings, SecretKey } from "../../config/settings.ts";
 import { SECRET_KEYS } from "../../config/settings.ts";
 import { assertionFile } from "../../model/assertion.ts";
 import { type Backoff, backoffMs } from "../../model/backoff.ts";
-import type { Failure } from "../../model/failure.ts";
-import { asFailure, isFailure } from "../../model/failure.ts";
+import { asFailure, Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log, Random, RefreshTokenVault } from "../../model/ports.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { FileStamps, type StampOf } from "../../stores/disk/file-stamps.ts";
@@ -104,6 +103,22 @@ export class CustomerCredentials {
 
   get access(): PasswordAccess {
     return this.#access;
+  }
+
+  /**
+   * The credential store as it is now; what others changed counts at the next look. Throws the failures of
+   * Splunkd, and `settings` where no input needs the store.
+   */
+  async freshStore(): Promise<PasswordStore> {
+    const { store, failure } = this.#access;
+    if (store === undefined) throw failure ?? storeNotOpen();
+    this.noteChanged(await store.refresh({ atLeastEveryMs: 0 }));
+    return store;
+  }
+
+  /** Customers that use these secrets get them at the next look. */
+  noteChanged(ids: ReadonlySet<SecretId>): void {
+    this.#takenLate = new Set([...this.#takenLate, ...ids]);
   }
 
   /** An input whose settings are right, with its secrets or with the reason why it has none. */
@@ -270,6 +285,15 @@ export class CustomerCredentials {
 }
 
 const NO_SECRETS: ReadonlySet<SecretId> = new Set();
+
+function storeNotOpen(): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "Splunk's credential store is not open, because no input can be used.",
+    nextStep: "Add or correct an input first.",
+  });
+}
 
 function secretIdsOf({ name, credential }: Stanza): readonly SecretId[] {
   const own = (["client_secret", "refresh_token", "certificate"] as const).map((key) => customerSecretId(name, key));

@@ -33,9 +33,11 @@ import type { StampOf } from "../../stores/disk/file-stamps.ts";
 import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
 import { CustomerCredentials } from "./customer-credentials.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
+import { listInputs } from "./input-list.ts";
 import { KvCollection } from "./kv-collection.ts";
 import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
 import { metricsSettings } from "./metrics.ts";
+import { PageCredentials } from "./page-credentials.ts";
 import { type AskedInput, type PageAnswers, PageRequests, REQUESTS_COLLECTION } from "./page-requests.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
@@ -365,9 +367,18 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         const wrong = settings.refused.find((one) => one.name === name);
         return wrong && { is: "misconfigured", failure: settingsRefused(wrong, `the input ${JSON.stringify(name)}`) };
       };
+      const pageCredentials = new PageCredentials({
+        store: () => credentials.freshStore(),
+        changed: (ids) => credentials.noteChanged(ids),
+        inputs: () => listInputs(ownSplunkd(), ["credential"]),
+        globals: settings.globals,
+        secrets: { files: fileRule(world), fingerprintOf: world.fingerprintOf },
+        log,
+      });
       const requests = new PageRequests({
         collection: () => collection(REQUESTS_COLLECTION),
         inputOf,
+        credentials: pageCredentials,
         answers,
         clock,
         log,

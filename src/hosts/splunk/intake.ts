@@ -1,7 +1,7 @@
-import { readFilePath } from "../../config/files.ts";
+import { type FileRule, readFilePath } from "../../config/files.ts";
 import { DESTINATION_KEYS, type IntakeSlot, type TypedDestination } from "../../config/intake-slot.ts";
 import { readDestination, SECRET_KEYS, type SecretKey } from "../../config/settings.ts";
-import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
+import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log } from "../../model/ports.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
@@ -110,21 +110,35 @@ function differences(
   present: string,
   secrets: IntakeWorld["secrets"],
 ): readonly string[] {
-  const { ca_file: caFile, ...rest } = where;
-  const file = caFile === undefined ? undefined : readFilePath(caFile, secrets.files);
-  const typed = readDestination(file?.ok === true ? { ...rest, ca_file: file.value } : rest, () => undefined);
-  if (typed === undefined || file?.ok === false) return DESTINATION_KEYS;
-  // Nobody types it on that page: it is a setting of the whole process.
-  const endpoints = { ...typed.endpoints, ...(partnercenterUrl === undefined ? {} : { partnercenterUrl }) };
-  return fingerprintDifferences(secrets.fingerprintOf({ ...typed, endpoints }), present);
+  const typed = destinationOf(where, partnercenterUrl, secrets.files);
+  return typed === undefined ? DESTINATION_KEYS : fingerprintDifferences(secrets.fingerprintOf(typed), present);
 }
 
-interface Typed {
+/**
+ * Where a secret goes that was typed with these settings; undefined where they cannot be read.
+ *
+ * @param partnercenterUrl nobody types it on a page: it is a setting of the whole process.
+ */
+export function destinationOf(
+  where: TypedDestination,
+  partnercenterUrl: string | undefined,
+  files: FileRule,
+): Destination | undefined {
+  const { ca_file: caFile, ...rest } = where;
+  const file = caFile === undefined ? undefined : readFilePath(caFile, files);
+  const typed = readDestination(file?.ok === true ? { ...rest, ca_file: file.value } : rest, () => undefined);
+  if (typed === undefined || file?.ok === false) return undefined;
+  const endpoints = { ...typed.endpoints, ...(partnercenterUrl === undefined ? {} : { partnercenterUrl }) };
+  return { ...typed, endpoints };
+}
+
+export interface Typed {
   readonly secret: Sealed;
   readonly where: TypedDestination;
 }
 
-function typedIn(text: string): Typed | undefined {
+/** What a slot holds; undefined where it is not a slot of ours. */
+export function typedIn(text: string): Typed | undefined {
   const slot = jsonOf(text) as
     | { readonly v?: unknown; readonly secret?: unknown; readonly where?: unknown }
     | undefined;

@@ -21,6 +21,15 @@ function refusal(say: string): Failure {
   return new Failure("consent-missing", { actor: "customer", retry: { when: "never" }, say, nextStep: "Run `x`." });
 }
 
+const CREDENTIAL = {
+  name: "mssp",
+  kind: "client secret",
+  client_id: null,
+  expires: null,
+  used_by: ["contoso"],
+  is_home_app: false,
+} as const;
+
 function bench(rows: readonly Row[], input: AskedInput | undefined = READY, checks: readonly DoctorCheck[] = []) {
   const stored = new Map(rows.map((row) => [row["_key"], row]));
   const written: Row[] = [];
@@ -29,6 +38,15 @@ function bench(rows: readonly Row[], input: AskedInput | undefined = READY, chec
   const stop = new AbortController();
   const consent: { state: ConsentState; asked: number } = { state: { missing: [], say: "" }, asked: 0 };
   const faults: Failure[] = [];
+  const asked: string[] = [];
+  const credentials = {
+    list: async () => [CREDENTIAL],
+    replace: async (name: string) => void asked.push(`replace ${name}`),
+    remove: async (name: string) => {
+      asked.push(`remove ${name}`);
+      if (name === "used") throw refusal("It is used by contoso.");
+    },
+  };
   const requests = new PageRequests({
     collection: () => {
       const fault = faults.shift();
@@ -54,10 +72,22 @@ function bench(rows: readonly Row[], input: AskedInput | undefined = READY, chec
       },
       inText: (sentence) => sentence.replace("`x`", "`/opt/x`"),
     },
+    credentials,
     clock,
     log,
   });
-  return { stored, written, clock, log, stop, consent, faults, requests, look: () => requests.look(stop.signal) };
+  return {
+    asked,
+    stored,
+    written,
+    clock,
+    log,
+    stop,
+    consent,
+    faults,
+    requests,
+    look: () => requests.look(stop.signal),
+  };
 }
 
 const doctor = (key = "1"): Row => ({ _key: key, customer: "contoso", ask: "doctor" });
@@ -86,6 +116,7 @@ test("a row that asks for anything but a check or a consent, or names no custome
     { _key: "2", customer: "contoso", ask: "__proto__" },
     { _key: "3", customer: 7, ask: "doctor" },
     { _key: "4", customer: "", ask: "doctor" },
+    { _key: "7", customer: "", ask: "credential-replace" },
     { _key: "5", customer: "x".repeat(201), ask: "doctor" },
     { _key: "6" },
   ];
@@ -105,6 +136,25 @@ test("what else a row holds is neither read nor kept", async () => {
   expect(Object.keys(stored.get("1") ?? {}).toSorted()).toEqual(
     ["_key", "answered_at", "ask", "checks", "customer", "ok", "state"].toSorted(),
   );
+});
+
+test("a request about shared credentials is answered with their list, and one that is refused says why", async () => {
+  const rows: Row[] = [
+    { _key: "1", customer: "", ask: "credentials" },
+    { _key: "2", customer: "mssp", ask: "credential-replace", secret: "s3cret" },
+    { _key: "3", customer: "used", ask: "credential-delete" },
+    { _key: "4", customer: "", ask: "credential-delete" },
+  ];
+  const { stored, asked, look } = bench(rows);
+
+  await look();
+
+  expect(asked).toEqual(["replace mssp", "remove used"]);
+  expect(stored.get("1")).toMatchObject({ state: "done", ok: true, credentials: [CREDENTIAL] });
+  expect(stored.get("2")).toMatchObject({ state: "done", ok: true, credentials: [CREDENTIAL] });
+  expect(stored.get("3")).toMatchObject({ state: "refused", ok: false, say: "It is used by contoso." });
+  expect(stored.has("4")).toBe(false);
+  expect(JSON.stringify([...stored])).not.toContain("s3cret");
 });
 
 test("a customer is checked at most once in 30 seconds, however many requests there are", async () => {

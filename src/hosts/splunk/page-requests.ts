@@ -1,17 +1,21 @@
 import { failedLine, runChecks, SETTINGS_GOOD } from "../../model/doctor-run.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log } from "../../model/ports.ts";
+import type { SharedCredentialRow } from "../../model/shared-credential.ts";
 import type { ConsentState, DoctorCheck, DoctorLine } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { withTimeLimit } from "../../net/time-limit.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
 import type { KeyedRow, KvCollection } from "./kv-collection.ts";
+import type { PageCredentials } from "./page-credentials.ts";
 
 export const REQUESTS_COLLECTION = "defender_mssp_requests";
 
 /** What a page may ask; nothing else is ever done for a row. */
-const ASKS = ["doctor", "consent"] as const;
+const ASKS = ["doctor", "consent", "credentials", "credential-replace", "credential-delete"] as const;
 type Ask = (typeof ASKS)[number];
+/** In these requests `customer` is the name of a shared credential; for their list it is empty. */
+const OF_CREDENTIALS: ReadonlySet<Ask> = new Set(["credentials", "credential-replace", "credential-delete"]);
 
 const LOOK_MS = 2_000;
 const LOOK_WHEN_QUIET_MS = 15_000;
@@ -56,6 +60,7 @@ export interface PageRequestsParts {
   readonly collection: () => Pick<KvCollection, "rows" | "replace" | "remove">;
   readonly inputOf: (name: string) => Promise<AskedInput | undefined>;
   readonly answers: PageAnswers;
+  readonly credentials: Pick<PageCredentials, "list" | "replace" | "remove">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -73,6 +78,7 @@ interface Answer {
   readonly consent?: ConsentOffer;
   /** Permissions that are still missing. */
   readonly missing?: readonly string[];
+  readonly credentials?: readonly SharedCredentialRow[];
   readonly say?: string;
   readonly next_step?: string;
 }
@@ -145,6 +151,7 @@ export class PageRequests {
   }
 
   async #answer(request: Request, row: Readonly<Record<string, unknown>>, stop: AbortSignal): Promise<void> {
+    if (OF_CREDENTIALS.has(request.ask)) return this.#credentials(request);
     const nowMs = this.#p.clock.monotonicMs();
     const input = await this.#p.inputOf(request.customer);
     if (input === undefined) {
@@ -219,6 +226,19 @@ export class PageRequests {
     }
   }
 
+  /** Nothing of a secret is in an answer. Whoever changes one gets the list as it is then. */
+  async #credentials(request: Request): Promise<void> {
+    const { credentials } = this.#p;
+    try {
+      if (request.ask === "credential-replace") await credentials.replace(request.customer);
+      if (request.ask === "credential-delete") await credentials.remove(request.customer);
+      await this.#write(request, { state: "done", ok: true, credentials: await credentials.list() });
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      await this.#refused(request, error);
+    }
+  }
+
   async #refused(request: Request, failure: Failure, offer: Partial<Answer> = {}): Promise<void> {
     const text = (sentence: string) => this.#p.answers.inText(sentence, request.customer);
     const next = { say: text(failure.say), next_step: text(failure.nextStep) };
@@ -235,7 +255,7 @@ export class PageRequests {
 function requestIn(row: Readonly<Record<string, unknown>>, key: string, seenAtMs: number): Request | undefined {
   const { customer } = row;
   const ask = ASKS.find((one) => one === row["ask"]);
-  if (typeof customer !== "string" || customer === "" || customer.length > NAME_MAX || ask === undefined)
-    return undefined;
+  if (typeof customer !== "string" || customer.length > NAME_MAX || ask === undefined) return undefined;
+  if (customer === "" && ask !== "credentials") return undefined;
   return { _key: key, customer, ask, seenAtMs };
 }
