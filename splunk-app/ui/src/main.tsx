@@ -6,6 +6,7 @@ import { type ReactElement, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import styled from "styled-components";
 import { AddPage } from "./pages/add.tsx";
+import { CredentialsPage } from "./pages/credentials.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
 import { ImportPage } from "./pages/import.tsx";
@@ -36,6 +37,8 @@ function App(): ReactElement {
         <AddPage />
       ) : page === "import" ? (
         <ImportPage />
+      ) : page === "credentials" ? (
+        <CredentialsPage />
       ) : page === "customer" ? (
         <EditPage name={decodeURIComponent(name)} />
       ) : (

@@ -5,10 +5,12 @@ import {
   DESTINATION_KEYS,
   INTAKE_REALM,
   intakeEntries,
+  SHARED_CREDENTIAL,
   type TypedDestination,
 } from "../../../src/config/intake-slot.ts";
 import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
+import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { RestProblem } from "./state/rest-problem.ts";
@@ -163,20 +165,63 @@ async function saveWithSecrets(
   all: Values,
   save: (form: Values) => Promise<unknown>,
 ): Promise<void> {
-  const where = Object.fromEntries(DESTINATION_KEYS.map((key) => [key, all[key] ?? ""])) as TypedDestination;
+  const where = destinationIn(all);
   const secrets = SECRET_KEYS.filter((key) => (typed[key] ?? "") !== "" && typed[key] !== MASK);
   const written: string[] = [];
   try {
-    for (const key of secrets)
-      for (const entry of intakeEntries(name, key, typed[key] ?? "", where, Date.now())) {
-        written.push(entry.name);
-        await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } });
-      }
+    for (const key of secrets) await putInSlot(name, key, typed[key] ?? "", where, written);
     await save({ ...typed, ...Object.fromEntries(secrets.map((key) => [key, MASK])) });
   } catch (error) {
-    for (const entry of written) await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`).catch(() => undefined);
+    await emptySlot(written);
     throw error;
   }
+}
+
+/** @param written gets the name of each entry before it is written. */
+async function putInSlot(
+  name: string,
+  key: string,
+  secret: string,
+  where: TypedDestination,
+  written: string[],
+): Promise<void> {
+  for (const entry of intakeEntries(name, key, secret, where, Date.now())) {
+    written.push(entry.name);
+    await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } });
+  }
+}
+
+async function emptySlot(written: readonly string[]): Promise<void> {
+  for (const entry of written) await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`).catch(() => undefined);
+}
+
+/**
+ * Puts a shared credential into the credential store, where the input takes it over when `asked` asks it. When
+ * that fails, it is deleted.
+ *
+ * @param user a customer that uses it: it is bound to that customer's addresses, else to the usual ones.
+ */
+export async function sendCredential(
+  name: string,
+  typed: Values,
+  user: string | undefined,
+  asked: () => Promise<Answer>,
+): Promise<Answer> {
+  const all = user === undefined ? await inheritedSettings() : (await readInput(user)).values;
+  const written: string[] = [];
+  try {
+    await putInSlot(name, SHARED_CREDENTIAL, JSON.stringify(typed), destinationIn(all), written);
+    const answer = await asked();
+    if (answer.state !== "done") await emptySlot(written);
+    return answer;
+  } catch (error) {
+    await emptySlot(written);
+    throw error;
+  }
+}
+
+function destinationIn(all: Values): TypedDestination {
+  return Object.fromEntries(DESTINATION_KEYS.map((key) => [key, all[key] ?? ""])) as TypedDestination;
 }
 
 const PASSWORDS = "storage/passwords";
@@ -211,12 +256,20 @@ export interface Answer {
   readonly checks?: readonly DoctorLine[];
   readonly consent?: { readonly url: string; readonly permissions: readonly string[]; readonly mail: string };
   readonly missing?: readonly string[];
+  readonly credentials?: readonly SharedCredentialRow[];
   readonly say?: string;
   readonly next_step?: string;
 }
 
-/** Asks the running input. Returns the request's key. */
-export async function ask(customer: string, what: "doctor" | "consent"): Promise<string> {
+/** What the running input can be asked; see src/hosts/splunk/page-requests.ts. */
+export type Ask = "doctor" | "consent" | "credentials" | "credential-replace" | "credential-delete";
+
+/**
+ * Asks the running input. Returns the request's key.
+ *
+ * @param customer of a shared credential its name; empty for their list.
+ */
+export async function ask(customer: string, what: Ask): Promise<string> {
   const { _key: key } = (await call("POST", REQUESTS, {
     json: { customer, ask: what },
   })) as { readonly _key: string };

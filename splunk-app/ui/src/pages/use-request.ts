@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { type Answer, answerTo, ask, forget, RestProblem } from "../rest.ts";
+import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
 
 const LOOK_MS = 1_000;
 /** A running input answers within seconds; one that was just saved is restarted first. */
@@ -18,7 +18,7 @@ export interface Asked {
  * @param customer undefined while there is nothing to ask.
  * @param attempt another number asks again.
  */
-export function useRequest(customer: string | undefined, what: "doctor" | "consent", attempt: number): Asked {
+export function useRequest(customer: string | undefined, what: Ask, attempt: number): Asked {
   const [asked, setAsked] = useState<Asked>({ answer: {}, note: "" });
   useEffect(() => {
     if (customer === undefined) return undefined;
@@ -31,7 +31,7 @@ export function useRequest(customer: string | undefined, what: "doctor" | "conse
       const answer = await answerTo(key);
       if (over.signal.aborted) return;
       const isLate = answer.state === undefined && Date.now() - startedMs > ANSWER_EXPECTED_MS;
-      setAsked({ answer, note: isLate ? NO_ANSWER : "" });
+      setAsked({ answer, note: isLate ? noAnswer(what) : "" });
       if (answer.state === "done" || answer.state === "refused") over.abort();
     };
     const follow = async (): Promise<void> => {
@@ -41,7 +41,7 @@ export function useRequest(customer: string | undefined, what: "doctor" | "conse
         } catch (error) {
           // A request that has expired is asked anew.
           if (error instanceof RestProblem && error.status === 404) key = undefined;
-          if (!over.signal.aborted) setAsked((before) => ({ ...before, note: noteOf(error) }));
+          if (!over.signal.aborted) setAsked((before) => ({ ...before, note: noteOf(error, what) }));
         }
         if (!over.signal.aborted) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
@@ -55,12 +55,39 @@ export function useRequest(customer: string | undefined, what: "doctor" | "conse
   return asked;
 }
 
-const NO_ANSWER =
-  "The input has not answered for a minute. Check that it is enabled and runs on this host; on a universal forwarder use `defender_mssp doctor`.";
+/**
+ * Asks the running input once, and waits for the answer a minute. Throws RestProblem; what the input then does
+ * all the same is seen by the next look.
+ */
+export async function answerOf(customer: string, what: Ask, stop: AbortSignal): Promise<Answer> {
+  const untilMs = Date.now() + ANSWER_EXPECTED_MS;
+  const key = await ask(customer, what).catch((error: unknown) => {
+    throw error instanceof RestProblem ? new RestProblem(error.status, noteOf(error, what)) : error;
+  });
+  try {
+    while (!stop.aborted && Date.now() < untilMs) {
+      const answer = await answerTo(key);
+      if (answer.state === "done" || answer.state === "refused") return answer;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  } finally {
+    void forget(key).catch(() => undefined);
+  }
+  throw new RestProblem(0, noAnswer(what));
+}
 
-function noteOf(error: unknown): string {
+/** What does the same without a page. */
+function commandFor(what: Ask): string {
+  return what.startsWith("credential") ? "`defender_mssp credential set NAME --to splunk`" : "`defender_mssp doctor`";
+}
+
+function noAnswer(what: Ask): string {
+  return `The input has not answered for a minute. Check that an input is enabled and runs on this host; on a universal forwarder use ${commandFor(what)}.`;
+}
+
+function noteOf(error: unknown, what: Ask): string {
   if (!(error instanceof RestProblem)) throw error;
   return error.status === 404
-    ? "Splunk has no KV store here, so the input cannot be asked. Use `defender_mssp doctor` on the host of the input."
+    ? `Splunk has no KV store here, so the input cannot be asked. Use ${commandFor(what)} on the host of the input.`
     : error.message;
 }
