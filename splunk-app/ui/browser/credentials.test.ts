@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { describeWith } from "../../../test/harness/real-parts.ts";
 import {
@@ -121,11 +122,11 @@ inBrowser("the page Credentials in Splunk Web", () => {
     await dialog.getByLabel("Client secret", { exact: true }).fill(contoso.client_secret);
     await dialog.getByRole("button", { name: "Store" }).click();
     await page.getByText("app is stored.").waitFor({ timeout: 60_000 });
-    const { runs } = world.splunkd;
+    const { restarts } = world.splunkd;
 
-    const isCollected = () => readFileSync(world.out, "utf8").includes('"source": "defender"') || hasEvents(contoso.tenant_id);
+    const isCollected = () => readFileSync(world.out, "utf8").includes("<sourcetype>ms365:defender:incident");
     await world.splunkd.until(isCollected, "contoso's events", 120_000);
-    expect(world.splunkd.runs).toBe(runs);
+    expect(world.splunkd.restarts).toBe(restarts);
     expect(world.faults).toEqual([]);
   });
 
