@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../build/project.ts";
 import { alertsToRsyslog, historyOfArcSight, pagesOfArcSight, pollOfServe } from "./arcsight.ts";
+import { catchUpBesideOthers } from "./catch-up.ts";
 import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { cursorRules } from "./cursor-rules.ts";
@@ -18,7 +19,6 @@ import {
   median,
   memoryAtRest,
   type Outcome,
-  plainLoop,
   round,
   WITHIN_MS,
   wallMs,
@@ -57,46 +57,10 @@ export const MEASUREMENTS: readonly Measurement[] = [
     },
   },
   {
-    rows: ["catch-up", "catch-up-ratio"],
+    rows: ["catch-up", "catch-up-ratio", "catch-up-cpu", "catch-up-go", "catch-up-python"],
     about:
-      "25 customers x 8,000 Graph alerts, pacing on, TLS and gzip, built binary into a pipe; a plain loop with Microsoft's own client beside it",
-    async measure(bench) {
-      return withMicrosoft(join(SCENARIOS, "load-25x8000.yaml"), async (microsoft) => {
-        const wanted = 25 * 8000;
-        let memory: Memory = { peakMb: 0, anonymousMb: 0 };
-        const collecting = async () => {
-          const { seconds, ...seen } = await catchUp(bench, microsoft, { streams: "alerts", sweep_hours: 0 }, wanted);
-          memory = seen.memory;
-          return wanted / seconds;
-        };
-        // The first reader makes the simulator prepare its pages; afterwards both sides read what lies there.
-        await collecting();
-        const [ours, plain] = await interleaved(bench.runs, [
-          collecting,
-          async () => wanted / (await plainLoop(microsoft, wanted)),
-        ]);
-        const [rate, ratio] = [median(ours), median(ours) / median(plain)];
-        return [
-          {
-            name: "catch-up",
-            value: round(rate),
-            unit: "alerts/s",
-            target: ">= 25000",
-            holds: rate >= 25_000,
-            runs: ours.map(round),
-            memory,
-          },
-          {
-            name: "catch-up-ratio",
-            value: round(ratio),
-            unit: "times a plain loop",
-            target: ">= 2.5",
-            holds: ratio >= 2.5,
-            runs: ours.map((value, run) => round(value / (plain[run] ?? value))),
-          },
-        ];
-      });
-    },
+      "25 customers x 8,000 Graph alerts, pacing on, TLS and gzip, built binary into a pipe; loops with Microsoft's own client, in Go and in Python beside it",
+    measure: catchUpBesideOthers,
   },
   largePage(
     "page-mde",
@@ -117,48 +81,24 @@ export const MEASUREMENTS: readonly Measurement[] = [
     about:
       "2,000 customers polled each minute with nothing new: processor time and memory of the one process, and requests that were answered 429",
     async measure(bench) {
-      const rest = await memoryAtRest(bench);
-      return withMicrosoft(join(SCENARIOS, "load-2000-idle.yaml"), async (microsoft, home) => {
-        const collector = new Collector(bench.binary, home, runDocument(home, microsoft, { poll_seconds: 60 }));
-        try {
-          await collector.untilEvents(2000 * 4, WITHIN_MS);
-          // The first minute after the catch-up still spreads the customers over the minute.
-          await pause(60_000);
-          const shares: number[] = [];
-          for (let run = 0; run < bench.runs; run += 1) {
-            const [cpuMs, atMs] = [collector.cpuMs(), performance.now()];
-            await pause(60_000);
-            shares.push(((collector.cpuMs() - cpuMs) / (performance.now() - atMs)) * 100);
-          }
-          const memory = collector.memory();
-          const throttled = await throttledAnswers(microsoft);
-          const share = median(shares);
-          const holds = memory.peakMb <= rest.peakMb + 150 && memory.peakMb <= 300 && share <= 15;
-          bench.say(`  at rest ${round(rest.peakMb)} MB, processor ${shares.map(round).join(", ")} % of one core`);
-          return [
-            {
-              name: "idle-2000",
-              value: round(memory.peakMb),
-              unit: "MB",
-              target: `<= rest + 150, <= 300, <= 15 % of one core (rest ${round(rest.peakMb)} MB, ${round(share)} %)`,
-              holds,
-              runs: shares.map(round),
-              memory,
-            },
-            {
-              name: "throttled",
-              value: throttled,
-              unit: "answers of 429",
-              target: "0",
-              holds: throttled === 0,
-              runs: [throttled],
-            },
-          ];
-        } finally {
-          await collector.stop();
-        }
-      });
+      const { outcome, throttled } = await idle(bench, { customers: 2000, mostMb: 200, mostShare: 8 });
+      return [
+        outcome,
+        {
+          name: "throttled",
+          value: throttled,
+          unit: "answers of 429",
+          target: "0",
+          holds: throttled === 0,
+          runs: [throttled],
+        },
+      ];
     },
+  },
+  {
+    rows: ["idle-10000"],
+    about: "10,000 customers polled each minute with nothing new: processor time and memory of the one process",
+    measure: async (bench) => [(await idle(bench, { customers: 10_000, mostMb: 540, mostShare: 25 })).outcome],
   },
   {
     rows: ["lag"],
@@ -230,6 +170,41 @@ export const MEASUREMENTS: readonly Measurement[] = [
     measure: chaosForMinutes,
   },
 ];
+
+/** Customers polled each minute with nothing new: peak memory, and each minute's processor time. */
+async function idle(
+  bench: Bench,
+  { customers, mostMb, mostShare }: { readonly customers: number; readonly mostMb: number; readonly mostShare: number },
+): Promise<{ outcome: Outcome; throttled: number }> {
+  return withMicrosoft(join(SCENARIOS, `load-${customers}-idle.yaml`), async (microsoft, home) => {
+    const collector = new Collector(bench.binary, home, runDocument(home, microsoft, { poll_seconds: 60 }));
+    try {
+      await collector.untilEvents(customers * 4, WITHIN_MS);
+      // The first minute after the catch-up still spreads the customers over the minute.
+      await pause(60_000);
+      const shares: number[] = [];
+      for (let run = 0; run < bench.runs; run += 1) {
+        const [cpuMs, atMs] = [collector.cpuMs(), performance.now()];
+        await pause(60_000);
+        shares.push(((collector.cpuMs() - cpuMs) / (performance.now() - atMs)) * 100);
+      }
+      const memory = collector.memory();
+      const share = median(shares);
+      const outcome = {
+        name: `idle-${customers}`,
+        value: round(memory.peakMb),
+        unit: "MB",
+        target: `<= ${mostMb}, <= ${mostShare} % of one core (${round(share)} %)`,
+        holds: memory.peakMb <= mostMb && share <= mostShare,
+        runs: shares.map(round),
+        memory,
+      };
+      return { outcome, throttled: await throttledAnswers(microsoft) };
+    } finally {
+      await collector.stop();
+    }
+  });
+}
 
 function largePage(
   name: string,

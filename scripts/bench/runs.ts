@@ -1,11 +1,10 @@
 /** The pieces that measurements are made of. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { ROOT, ScriptProblem } from "../build/project.ts";
-import { Collector, EventCount, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
+import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { type Microsoft, type Scenario, startMicrosoft } from "./microsoft.ts";
 
 /** Long enough for the slowest measurement on a slow machine. */
@@ -50,28 +49,6 @@ export async function catchUp(
     const stateBytes = collector.diskBytes();
     await collector.stop();
     return { seconds, memory, stateBytes };
-  });
-}
-
-/** Seconds that the plain loop takes for `wanted` alerts. */
-export function plainLoop(microsoft: Microsoft, wanted: number): Promise<number> {
-  const start = new Date(Date.now() - 7 * 86_400_000).toISOString();
-  const startedMs = performance.now();
-  const loop = spawn(process.execPath, ["scripts/bench/plain-loop.ts", JSON.stringify(microsoft), start], {
-    cwd: ROOT,
-    env: { ...process.env, NODE_EXTRA_CA_CERTS: microsoft.ca_file },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const count = new EventCount();
-  loop.stdout.on("data", (chunk: Buffer) => count.add(chunk));
-  return new Promise((done, fail) => {
-    loop.once("close", (code) => {
-      if (code === 0 && count.events === wanted) done((performance.now() - startedMs) / 1000);
-      else
-        fail(
-          new ScriptProblem(`The plain loop ended with exit code ${code} after ${count.events} of ${wanted} alerts.`),
-        );
-    });
   });
 }
 
