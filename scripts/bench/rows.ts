@@ -7,6 +7,7 @@ import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { cursorRules } from "./cursor-rules.ts";
 import { growth } from "./growth.ts";
+import { alertsToHec } from "./hec.ts";
 import { huntingRound } from "./hunting.ts";
 import { alertsToKafka } from "./kafka.ts";
 import { lagOfTheHealthy } from "./lag.ts";
@@ -128,6 +129,12 @@ export const MEASUREMENTS: readonly Measurement[] = [
     about:
       "25 customers x 8,000 Graph alerts, pacing on, built binary as `arcsight run`, CEF on a TLS socket to a real rsyslog",
     measure: alertsToRsyslog,
+  },
+  {
+    rows: ["hec"],
+    about:
+      "25 customers x 8,000 Graph alerts, pacing on, built binary as `run`, to one HEC with acknowledgement over TLS, until all is indexed and confirmed",
+    measure: alertsToHec,
   },
   {
     rows: ["kafka"],

@@ -13,6 +13,8 @@ export interface HecServerOptions {
   readonly port: number;
   /** Gets the `event` values that count as indexed, one a line. */
   readonly out?: string;
+  /** As in `IndexerOptions`. */
+  readonly unchecked?: (body: Buffer) => void;
 }
 
 export interface HecServer {
@@ -27,7 +29,7 @@ export interface HecServer {
 const TICK_MS = 50;
 
 /** The fake HEC over TLS on loopback. */
-export async function startHec({ ack, token, port, out }: HecServerOptions): Promise<HecServer> {
+export async function startHec({ ack, token, port, out, unchecked }: HecServerOptions): Promise<HecServer> {
   const folder = mkdtempSync(join(tmpdir(), "fake-hec-"));
   const certificate = await makeServerCertificate(Date.now());
   const caFile = join(folder, "ca.pem");
@@ -37,6 +39,7 @@ export async function startHec({ ack, token, port, out }: HecServerOptions): Pro
     ack,
     nowMs: () => performance.now(),
     random: Math.random,
+    ...(unchecked === undefined ? {} : { unchecked }),
     indexed: (events) => {
       if (out !== undefined) appendFileSync(out, events.map((event) => `${event}\n`).join(""));
     },

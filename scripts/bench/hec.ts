@@ -1,0 +1,101 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type HecServer, startHec } from "../../test/harness/hec/server.ts";
+import { ROOT, ScriptProblem } from "../build/project.ts";
+import { type Arrived, Helper, peakOf, properties } from "./arcsight.ts";
+import { memoryOf } from "./collector.ts";
+import type { Microsoft } from "./microsoft.ts";
+import { type Bench, median, memoryAtRest, type Outcome, round, WITHIN_MS, withMicrosoft } from "./runs.ts";
+
+const WANTED = 25 * 8000;
+const LOAD = resolve(ROOT, "test/scenarios/load-25x8000.yaml");
+const TARGET = 20_000;
+const LOOK_EVERY_MS = 50;
+const TOKEN = "0a1b2c3d-0000-4000-8000-000000000000";
+
+/** Row `hec`: from the start of `run` until HEC has indexed every alert and the spool knows of it. */
+export async function alertsToHec(bench: Bench): Promise<Outcome[]> {
+  const rest = await memoryAtRest(bench);
+  return withMicrosoft(LOAD, async (microsoft) => {
+    // The first reader makes the simulator prepare its pages.
+    await toHec(bench, microsoft, "first");
+    const seen: Arrived[] = [];
+    for (let run = 0; run < bench.runs; run += 1) seen.push(await toHec(bench, microsoft, `run ${run + 1}`));
+    const rates = seen.map(({ seconds }) => WANTED / seconds);
+    const rate = median(rates);
+    const peak = median(seen.map(({ memory }) => memory.peakMb));
+    const highest = peakOf(seen);
+    return [
+      {
+        name: "hec",
+        value: round(rate),
+        unit: "alerts/s",
+        target: `>= ${TARGET}, <= rest + 150 MB (rest ${round(rest.peakMb)} MB, peak ${round(peak)} MB)`,
+        holds: rate >= TARGET && peak <= rest.peakMb + 150,
+        runs: rates.map(round),
+        ...highest,
+      },
+    ];
+  });
+}
+
+/** One fresh `run` into an indexer that acknowledges as Splunk Enterprise does. */
+async function toHec({ binary, say }: Bench, microsoft: Microsoft, label: string): Promise<Arrived> {
+  const counted = { alerts: 0 };
+  const hec = await startHec({
+    ack: "on",
+    token: TOKEN,
+    port: 0,
+    unchecked: (body) => void (counted.alerts += alertsIn(body)),
+  });
+  const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
+  const startedMs = performance.now();
+  const helper = new Helper(binary, [
+    "run",
+    "--config",
+    properties(folder, microsoft, { "outputs[0]": outputTo(hec) }),
+  ]);
+  try {
+    const endMs = startedMs + WITHIN_MS;
+    while (counted.alerts < WANTED || isWaiting(folder)) {
+      if (helper.ended || performance.now() > endMs)
+        throw new ScriptProblem(`HEC has ${counted.alerts} of ${WANTED} alerts: ${helper.lastSaid}`);
+      await pause(LOOK_EVERY_MS);
+    }
+    const seconds = (performance.now() - startedMs) / 1000;
+    const memory = memoryOf(helper.pid);
+    const cpuUs = (helper.cpuMs() * 1000) / WANTED;
+    if (counted.alerts !== WANTED) throw new ScriptProblem(`HEC has ${counted.alerts} alerts instead of ${WANTED}.`);
+    say(
+      `  ${label}: ${round(WANTED / seconds)} alerts/s, processor ${round(cpuUs)} µs per alert, VmHWM ${round(memory.peakMb)} MB`,
+    );
+    return { seconds, memory };
+  } finally {
+    await helper.stop();
+    await hec.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function outputTo({ ready }: HecServer): Readonly<Record<string, string>> {
+  return { type: "hec", urls: ready.url, token: ready.token, ca_file: ready.ca_file, ack: "on" };
+}
+
+const SOURCE_OF_ALERTS = Buffer.from('"source":"defender_mssp:alerts:');
+
+/** By how the source of each begins: inside an event its quotation marks would be escaped. */
+function alertsIn(body: Buffer): number {
+  let alerts = 0;
+  for (let at = body.indexOf(SOURCE_OF_ALERTS); at !== -1; at = body.indexOf(SOURCE_OF_ALERTS, at + 1)) alerts += 1;
+  return alerts;
+}
+
+/** Something of the spool is not confirmed yet. */
+function isWaiting(folder: string): boolean {
+  const outputs = join(folder, "state/outputs");
+  return (
+    !existsSync(outputs) || readdirSync(outputs, { recursive: true }).some((name) => String(name).endsWith(".spool"))
+  );
+}
