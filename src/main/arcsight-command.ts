@@ -19,6 +19,7 @@ import { defaultStateDir, readSettingsFile } from "./configuration.ts";
 import { contractWatch } from "./contract.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
+import { OutputRenewal } from "./output-renewal.ts";
 import { outputStatuses } from "./output-status.ts";
 import { readTextIfThere } from "./read-text.ts";
 import {
@@ -190,6 +191,7 @@ function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
     return {
       sink,
       onBroken: (listener) => sink.onBroken(listener),
+      renew: (output, secrets) => sink.renew(output, secrets),
       outputs: () => outputStatuses(sink.conditions(), config.outputs, realClock.nowMs()),
       async close() {
         try {
@@ -249,6 +251,15 @@ async function collectInto(
   // Nobody scrapes a program that ends after one round.
   const monitor = await openMonitor(once ? undefined : config.metrics, log, "metrics.");
   const files = realSecretFiles(stateDir, log);
+  const renewal = new OutputRenewal(config.outputs, log);
+  let destination: Destination | undefined;
+  const readAgain = async (): Promise<Chosen> => {
+    const again = await choose(flags);
+    const open = destination;
+    if (open?.renew !== undefined)
+      renewal.take(again.config.outputs, (output, secrets) => open.renew?.(output, secrets));
+    return again;
+  };
   let collector: Collector;
   try {
     collector = await Collector.open({
@@ -256,13 +267,13 @@ async function collectInto(
         configured,
         wanted: stanzas,
         misconfigured,
-        credentials: fileCredentialWatch(stateDir, chosen, () => choose(flags), log, files),
+        credentials: fileCredentialWatch(stateDir, chosen, readAgain, log, files),
         builder: fileCustomers(stateDir, { http, log, globals }, files),
         ...(chosen.config.settings.discovery === undefined ? {} : { underContract: contractWatch(stateDir, log) }),
       },
       // Nobody waits for a single round, so it gives up instead of waiting for the holder.
       openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),
-      openDestination,
+      openDestination: () => (destination = openDestination()),
       discovery:
         reloadSoon === undefined || once
           ? undefined

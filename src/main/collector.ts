@@ -14,6 +14,7 @@ import type { StateFolder } from "../model/state.ts";
 import type { CollectorStatus, CustomerStatus, OutputStatus } from "../model/status.ts";
 import type { StreamName } from "../model/stream.ts";
 import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
+import type { OutputSecrets } from "../outputs/output.ts";
 import type { CredentialChanges, CredentialWatch } from "./credential-watch.ts";
 import type { CustomerBuilder, MisconfiguredCustomer, RefusedCustomer } from "./customers.ts";
 import { type Heap, keepHeapSmall } from "./heap-keeper.ts";
@@ -49,6 +50,8 @@ export interface Destination {
   onBroken?(listener: () => void): void;
   /** Absent: the host's own pipe, which has no queue. */
   outputs?(): readonly OutputStatus[];
+  /** An output signs in with other secrets from now on. Absent: it has no secrets. */
+  renew?(output: string, secrets: OutputSecrets): void;
   /** Called once all customers are open, before the first poll. A Failure ends the collector. */
   begin?(): Promise<void>;
   /**

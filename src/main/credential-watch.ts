@@ -3,12 +3,13 @@ import { isDeepStrictEqual } from "node:util";
 import { assertionFile, assertionSetting } from "../model/assertion.ts";
 import { isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
-import type { Sealed } from "../model/sealed.ts";
+import { isSameSecret } from "../model/sealed.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import { FileStamps, type StampOf } from "../stores/disk/file-stamps.ts";
 import { credentialEntryName, type SecretFiles, tokenEntrySuffix } from "../stores/disk/secrets.ts";
 import type { RefusedCustomer } from "./customers.ts";
+import { MORE_THAN_SECRETS } from "./output-renewal.ts";
 
 /** Finds credentials and files of customers that changed while the customers are collected. */
 export interface CredentialWatch {
@@ -189,10 +190,7 @@ export class FileCredentialWatch implements CredentialWatch {
     for (const { name } of again.misconfigured)
       if (this.#stanzas.has(name))
         log.warn("a customer's changed settings are not valid; the previous ones stay in use", { tenant: name });
-    if (isMore)
-      log.warn(
-        "the configuration changed in more than its secrets; the rest counts after a restart, or a SIGHUP to `arcsight run`",
-      );
+    if (isMore) log.warn(MORE_THAN_SECRETS);
     return touched;
   }
 }
@@ -216,7 +214,7 @@ function isSentAlike(a: Stanza, b: Stanza): boolean {
 
 /** A `Sealed` compares as equal to every other one, so the proxy is compared on its own. */
 function areAlike(a: Stanza, b: Stanza, part: (stanza: Stanza) => object): boolean {
-  return isDeepStrictEqual(part(a), part(b)) && isSame(a.route.proxy, b.route.proxy);
+  return isDeepStrictEqual(part(a), part(b)) && isSameSecret(a.route.proxy, b.route.proxy);
 }
 
 function hasSameSecrets(a: Stanza, b: Stanza): boolean {
@@ -226,8 +224,8 @@ function hasSameSecrets(a: Stanza, b: Stanza): boolean {
     a.certificate === b.certificate &&
     a.assertion === b.assertion &&
     a.secretExpires === b.secretExpires &&
-    isSame(a.clientSecret, b.clientSecret) &&
-    isSame(a.refreshToken, b.refreshToken)
+    isSameSecret(a.clientSecret, b.clientSecret) &&
+    isSameSecret(a.refreshToken, b.refreshToken)
   );
 }
 
@@ -250,9 +248,4 @@ function withoutSecrets(stanza: Stanza): Omit<Stanza, keyof Secrets> {
   const rest: Partial<Stanza> = { ...stanza };
   for (const key of SECRETS) delete rest[key];
   return rest as Omit<Stanza, keyof Secrets>;
-}
-
-function isSame(a: Sealed | undefined, b: Sealed | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
-  return a.open((left) => b.open((right) => left === right));
 }

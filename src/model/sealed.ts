@@ -31,6 +31,12 @@ export class Sealed {
   }
 }
 
+/** Whether both hold the same. Any other comparison finds all of them equal. */
+export function isSameSecret(a: Sealed | undefined, b: Sealed | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.open((left) => b.open((right) => left === right));
+}
+
 export function sealed(value: string): Sealed {
   return new Sealed(value);
 }

@@ -90,6 +90,7 @@ export function pacedOutput(output: Output, rate: EventRate): Output {
     },
     condition: () => output.condition(),
     listen: (listener) => output.listen(listener),
+    renew: (secrets) => output.renew?.(secrets),
     // What still waits is written at once: a stop has no time for the cap.
     async close(withinMs) {
       stop.abort();

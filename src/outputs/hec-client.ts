@@ -46,10 +46,17 @@ export interface HecAnswered<Verdict> {
 export class HecClient {
   readonly #p: HecClientParts;
   readonly #route: Route;
+  #token: Sealed;
 
   constructor(parts: HecClientParts) {
     this.#p = parts;
+    this.#token = parts.token;
     this.#route = parts.caFile === undefined ? {} : { caFile: parts.caFile };
+  }
+
+  /** For every request from now on. */
+  useToken(token: Sealed): void {
+    this.#token = token;
   }
 
   /** Throws Failure `output-unreachable` or `output-untrusted`: whether it arrived is not known then. */
@@ -74,13 +81,13 @@ export class HecClient {
     isGzip: boolean,
     stop: AbortSignal,
   ): Promise<{ readonly answer: HttpAnswer; readonly text: string }> {
-    const { name, token, http } = this.#p;
+    const { name, http } = this.#p;
     try {
       const answer = await http.send({
         method: "POST",
         url: `${url}${path}`,
         headers: {
-          authorization: token.open((value) => `Splunk ${value}`),
+          authorization: this.#token.open((value) => `Splunk ${value}`),
           "content-type": "application/json",
           ...(isGzip ? { "content-encoding": "gzip" } : {}),
           ...(channel === undefined ? {} : { "x-splunk-request-channel": channel }),

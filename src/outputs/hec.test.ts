@@ -486,6 +486,50 @@ describe("what a person has to change in Splunk", () => {
   });
 });
 
+describe("a changed token", () => {
+  const NEW_TOKEN = "9d9d9d9d-1111-4222-8333-444444444444";
+
+  test("of a lane that the old one stopped is tried at once, and nothing is lost", async () => {
+    const it = story({ network: (n) => n.indexer(A, { token: NEW_TOKEN }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(1_000);
+    expect(it.output.condition()).toMatchObject({ state: "down", failure: { code: "output-broken" } });
+
+    it.output.renew({ token: sealed(NEW_TOKEN) });
+    await it.clock.pass(5_000);
+
+    expect(it.network.indexed).toEqual(["a"]);
+    expect(it.output.condition().state).toBe("up");
+    expect(it.log.texts.join("\n")).not.toContain(NEW_TOKEN);
+  });
+
+  test("does not wait for the refusal of a request that had the old one", async () => {
+    const it = story({ network: (n) => n.indexer(A, { token: NEW_TOKEN }) });
+    const answer = Promise.withResolvers<void>();
+    it.network.onReply = async (reply, { headers }) => {
+      if (!headers["authorization"]?.includes(NEW_TOKEN)) await answer.promise;
+      return reply;
+    };
+    await it.output.write(versions("a"));
+    await it.clock.pass(1_000);
+    it.output.renew({ token: sealed(NEW_TOKEN) });
+    answer.resolve();
+    await it.clock.pass(5_000);
+
+    expect(it.network.indexed).toEqual(["a"]);
+  });
+
+  test("does not shorten the wait that a busy indexer asked for", async () => {
+    const it = story({ network: (n) => n.indexer(A) });
+    it.network.onReply = (reply) => ({ ...reply, status: 503, headers: { "retry-after": "120" }, body: "" });
+    await it.output.write(versions("a"));
+    await it.clock.pass(1_000);
+    it.output.renew({ token: sealed(HEC_TOKEN) });
+    await it.clock.pass(60_000);
+    expect(it.network.posts).toHaveLength(1);
+  });
+});
+
 describe("an indexer that is busy, gone or unclear", () => {
   test.each([
     [503, '{"text":"Server is busy","code":9}'],

@@ -6,7 +6,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
 import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
 import { type HecAnswered, type HecClient, hecStopped, hecWithoutAck } from "./hec-client.ts";
-import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
 import { outputUnwritable, reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
@@ -110,6 +110,8 @@ export class HecOutput implements Output {
   readonly #news = new Wakeup();
   readonly #running: Promise<unknown>;
   #rejectedCount = 0;
+  /** Ends the pauses of lanes that the old token stopped; another one with each new token. */
+  #renewed = new AbortController();
 
   /** Begins to send at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: HecParts) {
@@ -196,6 +198,16 @@ export class HecOutput implements Output {
     this.#reports.listen(listener);
   }
 
+  renew({ token }: OutputSecrets): void {
+    if (token === undefined) return;
+    this.#p.client.useToken(token);
+    const before = this.#renewed;
+    this.#renewed = new AbortController();
+    for (const lane of this.#lanes)
+      if (lane.failure?.code === "output-broken") lane.notBeforeMs = Number.NEGATIVE_INFINITY;
+    before.abort();
+  }
+
   async close(withinMs: number): Promise<void> {
     const { clock } = this.#p;
     const giveUp = clock.monotonicMs() + withinMs;
@@ -231,7 +243,7 @@ export class HecOutput implements Output {
         const sending = this.#send(lane, batch).finally(() => lane.sending.delete(sending));
         lane.sending.add(sending);
         await sending;
-      } else if (isFirst && waitMs > 0) await clock.pause(waitMs, signal);
+      } else if (isFirst && waitMs > 0) await clock.pause(waitMs, AbortSignal.any([signal, this.#renewed.signal]));
       else await this.#news.woken(signal);
     }
   }
@@ -253,6 +265,7 @@ export class HecOutput implements Output {
 
   async #send(lane: Lane, batch: HecBatch): Promise<void> {
     const { generation, highestAckId } = lane;
+    const { signal: renewed } = this.#renewed;
     let answered: HecAnswered<HecVerdict>;
     try {
       answered = await this.#p.client.send(this.#conversation(lane), batch.bytes, this.#stop.signal);
@@ -266,20 +279,20 @@ export class HecOutput implements Output {
     }
     const isLate = lane.generation !== generation;
     const changed = this.#noteCookie(lane, answered.cookie, isLate);
-    await this.#act(lane, batch, answered.verdict, { isLate, highestAckId });
+    await this.#act(lane, batch, answered.verdict, { isLate, highestAckId, hadOldToken: renewed.aborted });
     if (changed && lane.generation === generation) this.#changeChannel(lane, "another indexer answers");
     this.#news.wake();
   }
 
   /**
-   * @param before whether the channel changed while the request was under way, and the highest id when it
-   *   was sent: several are under way at once.
+   * @param before whether the channel or the token changed while the request was under way, and the highest
+   *   id when it was sent: several are under way at once.
    */
   async #act(
     lane: Lane,
     batch: HecBatch,
     verdict: HecVerdict,
-    before: { readonly isLate: boolean; readonly highestAckId: number },
+    before: { readonly isLate: boolean; readonly highestAckId: number; readonly hadOldToken: boolean },
   ): Promise<void> {
     const { name } = this;
     switch (verdict.is) {
@@ -312,6 +325,8 @@ export class HecOutput implements Output {
         return;
       case "stopped":
         this.#batches.putBack(batch);
+        // The refusal may be of the old token, and the new one must not wait for it.
+        if (before.hadOldToken) return this.#pauseLane(lane, this.#backoff(lane));
         return this.#stopLane(lane, hecStopped(name, lane.url, verdict.reason, verdict.nextStep));
       case "busy":
         this.#batches.putBack(batch);

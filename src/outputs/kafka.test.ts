@@ -6,6 +6,7 @@ import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
 import { Failure } from "../model/failure.ts";
+import { sealed } from "../model/sealed.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import { type KafkaClient, KafkaOutput, type KafkaParts, type KafkaTransactions } from "./kafka.ts";
 import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
@@ -41,18 +42,25 @@ class FakeKafka {
   mostBytes = Number.POSITIVE_INFINITY;
   opened = 0;
   isUp = true;
+  /** Another one is refused; undefined: none is asked for. */
+  password: string | undefined;
 
   /** @param program that uses it. */
   client(program: Run): KafkaClient {
     return {
       open: (parts) => this.#open(parts, program),
       isFenced: (error) => error instanceof Error && error.message === "fenced",
-      failure: (error) => ({ failure: failureOf(error), needsPerson: false }),
+      failure: (error) => ({
+        failure: failureOf(error),
+        needsPerson: error instanceof Error && error.message === "wrong password",
+      }),
       sharedId: () => failureOf(new Error("another collector has this id")),
     };
   }
 
-  #open({ watermarkKey }: KafkaWriterParts, program: Run): Promise<KafkaTransactions> {
+  #open({ watermarkKey, access }: KafkaWriterParts, program: Run): Promise<KafkaTransactions> {
+    const isRefused = this.password !== undefined && this.password !== access.password?.open((text) => text);
+    if (isRefused) return Promise.reject(new Error("wrong password"));
     if (program.isOver) return new Promise(() => undefined);
     this.opened += 1;
     if (!this.isUp) return Promise.reject(new Error("down"));
@@ -125,11 +133,13 @@ function story(
   options: Partial<Pick<KafkaParts, "recordFormat" | "spoolBytes">> & {
     readonly from?: Story;
     readonly disk?: Disk;
+    readonly pauses?: "wait";
+    readonly kafka?: FakeKafka;
   } = {},
 ): Story {
-  const { recordFormat = "json", spoolBytes = 8 << 20, from, disk = fs } = options;
-  const clock = new FakeClock(EVENING_MS, { pauses: "pass" });
-  const kafka = from?.kafka ?? new FakeKafka();
+  const { recordFormat = "json", spoolBytes = 8 << 20, from, disk = fs, pauses = "pass" } = options;
+  const clock = new FakeClock(EVENING_MS, { pauses });
+  const kafka = options.kafka ?? from?.kafka ?? new FakeKafka();
   const folder = from?.folder ?? newFolder();
   folders.add(folder);
   const log = new FakeLog();
@@ -427,6 +437,19 @@ describe("a topic of Kafka", () => {
     await delivered(it);
     expect(it.log.lines.map(({ message }) => message)).toContain("another collector has this id");
     expect(it.kafka.texts).toEqual(["a"]);
+  });
+
+  test("a changed password is tried at once, although the old one was refused", async () => {
+    const kafka = Object.assign(new FakeKafka(), { password: "new" });
+    const it = story({ pauses: "wait", kafka });
+    await it.output.write(versions("a"));
+    await until(() => it.output.condition().failure?.say === "wrong password");
+    const beforeMs = it.clock.monotonicMs();
+    it.output.renew({ password: sealed("new") });
+    await delivered(it);
+    expect(it.clock.monotonicMs()).toBe(beforeMs);
+    expect(kafka.texts).toEqual(["a"]);
+    expect(it.output.condition().state).toBe("up");
   });
 
   test("a spool that is full while Kafka is gone refuses events, and collection waits", async () => {

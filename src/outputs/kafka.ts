@@ -7,7 +7,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
-import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
 import { outputUnwritable, reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
@@ -127,10 +127,14 @@ export class KafkaOutput implements Output {
   #isFailing = false;
   #unconfirmed = 0;
   #rejectedCount = 0;
+  #access: KafkaParts["access"];
+  /** Ends the pause after a refused sign-in; another one with each new password. */
+  #renewed = new AbortController();
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: KafkaParts) {
     this.#p = parts;
+    this.#access = parts.access;
     this.name = parts.name;
     this.#reports = new OutputReports(this, parts.log);
     this.where = parts.where;
@@ -191,6 +195,15 @@ export class KafkaOutput implements Output {
 
   listen(listener: OutputListener): void {
     this.#reports.listen(listener);
+  }
+
+  /** A connection that is open stays open: Kafka asks for the password only at the next one. */
+  renew({ password }: OutputSecrets): void {
+    if (password === undefined) return;
+    this.#access = { ...this.#access, password };
+    const before = this.#renewed;
+    this.#renewed = new AbortController();
+    before.abort();
   }
 
   async close(withinMs: number): Promise<void> {
@@ -270,9 +283,9 @@ export class KafkaOutput implements Output {
   /** Shuts out every writer before this one, and learns what is committed. */
   async #takeOver(client: KafkaClient): Promise<KafkaTransactions> {
     this.#writer?.close();
-    const { access, topic, watermarkTopic, compression, clock } = this.#p;
+    const { topic, watermarkTopic, compression, clock } = this.#p;
     const writer = await client.open({
-      access,
+      access: this.#access,
       topic,
       watermarkTopic,
       watermarkPartition: this.#lane.watermarkPartition,
@@ -397,7 +410,7 @@ export class KafkaOutput implements Output {
     this.#reports.logFailure(failure, this.#failure);
     this.#failure = failure;
     this.#reports.changed();
-    await this.#p.clock.pause(waitMs, this.#stop.signal);
+    await this.#p.clock.pause(waitMs, AbortSignal.any([this.#stop.signal, this.#renewed.signal]));
   }
 
   #isFencedOften(): boolean {

@@ -1,5 +1,6 @@
 import type { HealthNotice } from "../format/arcsight/cef-mapping.ts";
 import type { Failure } from "../model/failure.ts";
+import type { Sealed } from "../model/sealed.ts";
 
 /** Formatted events on their way to one output. */
 export interface Batch {
@@ -54,6 +55,12 @@ export interface OutputNotice {
   readonly say: string;
 }
 
+/** What an output signs in with: HEC with a token, Kafka with a password. */
+export interface OutputSecrets {
+  readonly token?: Sealed;
+  readonly password?: Sealed;
+}
+
 /** One `outputs[n]`: where formatted events go, and what it knows of those it had. */
 export interface Output {
   /** `outputs[0]`. */
@@ -70,6 +77,8 @@ export interface Output {
   write(batch: Batch): Promise<void>;
   condition(): OutputCondition;
   listen(listener: OutputListener): void;
+  /** Signs in with these from now on, and tries at once where the old ones were refused. */
+  renew?(secrets: OutputSecrets): void;
   /** Makes everything that is taken safe. `withinMs`: how long a receiver may still be waited for. */
   close(withinMs: number): Promise<void>;
 }

@@ -6,7 +6,7 @@ import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
-import type { Batch, Output, OutputCondition, OutputNotice } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputNotice, OutputSecrets } from "./output.ts";
 import { joined } from "./recent-keys.ts";
 import { writeReduced } from "./reduced.ts";
 
@@ -106,6 +106,11 @@ export class OutputsSink implements Sink {
         branches.map(({ output, format }) => writeLines(output, (out) => format.health(out, event))),
       ),
     );
+  }
+
+  /** The output of this name, `outputs[0]`, signs in with other secrets from now on. */
+  renew(name: string, secrets: OutputSecrets): void {
+    for (const { output } of this.#branches) if (output.name === name) output.renew?.(secrets);
   }
 
   /** Each output's condition, for `check` and the log. */

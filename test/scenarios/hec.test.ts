@@ -264,6 +264,21 @@ describe("the program beside a HEC with acknowledgement", () => {
     expect(running.log()).toContain("the receiver is back");
   });
 
+  test("a token that is put into its file while the program runs counts without a restart or a signal", async () => {
+    const { ready } = await start("on");
+    writeFileSync(join(folder, "token"), "the-token-before\n");
+    const running = run();
+    await until(() => running.log().includes(`HEC at ${ready.url} refuses events`), "the refused token");
+    expect((await keys()).size).toBe(0);
+    writeFileSync(join(folder, "token"), `${TOKEN}\n`);
+    await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");
+    await stopInOrder(running);
+
+    expect(running.log().split(" started ")).toHaveLength(2);
+    expect(running.log()).not.toContain(TOKEN);
+    expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, unknown: 0 });
+  });
+
   test("rejected events are listed, shown, and removed when Splunk takes them", async () => {
     const { ready } = await start("on");
     const key = "11111111-2222-4333-8444-555555555555:alerts:alert:a1:2026-11-29T16:00:00.0000000Z";
