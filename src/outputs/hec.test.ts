@@ -7,6 +7,7 @@ import { HEC_TOKEN, HecNetwork } from "../../test/harness/fakes/hec.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
+import { heldBytes } from "../../test/harness/held-bytes.ts";
 import { sealed } from "../model/sealed.ts";
 import { HecOutput, type HecParts } from "./hec.ts";
 import { HecClient } from "./hec-client.ts";
@@ -27,10 +28,20 @@ function versions(...names: readonly string[]): Batch {
   };
 }
 
+/** The event of an hour without a receiver that was taken as the `n`th. */
+function hourly(n: number): Batch {
+  const { keys } = versions(String(n));
+  const bytes = Buffer.from(`${JSON.stringify({ event: "x".repeat(HOUR.eventBytes) + String(n) })}\n`);
+  return { bytes, keys, ends: [bytes.length] };
+}
+
 function keyOf(text: string): string {
   const [name, v = "0"] = text.split("@");
   return `contoso|t:alerts:alert:${name}:2026-11-29T16:00:00.000000${v}Z`;
 }
+
+/** Events of an hour in which the receiver is gone; the spool is full before it ends. */
+const HOUR = { everyMs: 10_000, eventBytes: 128 << 10, spoolBytes: 32 << 20, early: 60, growthMostBytes: 8 << 20 };
 
 const open: HecOutput[] = [];
 const folders: string[] = [];
@@ -590,6 +601,39 @@ describe("an indexer that is busy, gone or unclear", () => {
 
     expect(it.network.indexed).toEqual(["a", "b", "c"]);
     expect(it.log.texts.join("\n")).toContain("the receiver is back");
+  });
+
+  test("an hour without HEC fills the spool to its limit and takes no memory for it, and all of it is delivered", async () => {
+    const it = story({ spoolBytes: HOUR.spoolBytes, network: (n) => n.indexer(A) });
+    it.network.down.add(A);
+    const held: number[] = [];
+    const taken: string[] = [];
+    const endMs = it.clock.monotonicMs() + 3_600_000;
+    while (it.clock.monotonicMs() < endMs) {
+      const isTaken = await it.output.write(hourly(taken.length)).then(
+        () => true,
+        () => false,
+      );
+      if (isTaken) taken.push(String(taken.length));
+      await it.clock.pass(HOUR.everyMs, HOUR.everyMs);
+      // The fake remembers what it was sent.
+      it.network.asked.splice(0);
+      if (taken.length === HOUR.early && held.length === 0) held.push(await heldBytes());
+    }
+    const { state, spooledBytes } = it.output.condition();
+    expect(state).toBe("refusing");
+    expect(spooledBytes).toBeLessThanOrEqual(HOUR.spoolBytes);
+    expect(spooledBytes).toBeGreaterThan(HOUR.spoolBytes * 0.9);
+    held.push(await heldBytes());
+    expect((held[1] as number) - (held[0] as number)).toBeLessThan(HOUR.growthMostBytes);
+
+    it.network.down.clear();
+    await passUntil(it, () => {
+      it.network.asked.splice(0);
+      return waiting(it) === 0;
+    });
+
+    expect(it.network.indexed.map((name) => name.slice(HOUR.eventBytes)).toSorted()).toEqual(taken.toSorted());
   });
 
   test("a full spool refuses events until some are confirmed", async () => {

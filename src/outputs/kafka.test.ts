@@ -5,6 +5,7 @@ import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
+import { heldBytes } from "../../test/harness/held-bytes.ts";
 import { Failure } from "../model/failure.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Disk } from "../stores/disk/disk.ts";
@@ -120,6 +121,9 @@ interface Story {
   readonly program: Run;
 }
 
+/** Events of an hour in which the receiver is gone; the spool is full before it ends. */
+const HOUR = { everyMs: 10_000, eventBytes: 128 << 10, spoolBytes: 32 << 20, early: 60, growthMostBytes: 8 << 20 };
+
 const running: KafkaOutput[] = [];
 const folders = new Set<string>();
 let ids = 0;
@@ -199,6 +203,13 @@ function versions(...names: readonly string[]): Batch {
     keys: names.map(keyOf),
     ends: lines.map((line) => (at += Buffer.byteLength(line))),
   };
+}
+
+/** The event of an hour without a receiver that was taken as the `n`th. */
+function hourly(n: number): Batch {
+  const { keys } = versions(String(n));
+  const bytes = Buffer.from(`${"x".repeat(HOUR.eventBytes)}${n}\n`);
+  return { bytes, keys, ends: [bytes.length] };
 }
 
 function keyOf(text: string): string {
@@ -450,6 +461,37 @@ describe("a topic of Kafka", () => {
     expect(it.clock.monotonicMs()).toBe(beforeMs);
     expect(kafka.texts).toEqual(["a"]);
     expect(it.output.condition().state).toBe("up");
+  });
+
+  test("an hour without Kafka fills the spool to its limit and takes no memory for it, and all of it is committed", async () => {
+    const it = story({ spoolBytes: HOUR.spoolBytes, pauses: "wait" });
+    it.kafka.isUp = false;
+    const held: number[] = [];
+    const taken: string[] = [];
+    const endMs = it.clock.monotonicMs() + 3_600_000;
+    while (it.clock.monotonicMs() < endMs) {
+      const isTaken = await it.output.write(hourly(taken.length)).then(
+        () => true,
+        () => false,
+      );
+      if (isTaken) taken.push(String(taken.length));
+      await it.clock.pass(HOUR.everyMs, HOUR.everyMs);
+      if (taken.length === HOUR.early && held.length === 0) held.push(await heldBytes());
+    }
+    const { state, spooledBytes } = it.output.condition();
+    expect(state).toBe("refusing");
+    expect(spooledBytes).toBeLessThanOrEqual(HOUR.spoolBytes);
+    expect(spooledBytes).toBeGreaterThan(HOUR.spoolBytes * 0.9);
+    held.push(await heldBytes());
+    expect((held[1] as number) - (held[0] as number)).toBeLessThan(HOUR.growthMostBytes);
+
+    it.kafka.isUp = true;
+    while (it.output.condition().spooledBytes > 0) {
+      await it.clock.pass(1_000, 1_000);
+      await fs.promises.stat(it.folder);
+    }
+
+    expect(it.kafka.texts.map((text) => text.slice(HOUR.eventBytes))).toEqual(taken);
   });
 
   test("a spool that is full while Kafka is gone refuses events, and collection waits", async () => {
