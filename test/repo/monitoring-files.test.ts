@@ -1,11 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, test } from "@jest/globals";
 import { parse } from "yaml";
 import { OUTPUT_STATES } from "../../src/model/status.ts";
 import { METRICS, Metrics } from "../../src/monitoring/metrics.ts";
 import { customerStatus, outputStatus } from "../harness/monitoring/status.ts";
+import { describeWith } from "../harness/real-parts.ts";
 
 /**
  * The dashboard and the alert rules against the metrics of this program: a rule on a metric or a label that
@@ -137,20 +139,75 @@ test("the page about monitoring lists every metric with its labels and meaning",
   );
 });
 
-const hasPromtool = spawnSync("promtool", ["--version"]).status === 0;
+const MISSING =
+  spawnSync("promtool", ["--version"]).status === 0
+    ? undefined
+    : "promtool (Debian package prometheus) is not installed";
 
-(hasPromtool ? test : test.skip)("promtool accepts the alert rules and the text of a scrape", async () => {
-  const checked = spawnSync("promtool", ["check", "rules", join(FOLDER, "alerts.yaml")], { encoding: "utf8" });
-  expect([checked.status, checked.stderr]).toEqual([0, ""]);
-  const text = await new Metrics().text({
-    version: "1",
-    isReady: true,
-    collector: {
-      customers: [customerStatus('Contoso "EMEA"', { credentialDaysLeft: 3 })],
-      outputs: [outputStatus({ unconfirmed: 1 })],
-    },
-    process: { residentBytes: 1, heapUsedBytes: 1, cpuS: 1, startedAtS: 1 },
+describeWith("Prometheus' own checks", MISSING)("promtool", () => {
+  test("accepts the alert rules and the text of a scrape", async () => {
+    const checked = spawnSync("promtool", ["check", "rules", join(FOLDER, "alerts.yaml")], { encoding: "utf8" });
+    expect([checked.status, checked.stderr]).toEqual([0, ""]);
+    const text = await new Metrics().text({
+      version: "1",
+      isReady: true,
+      collector: {
+        customers: [customerStatus('Contoso "EMEA"', { credentialDaysLeft: 3 })],
+        outputs: [outputStatus({ unconfirmed: 1 })],
+      },
+      process: { residentBytes: 1, heapUsedBytes: 1, cpuS: 1, startedAtS: 1 },
+    });
+    const linted = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
+    expect([linted.status, linted.stdout, linted.stderr]).toEqual([0, "", ""]);
   });
-  const linted = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
-  expect([linted.status, linted.stdout, linted.stderr]).toEqual([0, "", ""]);
+
+  const stream = 'customer="Contoso",tenant_id="t",stream="alerts"';
+  const output = 'output="outputs[0]",type="hec"';
+  const cases = [
+    ["DefenderCollectorDown", 'up{job="defender-mssp",instance="a"}', "0x120", "5m"],
+    ["DefenderCollectorNotReady", 'defender_mssp_ready{instance="a"}', "0x120", "10m"],
+    ["DefenderCustomerMustAct", `defender_mssp_stream_state{${stream},state="awaiting-consent"}`, "1x120", "15m"],
+    ["DefenderStreamFailing", `defender_mssp_stream_state{${stream},state="failing"}`, "1x120", "30m"],
+    ["DefenderStreamLate", `defender_mssp_stream_lag_seconds{${stream}}`, "3601x120", "10m"],
+    ["DefenderThrottled", `defender_mssp_throttled_requests_total{${stream}}`, "0+60x120", "31m"],
+    ["DefenderCredentialEnds", `defender_mssp_credential_remaining_seconds{${stream}}`, "1209599x120", "60m"],
+    ["DefenderOutputRefuses", `defender_mssp_output_state{${output},state="refusing"}`, "1x120", "2m"],
+    ["DefenderSpoolOld", `defender_mssp_output_spool_oldest_seconds{${output}}`, "901x120", "5m"],
+    ["DefenderEventsRejected", `defender_mssp_output_rejected_events_total{${output}}`, "0 0 1x120", "2m"],
+  ] as const;
+  test.each(cases)(
+    "says that %s fires in time, and that it is quiet before and without its cause",
+    (alert, series, values, after) => {
+      const minutes = Number.parseInt(after, 10);
+      const fires = (eval_time: string, count: number) => ({
+        expr: `count(ALERTS{alertname="${alert}",alertstate="firing"}) or vector(0)`,
+        eval_time,
+        exp_samples: [{ labels: "{}", value: count }],
+      });
+      const quiet = { series: 'up{job="defender-mssp",instance="a"}', values: "1x120" };
+      const caused = series.startsWith("up{") ? [] : [quiet];
+      const folder = mkdtempSync(join(tmpdir(), "alerts-"));
+      try {
+        const file = join(folder, "tests.json");
+        const tests = [
+          {
+            interval: "1m",
+            input_series: [...caused, { series, values }],
+            promql_expr_test: [fires(`${minutes - 1}m`, 0), fires(`${minutes + 1}m`, 1)],
+          },
+          { interval: "1m", input_series: [quiet], promql_expr_test: [fires("110m", 0)] },
+        ];
+        // JSON is YAML.
+        writeFileSync(file, JSON.stringify({ rule_files: [join(FOLDER, "alerts.yaml")], tests }));
+        const { status, stdout, stderr } = spawnSync("promtool", ["test", "rules", file], { encoding: "utf8" });
+        expect([status, stdout + stderr]).toEqual([0, expect.stringContaining("SUCCESS")]);
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  );
+
+  test("has a case for every alert rule", () => {
+    expect(cases.map(([alert]) => alert)).toEqual(rules.map(({ alert }) => alert));
+  });
 });
