@@ -84,8 +84,9 @@ export async function arcSightRun(
   warnOfDistrusted(distrusted, log);
   const refused = tell(startedWith(chosen), log, { needOutputs: true, again: false });
   if (refused !== undefined) return refused;
-  if (chosen.config.fleet !== undefined) {
-    log.fatal("fleet.url is set, but `run` cannot join a fleet yet");
+  const obstacle = chosen.config.fleet && (await fleetObstacleIn(chosen, flags, options));
+  if (obstacle !== undefined) {
+    log.fatal(obstacle);
     return EXIT.usage;
   }
   let reload = new AbortController();
@@ -135,6 +136,10 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
   warnOfDistrusted(distrusted, log);
   const refused = tell(startedWith(chosen), log, { needOutputs: false, again: false });
   if (refused !== undefined) return refused;
+  if (config.fleet !== undefined) {
+    log.fatal("serve works alone; remove fleet.* from its configuration");
+    return EXIT.usage;
+  }
   const { serve } = config;
   if (serve === undefined) {
     log.fatal("serve.* is not valid; see the errors above");
@@ -167,7 +172,9 @@ export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly s
 async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | undefined> {
   try {
     const again = await choose(flags);
-    if (tell(checkedConfigOf(again), log, { needOutputs: true, again: true }) === undefined) {
+    const obstacle = again.config.fleet && (await fleetObstacleIn(again, flags, { once: false }));
+    if (obstacle !== undefined) log.error(obstacle);
+    else if (tell(checkedConfigOf(again), log, { needOutputs: true, again: true }) === undefined) {
       log.info("the configuration was read again", {
         customers: again.stanzas.length,
         outputs: again.config.outputs.length,
@@ -237,6 +244,16 @@ async function discoveryIn(
   });
 }
 
+/** Whoever belongs to no fleet pays nothing for it, not even its code. */
+async function fleetObstacleIn(
+  chosen: Chosen,
+  { customer }: ArcSightFlags,
+  { once }: { readonly once: boolean },
+): Promise<string | undefined> {
+  const { fleetObstacle } = await import("./fleet.ts");
+  return fleetObstacle(chosen, { once, customer });
+}
+
 async function collectInto(
   chosen: Chosen,
   flags: ArcSightFlags,
@@ -261,7 +278,14 @@ async function collectInto(
     return again;
   };
   let collector: Collector;
+  // Nobody waits for a single round, so it gives up instead of waiting for the holder.
+  const openState = diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop });
+  const stated = configured.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
   try {
+    const fleet =
+      config.fleet === undefined
+        ? undefined
+        : (await import("./fleet.ts")).fleetParts(chosen, config.fleet, () => openState(stated), log);
     collector = await Collector.open({
       customers: {
         configured,
@@ -270,10 +294,11 @@ async function collectInto(
         credentials: fileCredentialWatch(stateDir, chosen, readAgain, log, files),
         builder: fileCustomers(stateDir, { http, log, globals }, files),
         ...(chosen.config.settings.discovery === undefined ? {} : { underContract: contractWatch(stateDir, log) }),
+        ...fleet?.customers,
       },
-      // Nobody waits for a single round, so it gives up instead of waiting for the holder.
-      openState: diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop }),
-      openDestination: () => (destination = openDestination()),
+      openState: fleet?.openState ?? openState,
+      openDestination: () => (destination = (fleet?.openDestination ?? openDestination)()),
+      ...(fleet === undefined ? {} : { membership: fleet.membership }),
       discovery:
         reloadSoon === undefined || once
           ? undefined

@@ -85,6 +85,8 @@ export interface CollectorParts {
   openState(configured: readonly { readonly stanza: string; readonly tenantId: string }[]): Promise<StateFolder>;
   /** Called once the state is held: outputs keep their spools in it. */
   openDestination(): Destination;
+  /** Decides which customers are collected here; absent: all that are wanted. */
+  readonly membership?: Membership;
   /** Reads the list of customers beside collecting; absent: nobody asked for it. */
   readonly discovery?: Discovery | undefined;
   readonly limits: StopLimits;
@@ -94,6 +96,15 @@ export interface CollectorParts {
   /** When this program started, by the monotonic clock: health is promised from then on. Now if absent. */
   readonly startedAtMs?: number;
 }
+
+/** What shares the customers with other collectors. */
+export interface Membership {
+  /** Takes and drops customers until `stop`. */
+  run(collector: CollectorForMembership, stop: AbortSignal): Promise<void>;
+}
+
+/** What membership needs of the collector that it runs beside. */
+export type CollectorForMembership = Pick<Collector, "take" | "takeMisconfigured" | "drop" | "healthOf">;
 
 /** What reads the list of customers while they are collected. */
 export interface Discovery {
@@ -205,6 +216,7 @@ export class Collector {
         log,
         stop,
         startedAtMs: parts.startedAtMs,
+        ...(parts.membership === undefined ? {} : { customersLeave: true }),
       });
       await destination.begin?.();
       return new Collector(parts, { ...built, state, destination, scheduler });
@@ -233,6 +245,7 @@ export class Collector {
       ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
       ["the list of customers is no longer read", this.#p.discovery?.run(this, stop) ?? Promise.resolve()],
       ["customers are no longer compared with the list", this.#watchRoster(stop)],
+      ["customers are no longer shared with the fleet", this.#p.membership?.run(this, stop) ?? Promise.resolve()],
     ];
     for (const [message, work] of inBackground)
       void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
@@ -304,6 +317,29 @@ export class Collector {
   /** Deletes the checkpoints of a tenant of which nothing is collected. */
   async forget(tenantId: TenantId): Promise<void> {
     await this.#state.forget?.(tenantId);
+  }
+
+  /** Collects a customer from now on. What keeps it from that is health of the customer, and is tried again. */
+  take(stanza: Stanza): void {
+    this.#destination.sink.admit?.(stanza);
+    this.#joinLater(stanza);
+  }
+
+  /** As `take`, for a customer whose settings are wrong: health says so while it is this collector's. */
+  takeMisconfigured({ name, tenantId, tenantName, failure }: MisconfiguredCustomer): void {
+    const refusal = this.#scheduler.refuse({ stanza: name, tenant: { id: tenantId, name: tenantName }, failure });
+    this.#refusals.set(name, { refusal, failure });
+  }
+
+  /**
+   * Collects a customer no more. Resolves when nothing of it runs here; see `Scheduler.remove`.
+   */
+  drop(name: string, options: { readonly saves: boolean }): Promise<void> {
+    this.#joining.get(name)?.abort();
+    this.#joining.delete(name);
+    this.#refusals.get(name)?.refusal.withdraw();
+    this.#refusals.delete(name);
+    return this.#scheduler.remove(name, options);
   }
 
   /** False when nobody can be collected for, until a refused customer joins. */

@@ -2,7 +2,7 @@ import type { FleetSettings } from "../config/fleet-settings.ts";
 import { isLoopback } from "../model/loopback.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { databaseTls } from "../net/database-tls.ts";
-import { Connections } from "../stores/postgres/connections.ts";
+import { Connections, type ConnectionsOptions } from "../stores/postgres/connections.ts";
 
 /** Who connects, where it is not the member's own role. */
 export interface DatabaseLogin {
@@ -18,6 +18,7 @@ export async function fleetConnections(
   settings: FleetSettings,
   count: number,
   login: DatabaseLogin = { user: settings.user, password: settings.password },
+  within: Pick<ConnectionsOptions, "connectWithinMs" | "answerWithinMs"> = {},
 ): Promise<Connections> {
   const { hosts, database, caFile } = settings;
   const verified = await databaseTls(caFile);
@@ -30,5 +31,6 @@ export async function fleetConnections(
     },
     tlsFor: (host) => (caFile === undefined && isLoopback(host) ? undefined : verified(host)),
     count,
+    ...within,
   });
 }

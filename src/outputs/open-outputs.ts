@@ -16,7 +16,7 @@ import { type CustomerStyle, lineFormatOf } from "./line-format.ts";
 import type { Output } from "./output.ts";
 import { accessOf } from "./reader-access.ts";
 import { RejectedEvents } from "./rejected.ts";
-import { OutputsSink } from "./sink.ts";
+import { type Branch, OutputsSink } from "./sink.ts";
 import { SyslogOutput } from "./syslog.ts";
 import { UdpOutput } from "./udp.ts";
 
@@ -48,18 +48,31 @@ export function openOutputs(
   stateDir: string,
   world: OutputsWorld,
 ): OutputsSink {
+  return openEachOutput(outputs, stanzas, stateDir, world).all;
+}
+
+/** The same outputs together, and each as a sink of its own for whoever counts how far each has got. */
+export function openEachOutput(
+  outputs: readonly OutputSettings[],
+  stanzas: readonly Stanza[],
+  stateDir: string,
+  world: OutputsWorld,
+): { readonly all: OutputsSink; readonly each: () => readonly OutputsSink[] } {
   const styles = new Map<string, CustomerStyle>(stanzas.map((stanza) => [stanza.name, stanza]));
   const styleOf = (stanza: string) => styles.get(stanza);
   const rejected = new RejectedEvents(stateDir, world.ports.disk, world.clock);
   const names = stateNamesOf(outputs);
-  const branches = outputs.map((settings, i) => ({
-    output: openOutput(settings, join(stateDir, "outputs", names[i] as string), { ...world, rejected }),
-    format: lineFormatOf(settings, styleOf, world.hostName),
-    ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
-  }));
+  const branches = outputs.map(
+    (settings, i): Branch => ({
+      output: openOutput(settings, join(stateDir, "outputs", names[i] as string), { ...world, rejected }),
+      format: lineFormatOf(settings, styleOf, world.hostName),
+      ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
+    }),
+  );
   reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
   const admitted = (stanza: Stanza) => styles.set(stanza.name, stanza);
-  return new OutputsSink(branches, () => world.clock.nowMs(), world.log, admitted);
+  const sinkOf = (some: readonly Branch[]) => new OutputsSink(some, () => world.clock.nowMs(), world.log, admitted);
+  return { all: sinkOf(branches), each: () => branches.map((branch) => sinkOf([branch])) };
 }
 
 interface OutputWorld extends OutputsWorld {

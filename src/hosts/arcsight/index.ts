@@ -13,7 +13,7 @@
 export { realDialer } from "../../outputs/dial.ts";
 export { sendOnce } from "../../outputs/hec-once.ts";
 export { commitOnce } from "../../outputs/kafka-once.ts";
-export { hecClientOf, kafkaWhere, openOutputs } from "../../outputs/open-outputs.ts";
+export { hecClientOf, kafkaWhere, openEachOutput, openOutputs } from "../../outputs/open-outputs.ts";
 export { RejectedEvents, type RejectedFile } from "../../outputs/rejected.ts";
 export { objectOfKey } from "../../outputs/version-key.ts";
 export type { CheckLine } from "./check.ts";

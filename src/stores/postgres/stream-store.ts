@@ -70,9 +70,12 @@ export async function openFleetStream(place: StorePlace, open: OpenStream): Prom
     [...held, key.tenantId, key.stanza, key.stream],
   );
   if (row === undefined) throw fenced();
-  // An output that is new gets what is collected from now on; one that is gone keeps no packet.
+  // An output that is new gets what is collected from now on. One that is gone is forgotten once it has
+  // confirmed everything: until then another member may still have it, and what waits for it is kept.
   await database.query(
-    `with gone as (delete from ${s}.delivery where stream = $1 and output <> all($3::text[]))
+    `with gone as (
+       delete from ${s}.delivery d using ${s}.stream t
+       where t.id = $1 and t.epoch = $2 and d.stream = t.id and d.output <> all($3::text[]) and d.seq >= t.next_seq - 1)
      insert into ${s}.delivery(stream, output, seq, epoch)
      select t.id, o, t.next_seq - 1, t.epoch from ${s}.stream t, unnest($3::text[]) o
      where t.id = $1 and t.epoch = $2

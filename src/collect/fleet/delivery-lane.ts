@@ -1,0 +1,175 @@
+import { asFailure, type Failure, isFailure } from "../../model/failure.ts";
+import type { FleetStore, Lease } from "../../model/fleet.ts";
+import type { Clock, Log, Sink } from "../../model/ports.ts";
+
+/** Streams asked for at once, and bytes of packets held at once. */
+const STREAMS_AT_ONCE = 64;
+const BYTES_AT_ONCE = 1 << 20;
+/** Packets that were committed here and wait for an output: beyond this, collection waits. */
+const BACKLOG_MOST = 2_000;
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 30_000;
+const ROOM_LOOK_MS = 100;
+
+export interface DeliveryLaneParts {
+  /** Names the output in the store; the same on every member. */
+  readonly output: string;
+  /** Resolved means delivered. */
+  readonly sink: Pick<Sink, "write">;
+  readonly store: Pick<FleetStore, "waiting" | "confirm">;
+  /** False as soon as others may take this member for gone: nothing is sent then, which only saves copies. */
+  readonly isAlive: () => boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Delivers the packets of this member's streams to one output, each stream's in the order of its commits, and
+ * moves the output's progress after it. What was delivered and not confirmed is delivered again, here or by
+ * the next owner, with equal keys.
+ */
+export class DeliveryLane {
+  readonly #p: DeliveryLaneParts;
+  readonly #streams = new Map<number, Lease>();
+  /** Streams that may have packets. */
+  readonly #dirty = new Set<number>();
+  #backlog = 0;
+  #failure: Failure | undefined;
+  #failures = 0;
+  #round: Promise<void> = Promise.resolve();
+  #wake = new AbortController();
+  #closing = false;
+  readonly #hurry = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(parts: DeliveryLaneParts) {
+    this.#p = parts;
+    this.#running = this.#run();
+  }
+
+  /** Why nothing is delivered now. */
+  get failure(): Failure | undefined {
+    return this.#failure;
+  }
+
+  get output(): string {
+    return this.#p.output;
+  }
+
+  add(stream: number, lease: Lease): void {
+    this.#streams.set(stream, lease);
+    this.#mark(stream);
+  }
+
+  committed(stream: number): void {
+    this.#backlog += 1;
+    this.#mark(stream);
+  }
+
+  /** Resolves when nothing of these streams is on its way any more. */
+  async remove(streams: readonly number[]): Promise<void> {
+    for (const stream of streams) {
+      this.#streams.delete(stream);
+      this.#dirty.delete(stream);
+    }
+    await this.#round;
+  }
+
+  /** Waits while too much waits for this output. Throws the output's Failure while it refuses. */
+  async room(): Promise<void> {
+    for (;;) {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#backlog < BACKLOG_MOST || this.#closing) return;
+      await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
+    }
+  }
+
+  /** Delivers what waits, as far as that takes no longer. What is left waits in the store. */
+  async close(withinMs: number): Promise<void> {
+    this.#closing = true;
+    this.#wake.abort();
+    await Promise.race([this.#running, this.#p.clock.pause(withinMs, this.#hurry.signal)]);
+    this.#hurry.abort();
+    this.#wake.abort();
+    await this.#running;
+  }
+
+  #mark(stream: number): void {
+    this.#dirty.add(stream);
+    this.#wake.abort();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      if (this.#hurry.signal.aborted || (this.#closing && this.#dirty.size === 0)) return;
+      if (this.#dirty.size === 0 || !this.#p.isAlive()) {
+        await this.#rest(FIRST_PAUSE_MS);
+        continue;
+      }
+      let failed = false;
+      this.#round = this.#deliver().catch((error: unknown) => {
+        failed = true;
+        this.#refused(asFailure(error));
+      });
+      await this.#round;
+      if (failed) await this.#p.clock.pause(this.#pauseMs(), this.#hurry.signal);
+    }
+  }
+
+  /** Until something is committed, or for so long. */
+  async #rest(forMs: number): Promise<void> {
+    this.#wake = new AbortController();
+    await this.#p.clock.pause(forMs, this.#wake.signal);
+  }
+
+  async #deliver(): Promise<void> {
+    const { output, sink, store, isAlive } = this.#p;
+    const asked = [...this.#dirty].slice(0, STREAMS_AT_ONCE);
+    for (const stream of asked) this.#dirty.delete(stream);
+    const again = () => {
+      for (const stream of asked) if (this.#streams.has(stream)) this.#dirty.add(stream);
+    };
+    try {
+      const packets = (await store.waiting(output, asked, BYTES_AT_ONCE)).filter(({ stream }) =>
+        this.#streams.has(stream),
+      );
+      if (packets.length === 0) {
+        this.#accepted();
+        return;
+      }
+      again();
+      if (!isAlive()) return;
+      const leases = new Map(this.#streams);
+      await sink.write(packets.flatMap(({ deliveries }) => deliveries));
+      this.#accepted();
+      const progress = new Map(packets.map(({ stream, seq }) => [stream, seq]));
+      await store.confirm(
+        output,
+        [...progress].map(([stream, seq]) => ({ stream, seq, epoch: leases.get(stream)?.epoch ?? 0n })),
+      );
+      this.#backlog = Math.max(0, this.#backlog - packets.length);
+    } catch (error) {
+      again();
+      throw error;
+    }
+  }
+
+  #accepted(): void {
+    if (this.#failure !== undefined) this.#p.log.info("the output takes events again", { output: this.#p.output });
+    this.#failure = undefined;
+    this.#failures = 0;
+  }
+
+  /** The database's failures are said by the member; here only those of the output hold up collection. */
+  #refused(failure: Failure): void {
+    this.#failures += 1;
+    if (isFailure(failure) && failure.code.startsWith("fleet-")) return;
+    if (this.#failure?.say !== failure.say)
+      this.#p.log.error(failure.say, { output: this.#p.output, failure: failure.code, next_step: failure.nextStep });
+    this.#failure = failure;
+  }
+
+  #pauseMs(): number {
+    return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (this.#failures - 1));
+  }
+}

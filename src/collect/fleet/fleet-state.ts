@@ -1,0 +1,117 @@
+import type { Delivery, HugeDelivery } from "../../model/event.ts";
+import { Failure } from "../../model/failure.ts";
+import type { FleetStore, FleetStream, Lease } from "../../model/fleet.ts";
+import type { PageCommit, StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import type { DeliveryLane } from "./delivery-lane.ts";
+import type { FleetMember } from "./member.ts";
+
+export interface FleetStateParts {
+  /** This machine's: its lock, temporary files and small facts. Streams are in the store. */
+  readonly local: StateFolder;
+  readonly store: FleetStore;
+  readonly member: FleetMember;
+  readonly shardOf: (tenantId: TenantId) => number;
+  /** A record that is too large for memory, without its large members. */
+  readonly reduce: (huge: HugeDelivery, pieces: AsyncIterable<Uint8Array>) => Promise<Delivery>;
+}
+
+/** The state of a member: streams in the store that all members share, the rest on this machine. */
+export class FleetState implements StateFolder {
+  readonly lastStopWasOrderly = true;
+  readonly #p: FleetStateParts;
+  readonly #streams = new Map<number, { readonly lease: Lease; readonly key: StateKey }>();
+  #lanes: readonly DeliveryLane[] = [];
+
+  constructor(parts: FleetStateParts) {
+    this.#p = parts;
+  }
+
+  /** Called once, before a stream is opened. */
+  deliverInto(lanes: readonly DeliveryLane[]): void {
+    this.#lanes = lanes;
+  }
+
+  async open(key: StateKey): Promise<StreamStore> {
+    const { store, member, shardOf } = this.#p;
+    const lease = member.leaseOf(shardOf(key.tenantId));
+    if (lease === undefined) throw notOurs();
+    const opened: FleetStream = await store.open(
+      key,
+      lease,
+      this.#lanes.map(({ output }) => output),
+      {
+        committed: (stream) => {
+          for (const lane of this.#lanes) lane.committed(stream);
+        },
+        lost: (lost) => member.lost(lost),
+      },
+    );
+    // It may have been lost while it was opened: what it commits is refused then, and nobody would deliver it.
+    if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
+    this.#streams.set(opened.id, { lease, key });
+    for (const lane of this.#lanes) lane.add(opened.id, lease);
+    return this.#withRoom(opened.store);
+  }
+
+  /** Nothing of the shard is delivered here any more. */
+  async leave(lease: Lease): Promise<void> {
+    const streams = [...this.#streams].filter(
+      ([, one]) => one.lease.epoch === lease.epoch && one.lease.shard === lease.shard,
+    );
+    for (const [id] of streams) this.#streams.delete(id);
+    const ids = streams.map(([id]) => id);
+    await Promise.all(this.#lanes.map((lane) => lane.remove(ids)));
+  }
+
+  openTempFile(): Promise<TempFile> {
+    return this.#p.local.openTempFile();
+  }
+
+  readFact(name: string): Promise<string | undefined> {
+    return this.#p.local.readFact(name);
+  }
+
+  writeFact(name: string, value: string): Promise<void> {
+    return this.#p.local.writeFact(name, value);
+  }
+
+  async release(options: { readonly orderly: boolean }): Promise<void> {
+    try {
+      await this.#p.member.leave();
+    } finally {
+      await this.#p.local.release(options);
+    }
+  }
+
+  /** The store's bodies have no bound of their own: an output that is slow or refuses holds up collection. */
+  #withRoom(store: StreamStore): StreamStore {
+    const { reduce } = this.#p;
+    return {
+      key: store.key,
+      lastStopWasOrderly: store.lastStopWasOrderly,
+      keepsBodies: store.keepsBodies,
+      get checkpoint() {
+        return store.checkpoint;
+      },
+      takeEntries: () => store.takeEntries(),
+      commit: async ({ huge, pieces, ...page }: PageCommit) => {
+        const reduced = huge === undefined || pieces === undefined ? [] : [await reduce(huge, pieces)];
+        const deliveries = [...(page.deliveries ?? []), ...reduced];
+        if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room()));
+        await store.commit({ ...page, deliveries });
+      },
+      flush: () => store.flush(),
+      compact: (entries) => store.compact(entries),
+      close: () => store.close(),
+    };
+  }
+}
+
+function notOurs(): Failure {
+  return new Failure("fleet-fenced", {
+    actor: "us",
+    retry: { when: "later" },
+    say: "This customer belongs to another member of the fleet now.",
+  });
+}

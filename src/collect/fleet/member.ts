@@ -1,0 +1,241 @@
+import { asFailure, type Failure } from "../../model/failure.ts";
+import type { FleetStore, Lease, MemberIdentity } from "../../model/fleet.ts";
+import type { Clock, Log } from "../../model/ports.ts";
+
+const RENEW_EVERY_MS = 1_000;
+const BALANCE_EVERY_MS = 500;
+/** Shorter than the lease in the store: this member counts as gone here before it does there. */
+const TRUSTED_FOR_MS = 5_000;
+const KEEP_HOUSE_EVERY_MS = 600_000;
+
+export interface FleetMemberParts {
+  readonly store: FleetStore;
+  readonly identity: MemberIdentity;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What begins and ends the collection of a shard's customers. */
+export interface ShardCustomers {
+  take(lease: Lease): void;
+  /**
+   * Resolves when nothing of the shard runs here.
+   *
+   * @param options `saves`: false when the shard may be another member's by now.
+   */
+  drop(lease: Lease, options: { readonly saves: boolean }): Promise<void>;
+  /** Why nothing is collected, or what a person should know; undefined: all is well. */
+  report(failure: Failure | undefined): void;
+}
+
+/**
+ * One process of a fleet: renews its place, claims its fair share of the shards and gives up what is too
+ * much. Only the store decides who owns a shard. What this class believes saves requests and copies, and
+ * nothing depends on it.
+ */
+export class FleetMember {
+  readonly #p: FleetMemberParts;
+  readonly #held = new Map<number, Lease>();
+  /** Given up here, but perhaps not in the store yet. */
+  readonly #unreleased = new Map<number, Lease>();
+  readonly #dropping = new Set<Promise<void>>();
+  /** Of the unreleased: nothing of them runs here any more. */
+  readonly #dropped = new Set<Lease>();
+  readonly #left = new AbortController();
+  #customers: ShardCustomers | undefined;
+  #isMember = false;
+  #trustedUntilMs = Number.NEGATIVE_INFINITY;
+  #failure: Failure | undefined;
+  #housedAtMs: number;
+  #renewing: Promise<void> = Promise.resolve();
+  #reportedDifference = "";
+
+  constructor(parts: FleetMemberParts) {
+    this.#p = parts;
+    this.#housedAtMs = parts.clock.monotonicMs();
+  }
+
+  /** Becomes a member; renews that until `leave`. Throws Failure as the store. */
+  async begin(): Promise<void> {
+    await this.#register();
+    this.#renewing = this.#renewUntilLeft();
+  }
+
+  /** False as soon as others may take this member for gone. */
+  isAlive(): boolean {
+    return this.#isMember && this.#p.clock.monotonicMs() < this.#trustedUntilMs;
+  }
+
+  leaseOf(shard: number): Lease | undefined {
+    return this.#held.get(shard);
+  }
+
+  get shards(): number {
+    return this.#held.size;
+  }
+
+  /** Claims and gives up shards until `stop`. */
+  async run(customers: ShardCustomers, stop: AbortSignal): Promise<void> {
+    this.#customers = customers;
+    while (!stop.aborted) {
+      try {
+        await this.#balance(customers);
+        this.#report(undefined);
+      } catch (error) {
+        this.#report(asFailure(error));
+      }
+      await this.#p.clock.pause(BALANCE_EVERY_MS, stop);
+    }
+  }
+
+  /** The shard is another's, or nobody knows: it is forgotten, and any member may claim it anew. */
+  lost(lease: Lease): void {
+    if (this.#held.get(lease.shard)?.epoch !== lease.epoch) return;
+    this.#p.log.info("a part of the customers is left to whoever claims it", { shard: lease.shard });
+    this.#drop([lease], { saves: false });
+  }
+
+  /** Gives everything up. Never rejects: a member that cannot say goodbye expires. */
+  async leave(): Promise<void> {
+    this.#left.abort();
+    await this.#renewing;
+    await Promise.all(this.#dropping);
+    const { store, log } = this.#p;
+    try {
+      if (this.#isMember) await store.leave();
+    } catch (error) {
+      log.warn("this member could not leave the fleet; others take over when its place expires", {
+        failure: asFailure(error).say,
+      });
+    }
+    this.#isMember = false;
+    await store.close();
+  }
+
+  async #register(): Promise<void> {
+    const { store, identity, clock } = this.#p;
+    const beganMs = clock.monotonicMs();
+    await store.register(identity);
+    this.#isMember = true;
+    this.#trustedUntilMs = beganMs + TRUSTED_FOR_MS;
+  }
+
+  async #renewUntilLeft(): Promise<void> {
+    const { store, clock, log } = this.#p;
+    while (!this.#left.signal.aborted) {
+      await clock.pause(RENEW_EVERY_MS, this.#left.signal);
+      if (this.#left.signal.aborted) return;
+      const beganMs = clock.monotonicMs();
+      try {
+        // Whoever was silent for too long owns nothing: all of it is claimed anew, under a new identity.
+        if (!this.#isMember) {
+          await Promise.all(this.#dropping);
+          await this.#register();
+          log.info("this member joined the fleet again");
+        } else if (await store.renew()) this.#trustedUntilMs = beganMs + TRUSTED_FOR_MS;
+        else this.#lapse();
+      } catch (error) {
+        this.#report(asFailure(error));
+      }
+    }
+  }
+
+  async #balance(customers: ShardCustomers): Promise<void> {
+    const { store, clock, log } = this.#p;
+    if (this.#isMember && !this.isAlive()) this.#lapse();
+    if (!this.#isMember) {
+      if (this.#failure !== undefined) throw this.#failure;
+      return;
+    }
+    await this.#release();
+    const { members, shards, otherConfigurations } = await store.standing();
+    if (otherConfigurations.length > 0) this.#differs(otherConfigurations);
+    const share = Math.ceil(shards / Math.max(1, members));
+    const held = this.#held.size + this.#unreleased.size;
+    if (held < share) {
+      const claimed = await this.#claim(share - held);
+      for (const lease of claimed) this.#held.set(lease.shard, lease);
+      for (const lease of claimed) customers.take(lease);
+      if (claimed.length > 0) log.info("customers were claimed", { shards: claimed.length, held: this.#held.size });
+    } else if (this.#held.size > share) {
+      const given = [...this.#held.values()].slice(share);
+      log.info("customers are given up to other members", { shards: given.length, members });
+      this.#drop(given, { saves: true });
+    }
+    if (clock.monotonicMs() - this.#housedAtMs < KEEP_HOUSE_EVERY_MS) return;
+    this.#housedAtMs = clock.monotonicMs();
+    await store.keepHouse();
+  }
+
+  async #claim(most: number): Promise<readonly Lease[]> {
+    try {
+      return await this.#p.store.claim(most);
+    } catch (error) {
+      // Nobody knows which shards this identity owns now, and nobody else can have them while it lives.
+      if (asFailure(error).code === "fleet-unsettled") this.#lapse();
+      throw error;
+    }
+  }
+
+  #differs(members: readonly string[]): void {
+    const names = [...members].sort().join(", ");
+    if (this.#reportedDifference === names) return;
+    this.#reportedDifference = names;
+    this.#p.log.warn("members of the fleet run with other configurations; use one file on every member", {
+      members: names,
+    });
+  }
+
+  /** Others may own everything by now, or soon. */
+  #lapse(): void {
+    if (!this.#isMember) return;
+    this.#isMember = false;
+    this.#p.log.warn("the fleet's database did not confirm this member in time; it stops collecting until it does", {
+      shards: this.#held.size,
+    });
+    // Nothing of the old identity can be given up any more: it expires.
+    this.#drop([...this.#held.values()], { saves: false, releases: false });
+    this.#unreleased.clear();
+    this.#dropped.clear();
+  }
+
+  #drop(leases: readonly Lease[], options: { readonly saves: boolean; readonly releases?: false }): void {
+    for (const lease of leases) {
+      this.#held.delete(lease.shard);
+      if (options.releases !== false) this.#unreleased.set(lease.shard, lease);
+    }
+    const dropped = this.#dropAll(leases, options.saves).finally(() => this.#dropping.delete(dropped));
+    this.#dropping.add(dropped);
+  }
+
+  async #dropAll(leases: readonly Lease[], saves: boolean): Promise<void> {
+    for (const lease of leases) {
+      try {
+        await this.#customers?.drop(lease, { saves });
+      } catch (error) {
+        // What could not be saved is read again by the next owner.
+        this.#p.log.warn("a part of the customers was given up without saving", { failure: asFailure(error).say });
+      }
+      if (this.#unreleased.has(lease.shard)) this.#dropped.add(lease);
+    }
+  }
+
+  /** In the store too, once nothing of them runs here. */
+  async #release(): Promise<void> {
+    const leases = [...this.#dropped];
+    if (leases.length === 0) return;
+    await this.#p.store.release(leases);
+    for (const lease of leases) {
+      this.#dropped.delete(lease);
+      this.#unreleased.delete(lease.shard);
+    }
+  }
+
+  #report(failure: Failure | undefined): void {
+    const before = this.#failure;
+    this.#failure = failure;
+    if (failure !== undefined && failure.code !== before?.code)
+      this.#p.log.error(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
+    if (failure?.code !== before?.code) this.#customers?.report(failure);
+  }
+}

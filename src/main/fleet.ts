@@ -1,0 +1,235 @@
+import { createHash } from "node:crypto";
+import { hostname } from "node:os";
+import { DeliveryLane } from "../collect/fleet/delivery-lane.ts";
+import { FleetState } from "../collect/fleet/fleet-state.ts";
+import { FleetMember, type ShardCustomers } from "../collect/fleet/member.ts";
+import type { FleetSettings } from "../config/fleet-settings.ts";
+import { settingsRefused } from "../config/settings.ts";
+import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
+import { openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
+import { bodiesInList } from "../json/record-bodies.ts";
+import type { Lease } from "../model/fleet.ts";
+import type { Log, Sink } from "../model/ports.ts";
+import type { Stanza } from "../model/stanza.ts";
+import { authOf } from "../model/stanza.ts";
+import type { StateFolder } from "../model/state.ts";
+import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
+import { createHttp } from "../net/http.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
+import type { Chosen } from "./arcsight-command.ts";
+import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
+import type { MisconfiguredCustomer } from "./customers.ts";
+import { fleetConnections } from "./fleet-database.ts";
+import { outputStatuses } from "./output-status.ts";
+import { realClock, realRandom, VERSION } from "./world.ts";
+
+/** Statements of pages and deliveries under way at once. */
+const CONNECTIONS = 4;
+/** A renewal that takes longer is too late. */
+const HEARTBEAT_WITHIN = { connectWithinMs: 2_000, answerWithinMs: 2_000 } as const;
+/** As the single process drains its outputs. */
+const DRAIN_MS = 10_000;
+/** Delivered means on this member's disk: nothing else has a promise in a fleet yet. */
+const FILES: ReadonlySet<string> = new Set(["cef-file", "json-lines", "cef-folder", "json-folder"]);
+
+/** Why this configuration cannot be run by a member of a fleet; undefined: it can. */
+export function fleetObstacle(
+  { config }: Pick<Chosen, "config">,
+  { once, customer }: { readonly once: boolean; readonly customer: readonly string[] | undefined },
+): string | undefined {
+  if (once) return "`--once` cannot be used with fleet.url; members share the customers until they are stopped";
+  if (customer?.length) return "`--customer` cannot be used with fleet.url; every member needs all customers";
+  if (config.settings.discovery !== undefined)
+    return "`discover` cannot be used with fleet.url; run `defender-mssp customers discover` beside the fleet";
+  const other = config.outputs.find(({ type }) => !FILES.has(type));
+  if (other === undefined) return undefined;
+  return `${other.name}.type=${other.type} cannot be used with fleet.url; use cef-file, json-lines, cef-folder or json-folder`;
+}
+
+/** The parts of a collector that is a member of a fleet. */
+export interface FleetParts {
+  readonly customers: Pick<CollectorParts["customers"], "wanted" | "misconfigured">;
+  openState(): Promise<StateFolder>;
+  openDestination(): Destination;
+  readonly membership: Membership;
+}
+
+/** @param openLocal this machine's state folder, with its lock. */
+export function fleetParts(
+  chosen: Chosen,
+  settings: FleetSettings,
+  openLocal: () => Promise<StateFolder>,
+  log: Log,
+): FleetParts {
+  const { config, stateDir, misconfigured } = chosen;
+  const fleet = new FleetOfCustomers(chosen, misconfigured);
+  let opened: { readonly state: FleetState; readonly member: FleetMember; readonly store: PostgresFleet } | undefined;
+  const open = () => {
+    if (opened === undefined) throw new Error("the fleet's state is not open");
+    return opened;
+  };
+  return {
+    // Nobody is collected before a shard is claimed.
+    customers: { wanted: [], misconfigured: [] },
+    async openState() {
+      const local = await openLocal();
+      try {
+        const store = await PostgresFleet.open({
+          database: await fleetConnections(settings, CONNECTIONS),
+          heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
+          fleet: settings.name,
+          configured: fleet.configured,
+          bodiesOf: bodiesInList,
+        });
+        const name = settings.member ?? hostname();
+        const identity = { name, version: VERSION, configHash: fleet.configHash };
+        const member = new FleetMember({ store, identity, clock: realClock, log });
+        await member.begin().catch(async (error: unknown) => {
+          await store.close();
+          throw error;
+        });
+        log.info("joined the fleet", { fleet: settings.name, member: name });
+        const reduce: ConstructorParameters<typeof FleetState>[0]["reduce"] = async (huge, pieces) => ({
+          ...huge,
+          record: await reduceRecord(huge.record, pieces),
+        });
+        opened = { state: new FleetState({ local, store, member, shardOf, reduce }), member, store };
+        return opened.state;
+      } catch (error) {
+        await local.release({ orderly: false });
+        throw error;
+      }
+    },
+    openDestination() {
+      const { state, member, store } = open();
+      const ports = { disk: realDisk, clock: realClock, platform: process.platform };
+      const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
+      const world = {
+        ports,
+        clock: realClock,
+        random: realRandom,
+        log,
+        dialer: realDialer,
+        http,
+        hostName: hostname(),
+      };
+      const { all, each } = openEachOutput(config.outputs, config.settings.stanzas, stateDir, world);
+      const names = outputNames(config.outputs);
+      const lanes = each().map((sink, i) => {
+        const output = names[i] as string;
+        return new DeliveryLane({ output, sink, store, isAlive: () => member.isAlive(), clock: realClock, log });
+      });
+      state.deliverInto(lanes);
+      return {
+        sink: committingSink(all),
+        outputs: () => outputStatuses(all.conditions(), config.outputs, realClock.nowMs()),
+        async close() {
+          try {
+            await Promise.all(lanes.map((lane) => lane.close(DRAIN_MS)));
+            await all.close(DRAIN_MS);
+          } finally {
+            await http.close().catch(() => undefined);
+          }
+          return true;
+        },
+      };
+    },
+    membership: {
+      run(collector, stop) {
+        const { state, member } = open();
+        return member.run(fleet.within(collector, state, settings.name), stop);
+      },
+    },
+  };
+}
+
+/** Which customers are in which shard, and how their collection begins and ends. */
+class FleetOfCustomers {
+  readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
+  readonly configHash: string;
+  readonly #stanzas = new Map<number, Stanza[]>();
+  readonly #misconfigured = new Map<number, MisconfiguredCustomer[]>();
+
+  constructor({ config, stanzas }: Chosen, misconfigured: readonly MisconfiguredCustomer[]) {
+    const all = [...config.settings.stanzas, ...config.settings.refused];
+    this.configured = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
+    this.configHash = hashOf([
+      all.map(({ name, tenantId }) => [name, tenantId]),
+      stanzas.map(({ cloud, streams, start, pollSeconds }) => [cloud, streams, String(start.kind), pollSeconds]),
+      config.outputs.map(({ type, tenants }) => [type, tenants ?? null]),
+    ]);
+    const put = <T>(shards: Map<number, T[]>, shard: number, one: T) =>
+      shards.set(shard, [...(shards.get(shard) ?? []), one]);
+    for (const stanza of stanzas) {
+      const tenantId = tenantIdFrom(stanza.tenantId);
+      const refused = refusedInFleet(stanza, tenantId);
+      if (tenantId !== undefined && refused === undefined) put(this.#stanzas, shardOf(tenantId), stanza);
+      else if (refused !== undefined) put(this.#misconfigured, shardOf(tenantId ?? (stanza.name as TenantId)), refused);
+    }
+    for (const one of misconfigured)
+      put(this.#misconfigured, shardOf(one.tenantId === "" ? (one.name as TenantId) : one.tenantId), one);
+  }
+
+  /** @param name the fleet's. */
+  within(collector: CollectorForMembership, state: FleetState, name: string): ShardCustomers {
+    const health = collector.healthOf({ id: "", name: `fleet ${name}` });
+    return {
+      take: ({ shard }) => {
+        for (const stanza of this.#stanzas.get(shard) ?? []) collector.take(stanza);
+        for (const one of this.#misconfigured.get(shard) ?? []) collector.takeMisconfigured(one);
+      },
+      drop: async (lease: Lease, options) => {
+        // What may be another's is not delivered here any more; what is given up is saved first.
+        const left = options.saves ? undefined : state.leave(lease);
+        const names = [...(this.#stanzas.get(lease.shard) ?? []), ...(this.#misconfigured.get(lease.shard) ?? [])];
+        const dropped = await Promise.allSettled(names.map((one) => collector.drop(one.name, options)));
+        await (left ?? state.leave(lease));
+        for (const one of dropped) if (one.status === "rejected") throw one.reason;
+      },
+      report: (failure) => (failure === undefined ? health.be("ok") : health.be("failing", failure)),
+    };
+  }
+}
+
+/** What works in one process and not yet in a fleet. */
+function refusedInFleet(stanza: Stanza, tenantId: TenantId | undefined): MisconfiguredCustomer | undefined {
+  const { name, tenantName } = stanza;
+  const refused = (key: string, say: string): MisconfiguredCustomer => {
+    const problems = [{ stanza: name, key, say }];
+    const failure = settingsRefused({ name, tenantName, tenantId: tenantId ?? "", problems }, "the configuration");
+    return { name, tenantName, tenantId: tenantId ?? "", failure };
+  };
+  if (tenantId === undefined)
+    return refused("tenant_id", "is a domain, and members of a fleet share customers by GUID; write the tenant's GUID");
+  if (authOf(stanza) === "refresh_token")
+    return refused("auth", "is refresh_token, which members of a fleet cannot share yet; use auth = app");
+  return undefined;
+}
+
+/** The same on every member, wherever its files are; an output keeps its name while its type keeps its place. */
+function outputNames(outputs: readonly { readonly type: string }[]): readonly string[] {
+  const seen = new Map<string, number>();
+  return outputs.map(({ type }) => {
+    const times = (seen.get(type) ?? 0) + 1;
+    seen.set(type, times);
+    return `${type}-${times}`;
+  });
+}
+
+/** What the engine sees: it commits to the store, and health goes out at once. */
+function committingSink(all: Sink): Sink {
+  const unused = () => Promise.reject(new Error("a member of a fleet delivers what it committed"));
+  return {
+    kind: "durable",
+    hugeMostBytes: REDUCED_MOST_BYTES,
+    write: unused,
+    writeHuge: unused,
+    health: (event) => all.health(event),
+    ...(all.admit === undefined ? {} : { admit: all.admit.bind(all) }),
+  };
+}
+
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
+}
