@@ -1,3 +1,4 @@
+import { FLEET_SETTINGS } from "../../src/config/fleet-settings.ts";
 import { METRICS_SETTINGS } from "../../src/config/metrics-settings.ts";
 import { OUTPUT_SETTINGS, SERVE_SETTINGS } from "../../src/config/output-settings.ts";
 import type { Setting } from "../../src/model/setting.ts";
@@ -27,7 +28,10 @@ ${OUTPUT_SETTINGS.map((row) => entry("outputs[0].", row)).join("\n")}
 ${SERVE_SETTINGS.map((row) => entry("serve.", row)).join("\n")}
 # Metrics and health of this program
 
-${METRICS_SETTINGS.map((row) => entry("metrics.", row)).join("\n")}`;
+${METRICS_SETTINGS.map((row) => entry("metrics.", row)).join("\n")}
+# Several collectors that share the customers
+
+${FLEET_SETTINGS.map((row) => entry("fleet.", row)).join("\n")}`;
 }
 
 function inProperties(row: StanzaSetting): Setting {
