@@ -33,7 +33,9 @@ export class DeliveryLane {
   readonly #streams = new Map<number, Lease>();
   /** Streams that may have packets. */
   readonly #dirty = new Set<number>();
-  #backlog = 0;
+  /** Packets of each stream that were committed here and wait. */
+  readonly #backlog = new Map<number, number>();
+  #waiting = 0;
   #failure: Failure | undefined;
   #failures = 0;
   #round: Promise<void> = Promise.resolve();
@@ -62,7 +64,8 @@ export class DeliveryLane {
   }
 
   committed(stream: number): void {
-    this.#backlog += 1;
+    if (!this.#streams.has(stream)) return;
+    this.#waits(stream, 1);
     this.#mark(stream);
   }
 
@@ -71,6 +74,7 @@ export class DeliveryLane {
     for (const stream of streams) {
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
+      this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
     await this.#round;
   }
@@ -79,7 +83,7 @@ export class DeliveryLane {
   async room(): Promise<void> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#backlog < BACKLOG_MOST || this.#closing) return;
+      if (this.#waiting < BACKLOG_MOST || this.#closing) return;
       await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
     }
   }
@@ -92,6 +96,15 @@ export class DeliveryLane {
     this.#hurry.abort();
     this.#wake.abort();
     await this.#running;
+  }
+
+  /** What waited when a stream was opened was not counted, so a stream's count ends at none. */
+  #waits(stream: number, more: number): void {
+    const before = this.#backlog.get(stream) ?? 0;
+    const after = Math.max(0, before + more);
+    this.#waiting += after - before;
+    if (after === 0) this.#backlog.delete(stream);
+    else this.#backlog.set(stream, after);
   }
 
   #mark(stream: number): void {
@@ -147,7 +160,7 @@ export class DeliveryLane {
         output,
         [...progress].map(([stream, seq]) => ({ stream, seq, epoch: leases.get(stream)?.epoch ?? 0n })),
       );
-      this.#backlog = Math.max(0, this.#backlog - packets.length);
+      for (const { stream } of packets) this.#waits(stream, -1);
     } catch (error) {
       again();
       throw error;

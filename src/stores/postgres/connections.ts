@@ -138,8 +138,9 @@ export class Connections implements Database {
       port,
       database,
       user,
-      // Without it the driver would read PGPASSWORD and .pgpass.
-      password: password === undefined ? "" : password.open((value) => value),
+      // A function, because the driver takes an empty text for none and then reads PGPASSWORD and .pgpass.
+      password: () => password?.open((value) => value) ?? "",
+      application_name: "defender-mssp",
       ssl: tlsFor(host) ?? false,
       keepAlive: true,
       connectionTimeoutMillis: connectWithinMs,

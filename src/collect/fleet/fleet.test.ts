@@ -1,0 +1,339 @@
+import { describe, expect, test } from "@jest/globals";
+import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import type { Delivery } from "../../model/event.ts";
+import { Failure } from "../../model/failure.ts";
+import type { Confirmation, FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
+import { DeliveryLane } from "./delivery-lane.ts";
+import { FleetMember } from "./member.ts";
+
+const unreachable = new Failure("fleet-unreachable", {
+  actor: "operator",
+  retry: { when: "later" },
+  say: "The database of fleet.url cannot be reached.",
+});
+const unsettled = new Failure("fleet-unsettled", { actor: "us", retry: { when: "later" }, say: "No answer." });
+const outputFull = new Failure("output-full", {
+  actor: "operator",
+  retry: { when: "later" },
+  say: "The disk is full.",
+});
+
+/** A store with eight shards, whose failures a test sets. */
+class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | "claim" | "release" | "leave"> {
+  members = 1;
+  isMember = false;
+  failure: Failure | undefined;
+  claimFailure: Failure | undefined;
+  registered = 0;
+  closed = false;
+  readonly owned = new Map<number, bigint>();
+  readonly freed: number[] = [];
+  readonly calls: string[] = [];
+
+  #call(name: string): void {
+    this.calls.push(name);
+    if (this.failure !== undefined) throw this.failure;
+  }
+  async register() {
+    this.#call("register");
+    this.registered += 1;
+    this.isMember = true;
+  }
+  async renew() {
+    this.#call("renew");
+    return this.isMember;
+  }
+  async standing() {
+    this.#call("standing");
+    return { members: this.members, shards: 8, otherConfigurations: [] };
+  }
+  async claim(most: number): Promise<readonly Lease[]> {
+    this.#call("claim");
+    const free = Array.from({ length: 8 }, (_, shard) => shard).filter((shard) => !this.owned.has(shard));
+    const taken = free.slice(0, most).map((shard) => ({ shard, epoch: BigInt(this.calls.length) }));
+    for (const { shard, epoch } of taken) this.owned.set(shard, epoch);
+    if (this.claimFailure !== undefined) throw this.claimFailure;
+    return taken;
+  }
+  async release(leases: readonly Lease[]) {
+    this.#call("release");
+    for (const { shard } of leases) {
+      this.owned.delete(shard);
+      this.freed.push(shard);
+    }
+  }
+  async leave() {
+    this.#call("leave");
+    this.owned.clear();
+  }
+  async close() {
+    this.closed = true;
+  }
+}
+
+async function joined() {
+  const clock = new FakeClock();
+  const store = new FakeStore();
+  const taken: number[] = [];
+  const dropped: { shard: number; saves: boolean }[] = [];
+  const reported: (string | undefined)[] = [];
+  const member = new FleetMember({
+    store: store as unknown as FleetStore,
+    identity: { name: "one", version: "test", configHash: "x" },
+    clock,
+    log: new FakeLog(),
+  });
+  await member.begin();
+  const stop = new AbortController();
+  const customers = {
+    take: ({ shard }: Lease) => void taken.push(shard),
+    drop: async ({ shard }: Lease, { saves }: { readonly saves: boolean }) => void dropped.push({ shard, saves }),
+    report: (failure: Failure | undefined) => void reported.push(failure?.code),
+  };
+  const ended = member.run(customers, stop.signal);
+  await clock.advance(600);
+  const end = async () => {
+    stop.abort();
+    await clock.advance(0);
+    await ended;
+    const left = member.leave();
+    await clock.advance(2_000);
+    await left;
+  };
+  return { clock, store, member, taken, dropped, reported, end };
+}
+
+describe("a member of a fleet", () => {
+  test("claims its share, and gives up what is above it when another one joins, saved first", async () => {
+    const { clock, store, taken, dropped, member, end } = await joined();
+    expect(taken).toHaveLength(8);
+    store.members = 2;
+    await clock.advance(2_000);
+
+    expect(dropped).toHaveLength(4);
+    expect(dropped.every(({ saves }) => saves)).toBe(true);
+    expect(store.freed.toSorted()).toEqual(dropped.map(({ shard }) => shard).toSorted());
+    expect(member.shards).toBe(4);
+    await end();
+    expect(store.owned.size).toBe(0);
+    expect(store.closed).toBe(true);
+  });
+
+  test("that the database does not confirm in time stops collecting, says so, and begins anew as another", async () => {
+    const { clock, store, member, dropped, reported, taken, end } = await joined();
+    store.failure = unreachable;
+    await clock.advance(4_000);
+    expect(dropped).toEqual([]);
+    await clock.advance(2_000);
+
+    expect(member.isAlive()).toBe(false);
+    expect(dropped).toHaveLength(8);
+    expect(dropped.every(({ saves }) => !saves)).toBe(true);
+    expect(reported).toEqual(["fleet-unreachable"]);
+    store.failure = undefined;
+    store.owned.clear();
+    await clock.advance(3_000);
+
+    expect(store.registered).toBe(2);
+    expect(taken).toHaveLength(16);
+    expect(reported).toEqual(["fleet-unreachable", undefined]);
+    await end();
+  });
+
+  test("whose place expired meanwhile owns nothing any more, although the database answers", async () => {
+    const { clock, store, dropped, end } = await joined();
+    store.isMember = false;
+    await clock.advance(1_500);
+
+    expect(dropped).toHaveLength(8);
+    expect(dropped.every(({ saves }) => !saves)).toBe(true);
+    await end();
+  });
+
+  test("that loses a shard gives it up in the store only when nothing of it runs any more, and claims it anew", async () => {
+    const { clock, store, member, taken, dropped, end } = await joined();
+    const lease = member.leaseOf(3) as Lease;
+    member.lost(lease);
+    member.lost(lease);
+    expect(member.leaseOf(3)).toBeUndefined();
+    await clock.advance(2_000);
+
+    expect(dropped).toEqual([{ shard: 3, saves: false }]);
+    expect(store.freed).toEqual([3]);
+    expect(taken.filter((shard) => shard === 3)).toHaveLength(2);
+    expect(member.leaseOf(3)?.epoch).toBeGreaterThan(lease.epoch);
+    await end();
+  });
+
+  test("that does not know what it claimed becomes another, so that nobody's shards stay without an owner", async () => {
+    const { clock, store, member, end } = await joined();
+    store.owned.clear();
+    for (const shard of [0, 1, 2]) member.lost(member.leaseOf(shard) as Lease);
+    store.claimFailure = unsettled;
+    await clock.advance(1_500);
+    expect(store.registered).toBeGreaterThan(1);
+    store.claimFailure = undefined;
+    store.owned.clear();
+    await clock.advance(2_000);
+
+    expect(member.shards).toBe(8);
+    await end();
+  });
+});
+
+describe("a lane to one output", () => {
+  const deliveryOf = (key: string) => ({ key }) as unknown as Delivery;
+  const lease: Lease = { shard: 1, epoch: 5n };
+
+  function opened(packets: WaitingPacket[]) {
+    const clock = new FakeClock();
+    const log = new FakeLog();
+    const written: string[] = [];
+    const progress = new Map<number, bigint>();
+    const it = {
+      clock,
+      log,
+      written,
+      progress,
+      packets,
+      alive: true,
+      writeFailure: undefined as Failure | undefined,
+      confirmFailure: undefined as Failure | undefined,
+      beforeWrite: async () => undefined as void,
+    };
+    const lane = new DeliveryLane({
+      output: "json-lines-1",
+      sink: {
+        write: async (batch) => {
+          await it.beforeWrite();
+          if (it.writeFailure !== undefined) throw it.writeFailure;
+          written.push(...batch.map(({ key }) => key));
+          return 1;
+        },
+      },
+      store: {
+        waiting: async (_, streams) =>
+          packets
+            .filter(({ stream, seq }) => streams.includes(stream) && seq > (progress.get(stream) ?? 0n))
+            .slice(0, 2),
+        confirm: async (_, confirmations: readonly Confirmation[]) => {
+          if (it.confirmFailure !== undefined) throw it.confirmFailure;
+          for (const { stream, seq, epoch } of confirmations) if (epoch === lease.epoch) progress.set(stream, seq);
+        },
+      },
+      isAlive: () => it.alive,
+      clock,
+      log,
+    });
+    return { ...it, it, lane };
+  }
+
+  const packetsOf = (...seqs: readonly bigint[]): WaitingPacket[] =>
+    seqs.map((seq) => ({ stream: 1, seq, deliveries: [deliveryOf(`v${seq}`)] }));
+
+  test("delivers what waited and what is committed, in order, and moves the progress after it", async () => {
+    const { lane, clock, packets, written, progress } = opened(packetsOf(1n, 2n, 3n));
+    lane.add(1, lease);
+    await clock.advance(1_000);
+    expect(written).toEqual(["v1", "v2", "v3"]);
+    packets.push(...packetsOf(4n));
+    lane.committed(1);
+    await clock.advance(1_000);
+
+    expect(written).toEqual(["v1", "v2", "v3", "v4"]);
+    expect(progress.get(1)).toBe(4n);
+    await lane.close(1_000);
+  });
+
+  test("sends nothing while others may take this member for gone", async () => {
+    const { it, lane, clock, written } = opened(packetsOf(1n));
+    it.alive = false;
+    lane.add(1, lease);
+    await clock.advance(5_000);
+    expect(written).toEqual([]);
+    it.alive = true;
+    await clock.advance(2_000);
+
+    expect(written).toEqual(["v1"]);
+    await lane.close(1_000);
+  });
+
+  test("an output that refuses holds up commits with its own failure, and gets everything when it can", async () => {
+    const { it, lane, clock, written, log } = opened(packetsOf(1n, 2n));
+    it.writeFailure = outputFull;
+    lane.add(1, lease);
+    await clock.advance(5_000);
+    await expect(lane.room()).rejects.toBe(outputFull);
+    expect(log.lines.filter(({ message }) => message === outputFull.say)).toHaveLength(1);
+    it.writeFailure = undefined;
+    await clock.advance(30_000);
+
+    await lane.room();
+    expect(written).toEqual(["v1", "v2"]);
+    await lane.close(1_000);
+  });
+
+  test("what was delivered and could not be confirmed is offered again, and the database holds up nobody", async () => {
+    const { it, lane, clock, written, progress } = opened(packetsOf(1n));
+    it.confirmFailure = unreachable;
+    lane.add(1, lease);
+    await clock.advance(500);
+    await lane.room();
+    it.confirmFailure = undefined;
+    await clock.advance(5_000);
+
+    expect(new Set(written)).toEqual(new Set(["v1"]));
+    expect(progress.get(1)).toBe(1n);
+    await lane.close(1_000);
+  });
+
+  test("a stream that is removed is waited for while it is on its way, and nothing of it is sent after that", async () => {
+    const { it, lane, clock, packets, written } = opened(packetsOf(1n));
+    let arrive: () => void = () => undefined;
+    it.beforeWrite = () => new Promise<void>((resolve) => (arrive = resolve));
+    lane.add(1, lease);
+    await clock.advance(100);
+    let removed = false;
+    const removing = lane.remove([1]).then(() => (removed = true));
+    await clock.advance(100);
+    expect(removed).toBe(false);
+    arrive();
+    await removing;
+    packets.push(...packetsOf(2n));
+    lane.committed(1);
+    await clock.advance(5_000);
+
+    expect(written).toEqual(["v1"]);
+    await lane.close(1_000);
+  });
+
+  test("too much that waits holds up commits until it is delivered, and a close ends that wait", async () => {
+    const { it, lane, clock } = opened([]);
+    it.alive = false;
+    lane.add(1, lease);
+    for (let n = 0; n < 2_000; n += 1) lane.committed(1);
+    let hasRoom = false;
+    const room = lane.room().then(() => (hasRoom = true));
+    await clock.advance(5_000);
+    expect(hasRoom).toBe(false);
+    const closing = lane.close(1_000);
+    await clock.advance(2_000);
+    await closing;
+    await room;
+
+    expect(hasRoom).toBe(true);
+  });
+
+  test("what waits of a stream that is another's by now holds up nobody", async () => {
+    const { it, lane } = opened([]);
+    it.alive = false;
+    lane.add(1, lease);
+    for (let n = 0; n < 2_000; n += 1) lane.committed(1);
+    await lane.remove([1]);
+    for (let n = 0; n < 2_000; n += 1) lane.committed(1);
+
+    await lane.room();
+    await lane.close(0);
+  });
+});
