@@ -14,7 +14,8 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 const HELP = `npm run proofs [-- --list] [-- --only TEXT]
 
 Runs, one after another, what CI only samples: every mutation, half an hour of changed answers, half an hour of random
-worlds, a crash at every step of the program, ten minutes of chaos, and the kills of HEC and Kafka. Goes on after a failure and names
+worlds, a crash at every step of the program, ten minutes of chaos, the kills of HEC and Kafka, and
+the storm over a fleet. Goes on after a failure and names
 all at the end (exit 1). What a proof has counted is written to docs/proofs.json, if nothing is uncommitted.
 
   --list        only show the commands
@@ -61,6 +62,12 @@ const PROOFS: readonly {
     args: ["test/scenarios/kafka", "--runInBand"],
     promise: "200 kills, 50 stops, 20 late EndTxn and dead leaders: Kafka holds each event once",
     env: { KAFKA_KILLS: "200", KAFKA_STOPS: "50", KAFKA_TORN: "20", KAFKA_LEADERS: "4", DEFENDER_MSSP_REAL_PARTS: "1" },
+  },
+  {
+    script: "jest",
+    args: ["test/scenarios/fleet", "--runInBand"],
+    promise: "kills, pauses, cut networks and crashes of the database: a fleet commits each version once",
+    env: { FLEET_ROUNDS: "10", DEFENDER_MSSP_REAL_PARTS: "1" },
   },
 ];
 

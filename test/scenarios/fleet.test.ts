@@ -1,46 +1,42 @@
 /**
- * Two collectors of one fleet over a real PostgreSQL, the program from its sources, the simulator as
- * Microsoft. One of them is killed while it collects, and the other one takes over.
+ * Collectors of one fleet over a real PostgreSQL. One is killed while it collects, and the other one takes
+ * over; then a storm of everything that can happen to three of them. DEFENDER_MSSP_REAL_PARTS=1 runs every
+ * fault, FLEET_ROUNDS says how often.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
-import { childEnvironment } from "../harness/child-environment.ts";
-import { consult } from "../harness/oracle/main.ts";
-import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
-import { describeWith } from "../harness/real-parts.ts";
+import { CuttingProxy } from "../harness/postgres/cutting-proxy.ts";
+import { FleetStory, type MemberProcess } from "../harness/postgres/fleet-story.ts";
+import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
+import { noteProof } from "../harness/proof.ts";
+import { describeWith, REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
-import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
-jest.setTimeout(600_000);
+jest.setTimeout(3_600_000);
 
-const MAIN = join(import.meta.dirname, "../../src/main/main.ts");
-const WITHIN_MS = 240_000;
-const ROLE = "collector";
-const PASSWORD = "the collector's password";
+const ROUNDS = Number(process.env["FLEET_ROUNDS"] ?? 1);
 const CUSTOMERS = Array.from({ length: 8 }, (_, n) => `customer-${n + 1}`);
-const HISTORY = 30;
-const LATER = 20;
+const HISTORY = 20;
 
 let folder: string;
 let server: PostgresServer;
 let simulator: Simulator | undefined;
-const children: ChildProcess[] = [];
+let story: FleetStory | undefined;
+const proxies: CuttingProxy[] = [];
 
-describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet of two members", () => {
+describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "fleet-"));
     server = await PostgresServer.start();
-    server.query(`create role ${ROLE} login password '${PASSWORD.replaceAll("'", "''")}'`);
-    writeFileSync(join(folder, "password"), PASSWORD, { mode: 0o600 });
   });
   afterEach(async () => {
-    for (const child of children.splice(0)) child.kill("SIGKILL");
+    story?.end();
+    for (const proxy of proxies.splice(0)) await proxy.close();
     await simulator?.stop();
     simulator = undefined;
   });
@@ -49,8 +45,8 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet of t
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** Customers with a history, and alerts that appear while the members run. */
-  async function story(name: string) {
+  /** Customers with a history. */
+  async function begin(name: string, members: readonly string[]) {
     const started = await startSimulator({
       scenario: scenarioOf(
         JSON.stringify({
@@ -59,10 +55,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet of t
           seed: 29,
           customers: CUSTOMERS.map((customer) => ({
             name: customer,
-            generate: [
-              { stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" },
-              { stream: "incidents", count: LATER, from: "0s", to: "10s" },
-            ],
+            generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
           })),
         }),
         "scenario",
@@ -70,117 +63,104 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet of t
       warn: () => undefined,
     });
     simulator = started;
-    const configs = ["one", "two"].map((member) => {
-      const config = join(folder, `${name}-${member}.properties`);
-      const out = join(folder, `${name}-${member}.jsonl`);
-      writeFileSync(
-        config,
-        [
-          ...tenantLines(started.ready, { poll_seconds: "1" }),
-          "outputs[0].type=json-lines",
-          `outputs[0].path=${out}`,
-          `state_dir=${join(folder, `${name}-${member}`)}`,
-          `fleet.url=${server.url}`,
-          `fleet.user=${ROLE}`,
-          `fleet.password=file:${join(folder, "password")}`,
-          `fleet.name=${name}`,
-          `fleet.member=${member}`,
-          "",
-        ].join("\n"),
-      );
-      return { config, out };
-    });
-    return { members: configs, truth: started.ready.control_url, schema: `defender_mssp_${name}` };
-  }
-
-  /** The schema, made by the program as its documentation says. */
-  function init(config: string): void {
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [MAIN, "fleet", "init", "--config", config, "--owner", SUPERUSER],
-      { encoding: "utf8", env: childEnvironment({ DEFENDER_MSSP_FLEET_OWNER_PASSWORD: SUPERUSER_PASSWORD }) },
-    );
-    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining("schema") });
-    server.query(stdout);
-  }
-
-  function run({ config }: { readonly config: string }) {
-    let log = "";
-    const child = spawn(process.execPath, [MAIN, "run", "--config", config], {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: childEnvironment(),
-    });
-    children.push(child);
-    for (const stream of [child.stdout, child.stderr])
-      stream.on("data", (text: Buffer) => {
-        log += text.toString();
-      });
-    return {
-      ended: new Promise<number | null>((done) => child.once("close", (code) => done(code))),
-      log: () => log,
-      kill: (signal: NodeJS.Signals) => child.kill(signal),
+    for (const _ of members) proxies.push(await CuttingProxy.open(server.port));
+    const ports = Object.fromEntries(members.map((member, i) => [member, proxies[i]?.port ?? 0]));
+    const told = new FleetStory({ folder, name, server, ready: started.ready, members: ports });
+    story = told;
+    await told.init();
+    let all = CUSTOMERS.length * HISTORY;
+    /** New alerts of every customer. */
+    const appear = (count: number): void => {
+      for (let n = 0; n < count; n += 1) started.control.perform({ do: "record", stream: "alerts", id: randomUUID() });
+      all += count * CUSTOMERS.length;
     };
+    return { told, appear, all: () => all };
   }
-
-  async function until(holds: () => boolean, what: string, logs: () => string): Promise<void> {
-    const end = performance.now() + WITHIN_MS;
-    while (!holds()) {
-      if (performance.now() > end)
-        throw new Error(`not within ${WITHIN_MS / 1000} s: ${what}\n${logs().slice(-4_000)}`);
-      await pause(100);
-    }
-  }
-
-  interface Line {
-    readonly key: string;
-    readonly text: string;
-  }
-
-  /** The events of a file, health and such left out. */
-  function eventsIn(out: string): Line[] {
-    if (!existsSync(out)) return [];
-    return readFileSync(out, "utf8")
-      .split("\n")
-      .slice(0, -1)
-      .flatMap((text) => {
-        const { mssp } = JSON.parse(text) as { readonly mssp?: { readonly key: string } };
-        return mssp === undefined ? [] : [{ key: mssp.key, text }];
-      });
-  }
-
-  const owners = (schema: string): string[] =>
-    server.query(
-      `select m.name || ' ' || count(*) from ${schema}.shard s join ${schema}.member m on m.boot = s.owner
-       where m.alive_until > clock_timestamp() group by m.name order by 1`,
-    );
 
   test("a member that is killed is taken over: nothing is lost, the store holds every version once", async () => {
-    const { members, truth, schema } = await story("takeover");
-    const [one, two] = members as [(typeof members)[0], (typeof members)[0]];
-    init(one.config);
-    const running = [run(one), run(two)] as const;
-    const logs = () => running.map(({ log }) => log()).join("\n");
-    await until(() => owners(schema).join() === "one 128,two 128", "each owns its half", logs);
-    await until(() => members.every(({ out }) => eventsIn(out).length > 0), "both have delivered", logs);
-    running[0].kill("SIGKILL");
-    await running[0].ended;
-    await until(() => owners(schema).join() === "two 256", "the other one owns everything", logs);
-    const all = CUSTOMERS.length * (HISTORY + LATER);
-    const keys = () => new Set(members.flatMap(({ out }) => eventsIn(out)).map(({ key }) => key));
-    await until(() => keys().size >= all, "everything was delivered", logs);
-    running[1].kill("SIGTERM");
-    expect([await running[1].ended, running[1].log()]).toEqual([0, expect.any(String)]);
+    const { told, appear, all } = await begin("takeover", ["one", "two"]);
+    const [one, two] = [told.start("one"), told.start("two")];
+    await told.until(() => told.owners()["one"] === 128 && told.owners()["two"] === 128, "each owns its half");
+    await told.until(() => ["one", "two"].every((name) => told.eventsOf(name).length > 0), "both have delivered");
+    appear(2);
+    one.kill("SIGKILL");
+    await one.ended;
+    appear(2);
+    await told.until(() => told.owners()["two"] === 256, "the other one owns everything");
+    await told.until(() => told.delivered >= all(), "everything was delivered");
+    two.kill("SIGTERM");
+    expect([await two.ended, told.log]).toEqual([0, expect.any(String)]);
 
-    const files = members.map(({ out }) => eventsIn(out));
-    expect(keys().size).toBe(all);
-    // In the store each version was committed once; in a file each is once; a copy is the same event.
-    expect(server.query(`select sum(records) from ${schema}.packet`)).toEqual([String(all)]);
-    for (const events of files) expect(new Set(events.map(({ key }) => key)).size).toBe(events.length);
-    const texts = new Map(files[0]?.map(({ key, text }) => [key, text]));
-    for (const { key, text } of files[1] ?? []) if (texts.has(key)) expect(text).toBe(texts.get(key));
-    const { totals } = await consult({ truth, delivered: members.map(({ out }) => out), format: "jsonl" });
-    expect(totals).toMatchObject({ shown: all, delivered: all, lost: 0, stale: 0, changed_bytes: 0, unknown: 0 });
-    // Who is gone has left nothing behind that somebody would have to clean up.
-    expect(server.query(`select count(*) from ${schema}.shard where owner is not null`)).toEqual(["0"]);
+    await told.expectWhole(all());
+  });
+
+  const storm = REAL_PARTS_REQUIRED ? test : test.skip;
+  storm("three members survive kills, pauses, cut networks and a database that crashes", async () => {
+    const names = ["one", "two", "three"];
+    const { told, appear, all } = await begin("storm", names);
+    const running = new Map<string, MemberProcess>(names.map((name) => [name, told.start(name)]));
+    const counts = { kills: 0, pauses: 0, cuts: 0, database_crashes: 0, takeovers: 0 };
+    const balanced = () => names.every((name) => (told.owners()[name] ?? 0) >= 84);
+    /** The others own what it had. */
+    const takenOver = async (name: string) => {
+      await told.until(
+        () => told.owners()[name] === undefined && Object.values(told.owners()).reduce((sum, n) => sum + n, 0) === 256,
+        `the others own what ${name} had`,
+      );
+      counts.takeovers += 1;
+    };
+    const delivered = () => told.until(() => told.delivered >= all(), "everything so far was delivered");
+    const faults: Readonly<Record<string, (name: string, proxy: CuttingProxy) => Promise<void>>> = {
+      kill: async (name) => {
+        running.get(name)?.kill("SIGKILL");
+        await running.get(name)?.ended;
+        counts.kills += 1;
+        appear(1);
+        await takenOver(name);
+        running.set(name, told.start(name));
+      },
+      pause: async (name) => {
+        running.get(name)?.kill("SIGSTOP");
+        counts.pauses += 1;
+        appear(1);
+        await takenOver(name);
+        // It believes that it owns its shards, and has pages and packets on their way.
+        running.get(name)?.kill("SIGCONT");
+      },
+      cut: async (name, proxy) => {
+        // The database gets what the member says, and the member gets no answer.
+        proxy.mode = "swallow-answers";
+        counts.cuts += 1;
+        appear(1);
+        await takenOver(name);
+        proxy.mode = "pass";
+        proxy.cut();
+      },
+      crash: async () => {
+        await server.kill("SIGQUIT");
+        counts.database_crashes += 1;
+        appear(1);
+        await server.startAgain();
+      },
+    };
+    for (let round = 0; round < ROUNDS; round += 1)
+      for (const [place, fault] of Object.values(faults).entries()) {
+        await told.until(balanced, "every member owns its share");
+        const at = (round + place) % names.length;
+        appear(2);
+        await fault(names[at] as string, proxies[at] as CuttingProxy);
+        appear(1);
+        await delivered();
+      }
+    for (const member of running.values()) member.kill("SIGTERM");
+    for (const member of running.values()) expect([await member.ended, told.log]).toEqual([0, expect.any(String)]);
+
+    const copies = await told.expectWhole(all());
+    expect(counts.takeovers).toBeGreaterThanOrEqual(3);
+    noteProof({
+      name: "fleet-storm",
+      seed: null,
+      counts: { ...counts, delivered: all(), lost: 0, doubled: 0, copies },
+    });
   });
 });

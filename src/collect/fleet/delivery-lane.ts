@@ -115,7 +115,7 @@ export class DeliveryLane {
   async #run(): Promise<void> {
     for (;;) {
       if (this.#hurry.signal.aborted || (this.#closing && this.#dirty.size === 0)) return;
-      if (this.#dirty.size === 0 || !this.#p.isAlive()) {
+      if (this.#dirty.size === 0) {
         await this.#rest(FIRST_PAUSE_MS);
         continue;
       }
@@ -151,7 +151,10 @@ export class DeliveryLane {
         return;
       }
       again();
-      if (!isAlive()) return;
+      if (!isAlive()) {
+        await this.#rest(FIRST_PAUSE_MS);
+        return;
+      }
       const leases = new Map(this.#streams);
       await sink.write(packets.flatMap(({ deliveries }) => deliveries));
       this.#accepted();
