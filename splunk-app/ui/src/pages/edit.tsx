@@ -8,6 +8,7 @@ import { editInput, RestProblem, readInput } from "../rest.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
 import { changesOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
+import { CustomerHealth } from "./customer-health.tsx";
 import { Form, type Values } from "./form.tsx";
 import { SecretWarning } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
@@ -73,6 +74,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
           </Message>
         )}
       </div>
+      <CustomerHealth name={name} />
       <form onSubmit={(event) => event.preventDefault()}>
         <SecretWarning isTicked={isTicked} onTick={setTicked} />
         {FORM_PARTS.map(({ title, fields }) => (

@@ -4,6 +4,8 @@ import { type ReactElement, type ReactNode, useState } from "react";
 
 /** All lists of a page together render at most 50 rows. */
 const ROWS_MOST = 10;
+/** Narrower columns cannot be read: then the table is scrolled. */
+const MIN_COLUMN_WIDTH = 90;
 
 interface ListingProps<Row> {
   /** For those who do not see the heading above. */
@@ -38,18 +40,22 @@ export function Listing<Row>({
   if (rows.length === 0) return <p>{none}</p>;
   return (
     <>
-      <div style={{ overflowX: "auto" }}>
-        <Table stripeRows>
+      {/* What can be scrolled must be reached by keyboard, also where a table has no link. */}
+      {/* oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+      <section aria-label={`Table of ${name}`} tabIndex={0} style={{ overflowX: "auto" }}>
+        <Table stripeRows style={{ minWidth: columns.length * MIN_COLUMN_WIDTH }} innerStyle={{ overflow: "visible" }}>
           <Table.Head>
             {columns.map(([label]) => (
-              <Table.HeadCell key={label}>{label}</Table.HeadCell>
+              <Table.HeadCell key={label} truncate={false}>
+                {label}
+              </Table.HeadCell>
             ))}
           </Table.Head>
           <Table.Body>
             {rows.slice((page - 1) * most, page * most).map((row) => (
               <Table.Row key={keyOf(row)} data-test="listed">
                 {columns.map(([label, cell]) => (
-                  <Table.Cell key={label} style={{ overflowWrap: "anywhere" }}>
+                  <Table.Cell key={label} style={{ overflowWrap: "break-word" }}>
                     {cell(row)}
                   </Table.Cell>
                 ))}
@@ -57,7 +63,7 @@ export function Listing<Row>({
             ))}
           </Table.Body>
         </Table>
-      </div>
+      </section>
       {pages > 1 && (
         <nav aria-label={`Pages of ${name}`} style={{ display: "flex", gap: 8, alignItems: "center", marginTop: 8 }}>
           <Button label="Previous" disabled={page === 1} onClick={() => turn(page - 1)} />

@@ -20,7 +20,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const STATUS = "TA_defender_mssp/defender_mssp_status";
 
-inBrowser("the page Health", () => {
+inBrowser("the pages that watch", () => {
   let world: World;
 
   beforeAll(async () => {
@@ -226,12 +226,83 @@ inBrowser("the page Health", () => {
     }
   });
 
-  test("it can be read in the dark, and nothing is cut off at 320 pixels", async () => {
+  test("a customer's page shows its streams, 24 hours of their states, and who must act", async () => {
+    answerSearches(world, 20);
+    const page = await world.open({ hash: "#/customer/tailspin" });
+    const states = section(page, "State and last 24 hours");
+    await states.getByRole("img", { name: /^States of tailspin, alerts in 24 hours: throttled/ }).waitFor();
+    await states.getByRole("row").filter({ hasText: "alerts" }).getByText("Microsoft", { exact: true }).waitFor();
+    await states.getByRole("row").filter({ hasText: "incidents" }).waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await picture(page, "customer-states");
+    await states.getByRole("link", { name: "Log lines of this customer" }).click();
+    await page.getByRole("cell", { name: "tailspin", exact: true }).first().waitFor();
+    expect(world.faults).toEqual([]);
+  });
+
+  test("while a customer's state cannot be read, its form can be used, and no poll takes what was typed", async () => {
+    const page = await world.open({ hash: "#/customer/tailspin" });
+    await section(page, "State and last 24 hours").getByRole("cell", { name: "throttled", exact: true }).waitFor();
+    await page.getByLabel("Poll every (seconds)").fill("77");
+    world.web.interferences.push({ method: "GET", path: "/defender_mssp_status", status: 500, text: "busy" });
+    await page.getByText("The state cannot be shown. Splunk failed (500): busy").waitFor();
+    await page.getByText("The state cannot be shown.").waitFor({ state: "hidden" });
+    expect(await page.getByLabel("Poll every (seconds)").inputValue()).toBe("77");
+    expect(world.faults).toEqual([]);
+  });
+
+  test("the log is shown by level and customer, markup as text, with a link to the same search", async () => {
+    const page = await world.open({ hash: "#/log" });
+    await page.getByTestId("listed").filter({ hasText: "started" }).first().waitFor();
+    expect(await page.getByTestId("listed").count()).toBeLessThanOrEqual(50);
+    await page.getByTestId("listed").filter({ hasText: MARKUP }).first().waitFor();
+    expect(await page.locator("img[src=x]").count()).toBe(0);
+    expect(await accessibilityFaults(page)).toEqual([]);
+
+    await page.getByLabel("Level").click();
+    await page.getByRole("option", { name: "warnings and errors" }).click();
+    await page.getByLabel("Customer or word").fill("adatum");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByTestId("listed").filter({ hasText: "started" }).first().waitFor({ state: "hidden" });
+    await page.getByRole("cell", { name: "adatum", exact: true }).first().waitFor();
+    expect(await page.getByTestId("listed").filter({ hasNotText: "adatum" }).count()).toBe(0);
+    expect(await page.getByTestId("listed").filter({ hasText: "INFO" }).count()).toBe(0);
+    await picture(page, "log");
+    const link = new URL(
+      (await page.getByRole("link", { name: "Open in Search" }).getAttribute("href")) ?? "",
+      world.web.url,
+    );
+    expect(link.pathname).toMatch(/\/app\/TA_defender_mssp\/search$/);
+    expect(link.searchParams.get("q")).toMatch(
+      /^search index=_internal .*NOT log_level=INFO.* event_message="\*adatum\*"$/,
+    );
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a log that cannot be searched says why, and one without lines where they are", async () => {
+    world.splunkd.rest.answerSearch = () => {
+      throw new Error("your role may not search _internal");
+    };
+    const page = await world.open({ hash: '#/log/no"such*one' });
+    await page.getByText("The log cannot be searched. your role may not search _internal").waitFor();
+    answerSearches(world);
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByText("A forwarder sends its splunkd.log on").waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("all can be read in the dark, and nothing is cut off at 320 pixels", async () => {
     const web = await SplunkWeb.start({ splunkd: world.splunkd, theme: "dark" });
     try {
       expect(await accessibilityFaults(await shown({ web }))).toEqual([]);
       const narrow = await shown({ web, width: 320 });
       expect(await cutOff(narrow)).toEqual([]);
+      for (const hash of ["#/log", "#/customer/tailspin"]) {
+        const page = await world.open({ web, hash, width: 320 });
+        await page.getByTestId("listed").first().waitFor();
+        expect([hash, await cutOff(page), await accessibilityFaults(page)]).toEqual([hash, [], []]);
+      }
     } finally {
       await web.close();
     }

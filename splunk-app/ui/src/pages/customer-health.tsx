@@ -1,0 +1,105 @@
+import Heading from "@splunk/react-ui/Heading";
+import Link from "@splunk/react-ui/Link";
+import Message from "@splunk/react-ui/Message";
+import { type ReactElement, useEffect, useState } from "react";
+import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
+import { RestProblem, statusRow } from "../rest.ts";
+import { duration, type Status, type StreamStatus } from "../state/customers.ts";
+import { spansOf } from "../state/history.ts";
+import { Listing } from "./listing.tsx";
+import { useTick } from "./parts.tsx";
+import { STATE_COLOURS, StateStrip } from "./plot.tsx";
+import { useHistory } from "./use-history.ts";
+
+const REFRESH_MS = 10_000;
+
+/** How one customer is now, and its last 24 hours. */
+export function CustomerHealth({ name }: { readonly name: string }): ReactElement {
+  const [status, setStatus] = useState<Status>();
+  const [failure, setFailure] = useState("");
+  const [isRead, setRead] = useState(false);
+  const tick = useTick(REFRESH_MS);
+  useEffect(() => {
+    statusRow(name).then(
+      (row) => {
+        setStatus(row);
+        setFailure("");
+        setRead(true);
+      },
+      (error: unknown) => {
+        if (!(error instanceof RestProblem)) throw error;
+        setFailure(`The state cannot be shown. ${error.message}`);
+      },
+    );
+  }, [name, tick]);
+  const { moments, note } = useHistory([name]);
+  const nowMs = Date.now();
+  const streams = status?.streams ?? [];
+  const states = [...new Set([...moments, ...streams].map(({ state }) => state))];
+  return (
+    <section aria-label="State and last 24 hours" style={{ marginBottom: 24 }}>
+      <Heading level={2}>State and last 24 hours</Heading>
+      <div aria-live="polite">
+        {failure !== "" && <Message type="warning">{failure}</Message>}
+        {note !== "" && <Message type="info">{note}</Message>}
+      </div>
+      {status !== undefined && (
+        <p>
+          Reported {duration(Math.max(0, nowMs - Date.parse(status.time)) / 1000)} ago by version {status.version}.{" "}
+          {status.first_event_at === null
+            ? "No event of this customer yet."
+            : `First event seen at ${new Date(status.first_event_at).toLocaleString()}.`}{" "}
+          {status.credential_days_left !== null && `Its secret ends in ${status.credential_days_left} days.`}
+        </p>
+      )}
+      {isRead && (
+        <Listing
+          name="streams"
+          rows={streams}
+          keyOf={({ stream }) => stream}
+          none="This input has not reported yet."
+          columns={[
+            ["Stream", ({ stream }) => (stream === "*" ? "all" : stream)],
+            ["State", ({ state }) => state],
+            [
+              "Last 24 hours",
+              ({ stream }) => <StateStrip of={`${name}, ${stream}`} spans={spansOf(moments, stream, nowMs)} />,
+            ],
+            ["Lag", ({ lag_s: lagS }) => (lagS === null ? "–" : duration(lagS))],
+            ["New", ({ new: count }) => String(count)],
+            ["Updated", ({ updated }) => String(updated)],
+            ["Who must act", whoActs],
+          ]}
+        />
+      )}
+      {moments.length > 0 && (
+        <p>
+          Colours:{" "}
+          {states.map((state) => (
+            <span key={state} style={{ marginRight: 12 }}>
+              <svg aria-hidden width={12} height={12} style={{ verticalAlign: "-1px", marginRight: 4 }}>
+                <rect width={12} height={12} fill={STATE_COLOURS[state] ?? "#8a8f98"} />
+              </svg>
+              {state}
+            </span>
+          ))}
+        </p>
+      )}
+      <p>
+        <Link to={`#/log/${encodeURIComponent(name)}`}>Log lines of this customer</Link>
+      </p>
+    </section>
+  );
+}
+
+function whoActs({ actor, say, next_step: nextStep }: StreamStatus): ReactElement | string {
+  if (actor === null) return "";
+  return (
+    <div>
+      <strong>{WHO_ACTS[actor]}</strong>
+      <div>
+        {say} {nextStep}
+      </div>
+    </div>
+  );
+}
