@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
-import { XMLParser, XMLValidator } from "fast-xml-parser";
+import { XMLValidator } from "fast-xml-parser";
 import { compareRoster } from "../../src/collect/roster-watch.ts";
 import { writeSplunkHealth } from "../../src/format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
@@ -17,7 +17,7 @@ import { setNow } from "./eval-language.ts";
 import { type CollectedHealth, collectHealth, healthOfOldVersion } from "./health-events.ts";
 import { allSamples, CUSTOMERS, indexed } from "./samples.ts";
 import type { IndexedEvent } from "./search-time.ts";
-import { shippedConf, shippedWorld as world } from "./shipped.ts";
+import { type DataSource, definitionIn, shippedConf, shippedWorld as world } from "./shipped.ts";
 import type { Row, SearchWorld } from "./spl.ts";
 import { runAfter, runSearch } from "./spl.ts";
 
@@ -289,28 +289,28 @@ describe("saved alerts", () => {
 describe("the dashboard Customers", () => {
   const file = "../../splunk-app/SA_defender_mssp/default/data/ui/views/customers.xml";
   const xml = readFileSync(path.resolve(import.meta.dirname, file), "utf8");
-  const { form } = new XMLParser({
-    ignoreAttributes: false,
-    parseTagValue: false,
-    isArray: (name) => name === "row" || name === "panel",
-  }).parse(xml) as { form: Form };
-  const base = form.search;
+  const dashboard = definitionIn(xml);
+  const { base } = dashboard.dataSources as Readonly<Record<string, DataSource>> & { readonly base: DataSource };
+  const earliest = base.options.queryParameters?.earliest ?? "";
   const panels = new Map(
-    form.row
-      .flatMap(({ panel }) => panel)
-      .map((panel) => (panel.single ?? panel.table ?? panel.chart) as PanelBody)
-      .map(({ title, search }) => [title, search]),
+    Object.values(dashboard.visualizations).map(({ title, dataSources }) => [
+      title,
+      dashboard.dataSources[dataSources.primary]!.options,
+    ]),
   );
+  const queryOf = (title: string) => panels.get(title)?.query ?? "";
+  /** What comes after the base search: without the first pipe. */
+  const commandsOf = (query: string) => query.replace(/^\| /, "");
 
   /** What a panel shows. A panel's search gets only what the base search hands on. */
   const shown = (title: string, events = health.events) => {
-    const one = { ...world(events), earliest: base.earliest };
-    return plain(runAfter(runSearch(base.query, one), panels.get(title)?.query ?? "", one));
+    const one = { ...world(events), earliest };
+    return plain(runAfter(runSearch(base.options.query, one), commandsOf(queryOf(title)), one));
   };
   const worst = (events = health.events) => shown("Customers, worst first (click one for its alerts)", events);
 
   test("looks back 30 days, so that a customer that is silent for weeks is still seen", () => {
-    expect(base.earliest).toBe("-30d");
+    expect(earliest).toBe("-30d");
     setNow(nowS + 29 * DAY_S);
     expect(shown("Silent for two hours")).toEqual([{ silent: 7 }]);
     setNow(nowS + 31 * DAY_S);
@@ -318,14 +318,14 @@ describe("the dashboard Customers", () => {
   });
 
   test("has panels that read no field which the base search does not hand on", () => {
-    const after = [...panels].filter(([, search]) => search["@_base"] !== undefined);
+    const after = [...panels].filter(([, search]) => search.extend === "base");
     expect(after.length).toBeGreaterThan(8);
     for (const hours of [0, 3]) {
       setNow(nowS + hours * HOUR_S);
-      const one = { ...world(health.events), earliest: base.earliest };
+      const one = { ...world(health.events), earliest };
       const all = runSearch("`defender_mssp_customer_streams`", one);
       for (const [title, search] of after)
-        expect([title, plain(runAfter(all, search.query, one))]).toEqual([title, shown(title)]);
+        expect([title, plain(runAfter(all, commandsOf(search.query), one))]).toEqual([title, shown(title)]);
     }
   });
 
@@ -441,7 +441,7 @@ describe("the dashboard Customers", () => {
       compared(["one", "three"], ["one", "unlisted"], "hf1"),
       compared(["four"], ["four"], "hf2"),
     ];
-    const panel = (title: string) => plain(runSearch(panels.get(title)?.query ?? "", world(events)));
+    const panel = (title: string) => plain(runSearch(queryOf(title), world(events)));
     const rows = panel("List against reality");
     expect(rows.find(({ host }) => host === "hf1")).toMatchObject({
       under_contract: 2,
@@ -466,7 +466,7 @@ describe("the dashboard Customers", () => {
   test("shows the chosen customer's alerts by severity, technique and newest version", () => {
     const one = world(allSamples().map((sample) => sample.event));
     const own = (title: string) =>
-      plain(runSearch((panels.get(title)?.query ?? "").replaceAll("$tenant_id|s$", `"${CUSTOMERS.contoso}"`), one));
+      plain(runSearch(queryOf(title).replaceAll("$tenant_id|s$", `"${CUSTOMERS.contoso}"`), one));
     expect(own("$tenant$: alerts by severity").length).toBeGreaterThan(1);
     expect(own("$tenant$: alerts by ATT&CK technique").map((row) => row["mitre_technique_id"])).toContain("T1564.001");
     const now = own("$tenant$: alerts as they are now");
@@ -479,39 +479,45 @@ describe("the dashboard Customers", () => {
       });
   });
 
-  test("is Simple XML 1.1 without a script, the same in both apps, and its tokens are all set", () => {
+  test("is a dashboard of Dashboard Studio, the same in both apps, whose parts all exist and do not overlap", () => {
     expect(XMLValidator.validate(xml)).toBe(true);
-    expect(form["@_version"]).toBe("1.1");
-    expect(form["@_script"]).toBeUndefined();
+    expect(xml).toMatch(/<dashboard version="2" theme="light">/);
     expect(readFileSync(path.resolve(import.meta.dirname, file.replace("SA_", "TA_")), "utf8")).toBe(xml);
-    const set = new Set([...xml.matchAll(/token="(\w+)"/g)].map((match) => match[1]));
-    const used = new Set(
-      [...xml.matchAll(/\$(?:row\.)?(\w+)(?:\.\w+)?(?:\|\w)?\$/g)]
-        .filter((match) => !match[0].startsWith("$row."))
-        .map((match) => match[1]),
+    const { dataSources, visualizations, inputs, layout } = dashboard;
+    const used = Object.values(visualizations).map(({ dataSources: { primary } }) => primary);
+    expect(["base", ...used].toSorted(byText)).toEqual(Object.keys(dataSources).toSorted(byText));
+    expect(Object.values(dataSources).flatMap(({ options }) => options.extend ?? [])).toEqual(
+      Object.values(dataSources).flatMap(({ type }) => (type === "ds.chain" ? ["base"] : [])),
     );
-    expect([...used].filter((name) => !set.has(name))).toEqual([]);
+    expect(layout.structure.map(({ item }) => item)).toEqual(Object.keys(visualizations));
+    expect(layout.globalInputs).toEqual(Object.keys(inputs));
+    const places = layout.structure.map(({ position }) => position);
+    for (const [at, a] of places.entries()) {
+      expect(a.x + a.w).toBeLessThanOrEqual(1200);
+      for (const b of places.slice(at + 1))
+        expect(a.x + a.w <= b.x || b.x + b.w <= a.x || a.y + a.h <= b.y || b.y + b.h <= a.y).toBe(true);
+    }
+  });
+
+  test("sets every token that it uses, and a click hands on only fields of the clicked row", () => {
+    const { visualizations, inputs, defaults } = dashboard;
+    const handlers = Object.values(visualizations).flatMap(({ eventHandlers = [] }) => eventHandlers);
+    const clicked = handlers.flatMap(({ options }) => options.tokens ?? []);
+    const set = new Set([
+      ...clicked.map(({ token }) => token),
+      ...Object.values(inputs).map(({ options }) => options.token),
+      ...Object.keys(defaults.tokens.default),
+      "row",
+    ]);
+    const tokens = [...JSON.stringify(dashboard).matchAll(/\$(\w+)(?:\.\w+)*(?:\|\w)?\$/g)].map(([, name]) => name);
+    expect(tokens.length).toBeGreaterThan(8);
+    expect(tokens.filter((name) => !set.has(name ?? ""))).toEqual([]);
+    // Without a default the panels of one customer wait for a click.
+    expect(Object.keys(defaults.tokens.default)).not.toContain("tenant_id");
+    const fields = new Set(worst().flatMap((row) => Object.keys(row)));
+    for (const { key } of clicked) expect(fields).toContain(/^row\.(\w+)\.value$/.exec(key)?.[1]);
   });
 });
-
-/** A Simple XML search. */
-interface PanelSearch {
-  readonly query: string;
-  readonly earliest: string;
-  readonly "@_base"?: string;
-}
-
-interface PanelBody {
-  readonly title: string;
-  readonly search: PanelSearch;
-}
-
-interface Form {
-  readonly "@_version": string;
-  readonly "@_script"?: string;
-  readonly search: PanelSearch;
-  readonly row: readonly { readonly panel: readonly Readonly<Record<string, PanelBody | undefined>>[] }[];
-}
 
 describe("from an incident to its alerts and back", () => {
   const actions = shippedConf("workflow_actions.conf");

@@ -8,7 +8,7 @@ import { describe, expect, test } from "@jest/globals";
 import { CUSTOMERS, eventsOf } from "./samples.ts";
 import type { SearchedEvent } from "./search-time.ts";
 import { searchEvent } from "./search-time.ts";
-import { shippedConf, shippedKnowledge, shippedView } from "./shipped.ts";
+import { definitionIn, shippedConf, shippedKnowledge, shippedView } from "./shipped.ts";
 
 const KNOWLEDGE = shippedKnowledge();
 const APPS = ["SA_defender_mssp", "TA_defender_mssp"] as const;
@@ -56,18 +56,17 @@ describe("what a click opens", () => {
     expect([fields.get("alert_url") ?? null, fields.get("incident_url") ?? null]).toEqual([null, null]);
   });
 
-  test.each(APPS)("the dashboard of %s puts a value into a link unescaped only if it is a checked address", (app) => {
-    const unescaped = [...shippedView("customers.xml", app).matchAll(/\$(?:row|click)\.(\w+)\|n\$/g)].map(
-      ([, field]) => field,
-    );
-    const rules = [...shippedConf("props.conf", app).values()].flatMap((stanza) =>
-      unescaped.flatMap((field) => stanza.get(`EVAL-${field}`) ?? []),
-    );
+  test.each(APPS)(
+    "the dashboard of %s opens no address of an event, and puts values into searches only in quotes",
+    (app) => {
+      const { visualizations } = definitionIn(shippedView("customers.xml", app));
+      const handlers = Object.values(visualizations).flatMap(({ eventHandlers = [] }) => eventHandlers);
+      const values = [...JSON.stringify(handlers).matchAll(/\$row\.\w+\.value[^$]*\$/g)].map(([token]) => token);
 
-    expect(unescaped).toEqual(["alert_url"]);
-    expect(rules.length).toBeGreaterThan(0);
-    expect(rules.filter((rule) => !/^if\(match\(.*,"\^https:\/\/"\),/.test(rule))).toEqual([]);
-  });
+      expect(handlers.map(({ type }) => type).toSorted()).toEqual(["drilldown.linkToSearch", "drilldown.setToken"]);
+      expect(values).toEqual(["$row.incident_id.value|s$"]);
+    },
+  );
 });
 
 describe("which customer an event belongs to", () => {
@@ -83,7 +82,14 @@ describe("which customer an event belongs to", () => {
 
 describe.each(APPS)("in %s", (app) => {
   test("no view shows text of events as HTML, and none runs a script", () => {
-    expect(shippedView("customers.xml", app)).not.toMatch(/<html\b|\bscript=|<!\[CDATA\[/i);
+    const view = shippedView("customers.xml", app);
+
+    expect(view.replace("<definition><![CDATA[", "")).not.toMatch(/<html\b|\bscript=|<!\[CDATA\[/i);
+    expect(
+      Object.values(definitionIn(view).visualizations)
+        .map(({ type }) => type)
+        .filter((type) => !/^splunk\.(?:singlevalue|table|column|bar)$/.test(type)),
+    ).toEqual([]);
   });
 
   test("no search writes a CSV file, so no text of an alert becomes a formula there", () => {

@@ -19,6 +19,51 @@ export function shippedView(name: string, app = "SA_defender_mssp"): string {
   return readFileSync(path.join(APPS, app, "default/data/ui/views", name), "utf8");
 }
 
+/** What Dashboard Studio reads of a view. */
+export interface DashboardDefinition {
+  readonly dataSources: Readonly<Record<string, DataSource>>;
+  readonly visualizations: Readonly<
+    Record<
+      string,
+      {
+        readonly type: string;
+        readonly title: string;
+        readonly dataSources: { readonly primary: string };
+        readonly options: Readonly<Record<string, unknown>>;
+        readonly eventHandlers?: readonly {
+          readonly type: string;
+          readonly options: { readonly tokens?: readonly { readonly token: string; readonly key: string }[] };
+        }[];
+      }
+    >
+  >;
+  readonly inputs: Readonly<Record<string, { readonly options: { readonly token: string } }>>;
+  readonly defaults: { readonly tokens: { readonly default: Readonly<Record<string, unknown>> } };
+  readonly layout: {
+    readonly globalInputs: readonly string[];
+    readonly structure: readonly {
+      readonly item: string;
+      readonly position: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+    }[];
+  };
+}
+
+export interface DataSource {
+  readonly type: string;
+  readonly options: {
+    readonly query: string;
+    /** The data source whose rows this one goes on with. */
+    readonly extend?: string;
+    readonly queryParameters?: { readonly earliest: string; readonly latest: string };
+  };
+}
+
+/** The definition inside a view of Dashboard Studio. */
+export function definitionIn(xml: string): DashboardDefinition {
+  const text = /<definition><!\[CDATA\[(.*)\]\]><\/definition>/s.exec(xml)?.[1] ?? "";
+  return JSON.parse(text) as DashboardDefinition;
+}
+
 export function shippedKnowledge(otherProps: readonly Conf[] = []): Knowledge {
   return {
     props: [shippedConf("props.conf"), ...otherProps],

@@ -51,7 +51,7 @@ export const SEVERAL_CUSTOMERS_PANELS: readonly Panel[] = [
     kind: "table",
     search: `\`${SEVERAL_CUSTOMERS.name}\``,
     earliest: "-24h",
-    options: { count: "10", drilldown: "none" },
+    rows: 10,
   },
 ];
 

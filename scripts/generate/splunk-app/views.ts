@@ -7,16 +7,18 @@ import { ROSTER, ROSTER_EARLIEST } from "./roster.ts";
 /** A dashboard's search with its time range. */
 export interface Panel {
   readonly title: string;
-  readonly kind: "single" | "table" | "chart";
+  readonly kind: "single" | "table" | "column" | "bar";
   /** A complete search, or commands after the base search. */
   readonly search?: string;
   readonly after?: string;
   readonly earliest?: string;
   readonly latest?: string;
-  readonly options?: Readonly<Record<string, string>>;
-  readonly drilldown?: string;
-  /** Shown only when this token is set. */
-  readonly depends?: string;
+  /** A table's rows on one page. */
+  readonly rows?: number;
+  /** The colour of a number that is not 0; without it all numbers look the same. */
+  readonly alarm?: "red" | "yellow";
+  /** What a click on a row does. */
+  readonly click?: Readonly<Record<string, unknown>>;
 }
 
 /** Splunk hands on to a panel's search only the fields that the base search names. */
@@ -46,36 +48,35 @@ const ONE_ROW_PER_CUSTOMER = "sort 0 -rank | dedup customer_id";
 /** Rows of panels of the *Customers* dashboard. */
 const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
   [
-    { title: "Customers", kind: "single", after: "stats dc(tenant_id) as customers", options: { drilldown: "none" } },
+    { title: "Customers", kind: "single", after: "stats dc(tenant_id) as customers" },
     {
       title: "Silent for two hours",
       kind: "single",
       after: "stats dc(eval(if(rank=6,customer_id,null()))) as silent",
-      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
+      alarm: "red",
     },
     {
       title: "Not collected",
       kind: "single",
       after: "stats dc(eval(if(rank=5 OR rank=4,customer_id,null()))) as failing",
-      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xdc4e41"]', rangeValues: "[0]" },
+      alarm: "red",
     },
     {
       title: "Throttled or catching up",
       kind: "single",
       after: "stats dc(eval(if(rank=3 OR rank=2,customer_id,null()))) as slow",
-      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xf8be34"]', rangeValues: "[0]" },
+      alarm: "yellow",
     },
     {
       title: "Off (input disabled)",
       kind: "single",
       after: 'stats dc(eval(if(state="off",customer_id,null()))) as off',
-      options: { drilldown: "none" },
     },
     {
       title: "Credential ends within 30 days",
       kind: "single",
       after: "stats dc(eval(if(credential_days_left<=30,customer_id,null()))) as ending",
-      options: { drilldown: "none", useColors: "1", rangeColors: '["0x53a051","0xf8be34"]', rangeValues: "[0]" },
+      alarm: "yellow",
     },
   ],
   [
@@ -83,8 +84,16 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       title: "Customers, worst first (click one for its alerts)",
       kind: "table",
       after: `${ONE_ROW_PER_CUSTOMER} | eval lag_s=if(state="ok",null(),lag_s), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, input, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
-      options: { count: "20", drilldown: "row" },
-      drilldown: `<set token="tenant_id">$row.tenant_id$</set><set token="tenant">$row.tenant$</set>`,
+      rows: 20,
+      click: {
+        type: "drilldown.setToken",
+        options: {
+          tokens: [
+            { token: "tenant_id", key: "row.tenant_id.value" },
+            { token: "tenant", key: "row.tenant.value" },
+          ],
+        },
+      },
     },
   ],
   [
@@ -92,7 +101,7 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       title: "Hosts that collect",
       kind: "table",
       after: `stats dc(customer_id) as inputs, max(_time) as newest_s by host | appendpipe [stats count | where count=0 | eval host="none"] | eval say=case(isnull(newest_s),"No health event has come in 30 days: no input is enabled, or no event arrives.", now()-newest_s>${SILENT_S},"No health event has come since then: no input of this host is enabled, or the program, the host or the forwarding is stopped.", true(),"Runs."), last_health=strftime(newest_s,"%Y-%m-%d %H:%M:%S") | sort 0 newest_s | table host, inputs, last_health, say`,
-      options: { count: "10", drilldown: "none" },
+      rows: 10,
     },
   ],
   [
@@ -100,13 +109,13 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       title: "Every stream that is not ok",
       kind: "table",
       after: `search NOT state="ok" | sort 0 -rank tenant input stream | table tenant, input, stream, state, lag_s, failure, actor, say, next_step`,
-      options: { count: "20", drilldown: "none" },
+      rows: 20,
     },
     {
       title: "Credentials, soonest end first",
       kind: "table",
       after: `${ONE_ROW_PER_CUSTOMER} | where isnotnull(credential_days_left) | sort 0 credential_days_left | table tenant, input, credential, credential_days_left`,
-      options: { count: "10", drilldown: "none" },
+      rows: 10,
     },
   ],
   [
@@ -115,35 +124,31 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       kind: "table",
       search: `\`${ROSTER.name}\` | table host, compared, under_contract, configured, consented, collected, silent, say, next_step`,
       earliest: ROSTER_EARLIEST,
-      options: { count: "10", drilldown: "none" },
+      rows: 10,
     },
     {
       title: "Customers that differ from the list",
       kind: "table",
       search: `\`${ROSTER.name}\` | spath path=roster.differences{} output=one | mvexpand one | eval tenant=json_extract(one,"tenant"), tenant_id=json_extract(one,"tenant_id"), difference=json_extract(one,"difference") | where isnotnull(tenant) | sort 0 difference tenant | table tenant, difference, tenant_id, host`,
       earliest: ROSTER_EARLIEST,
-      options: { count: "20", drilldown: "none" },
+      rows: 20,
     },
   ],
   [
     {
       title: "$tenant$: alerts by severity",
-      kind: "chart",
+      kind: "column",
       search: "`defender_mssp_alerts` tenant_id=$tenant_id|s$ | timechart dc(id) by severity",
       earliest: "$range.earliest$",
       latest: "$range.latest$",
-      options: { "charting.chart": "column", "charting.chart.stackMode": "stacked" },
-      depends: "tenant_id",
     },
     {
-      title: "$tenant$: alerts by ATT&amp;CK technique",
-      kind: "chart",
+      title: "$tenant$: alerts by ATT&CK technique",
+      kind: "bar",
       search:
         "`defender_mssp_latest_alerts` | search tenant_id=$tenant_id|s$ | mvexpand mitre_technique_id | top limit=15 mitre_technique_id",
       earliest: "$range.earliest$",
       latest: "$range.latest$",
-      options: { "charting.chart": "bar" },
-      depends: "tenant_id",
     },
   ],
   [
@@ -154,60 +159,129 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
         '`defender_mssp_latest_alerts` | search tenant_id=$tenant_id|s$ | eval updated=strftime(_time,"%Y-%m-%d %H:%M:%S"), dest=mvjoin(dest,", "), user=mvjoin(user,", ") | sort 0 -severity_id -updated | table updated, severity, status, signature, dest, user, incident_id, alert_url',
       earliest: "$range.earliest$",
       latest: "$range.latest$",
-      options: { count: "20", drilldown: "cell" },
-      drilldown: `<condition field="incident_id"><link target="_blank">search?q=%60defender_mssp_index%60%20tenant_id%3D$tenant_id$%20incident_id%3D$row.incident_id$&amp;earliest=$range.earliest$&amp;latest=$range.latest$</link></condition><condition field="alert_url"><link target="_blank">$row.alert_url|n$</link></condition><condition></condition>`,
-      depends: "tenant_id",
+      rows: 20,
+      // Only text that is escaped, and nothing of an event becomes an address.
+      click: {
+        type: "drilldown.linkToSearch",
+        options: {
+          query: "`defender_mssp_index` tenant_id=$tenant_id|s$ incident_id=$row.incident_id.value|s$",
+          earliest: "$range.earliest$",
+          latest: "$range.latest$",
+          type: "custom",
+          newTab: true,
+        },
+      },
     },
   ],
 ];
 
-/** `default/data/ui/views/customers.xml`: Simple XML 1.1, no script. */
+const WIDTH = 1200;
+const HEIGHTS: Readonly<Record<Panel["kind"], number>> = { single: 120, table: 360, column: 300, bar: 300 };
+const FINE = "#53a051";
+const ALARMS = { red: "#dc4e41", yellow: "#f8be34" } as const;
+const TYPES: Readonly<Record<Panel["kind"], string>> = {
+  single: "splunk.singlevalue",
+  table: "splunk.table",
+  column: "splunk.column",
+  bar: "splunk.bar",
+};
+
+/** The definition of the dashboard, in the form that Dashboard Studio reads from Splunk 9 on. */
+function definition(): unknown {
+  const rows = [...CUSTOMER_PANELS, SEVERAL_CUSTOMERS_PANELS];
+  const placed = rows.flatMap((panels, row) => {
+    const y = rows.slice(0, row).reduce((sum, [first]) => sum + (first === undefined ? 0 : HEIGHTS[first.kind]), 0);
+    const w = WIDTH / panels.length;
+    return panels.map((panel, column) => ({
+      panel,
+      name: `${row + 1}_${column + 1}`,
+      position: { x: column * w, y, w, h: HEIGHTS[panel.kind] },
+    }));
+  });
+  return {
+    title: LABEL,
+    description: DESCRIPTION,
+    dataSources: {
+      base: {
+        type: "ds.search",
+        name: "Streams of all customers",
+        options: {
+          query: BASE,
+          queryParameters: { earliest: BASE_EARLIEST, latest: "now" },
+          refresh: "5m",
+          refreshType: "delay",
+        },
+      },
+      ...Object.fromEntries(placed.map(({ panel, name }) => [`search_${name}`, dataSource(panel)])),
+    },
+    visualizations: Object.fromEntries(
+      placed.map(({ panel, name }) => [`panel_${name}`, visualization(panel, `search_${name}`)]),
+    ),
+    inputs: {
+      range: {
+        type: "input.timerange",
+        title: "Alerts of the chosen customer",
+        options: { token: "range", defaultValue: "-7d,now" },
+      },
+    },
+    // Panels of one customer wait until a row is clicked, because tenant_id has no value before.
+    defaults: { tokens: { default: { tenant: { value: "Chosen customer" } } } },
+    layout: {
+      type: "grid",
+      globalInputs: ["range"],
+      options: { width: WIDTH },
+      structure: placed.map(({ name, position }) => ({ item: `panel_${name}`, type: "block", position })),
+    },
+  };
+}
+
+function dataSource({ title, search, after, earliest = "-24h", latest = "now" }: Panel): unknown {
+  return search === undefined
+    ? { type: "ds.chain", name: title, options: { extend: "base", query: `| ${after ?? ""}` } }
+    : { type: "ds.search", name: title, options: { query: search, queryParameters: { earliest, latest } } };
+}
+
+function visualization({ title, kind, rows, alarm, click }: Panel, search: string): unknown {
+  return {
+    type: TYPES[kind],
+    title,
+    dataSources: { primary: search },
+    options: {
+      ...(rows === undefined ? {} : { count: rows }),
+      ...(kind === "column" ? { stackMode: "stacked" } : {}),
+      ...(alarm === undefined ? {} : { majorColor: "> majorValue | rangeValue(colours)" }),
+    },
+    ...(alarm === undefined
+      ? {}
+      : {
+          context: {
+            colours: [
+              { to: 1, value: FINE },
+              { from: 1, value: ALARMS[alarm] },
+            ],
+          },
+        }),
+    ...(click === undefined ? {} : { eventHandlers: [click] }),
+  };
+}
+
+const LABEL = "Customers";
+const DESCRIPTION =
+  "Customers that are silent, lagging, throttled, failing or about to lose a credential, and who must act.";
+
+/** `default/data/ui/views/customers.xml`: a dashboard of Dashboard Studio, which runs no script of this program. */
 export function customersView(): string {
-  const rows = [...CUSTOMER_PANELS, SEVERAL_CUSTOMERS_PANELS]
-    .map((panels) => `  <row>\n${panels.map(panelXml).join("")}  </row>\n`)
-    .join("");
+  const text = JSON.stringify(definition(), null, 2);
+  if (text.includes("]]>")) throw new Error("the dashboard's definition would end its CDATA section");
   return `<!-- ${GENERATED} -->
-<form version="1.1" theme="light">
-  <label>Customers</label>
-  <description>Customers that are silent, lagging, throttled, failing or about to lose a credential, and who must act.</description>
-  <search id="base">
-    <query>${escapeText(BASE)}</query>
-    <earliest>${BASE_EARLIEST}</earliest>
-    <latest>now</latest>
-    <refresh>5m</refresh>
-    <refreshType>delay</refreshType>
-  </search>
-  <fieldset submitButton="false">
-    <input type="time" token="range">
-      <label>Alerts of the chosen customer</label>
-      <default><earliest>-7d</earliest><latest>now</latest></default>
-    </input>
-  </fieldset>
-${rows}</form>
+<dashboard version="2" theme="light">
+  <label>${LABEL}</label>
+  <description>${DESCRIPTION}</description>
+  <definition><![CDATA[
+${text}
+  ]]></definition>
+</dashboard>
 `;
-}
-
-function panelXml(panel: Panel): string {
-  const search =
-    panel.search === undefined
-      ? `<search base="base"><query>${escapeText(panel.after ?? "")}</query></search>`
-      : `<search><query>${escapeText(panel.search)}</query><earliest>${panel.earliest ?? "-24h"}</earliest><latest>${panel.latest ?? "now"}</latest></search>`;
-  const options = Object.entries(panel.options ?? {}).map(
-    ([name, text]) => `        <option name="${name}">${escapeText(text)}</option>\n`,
-  );
-  const drilldown = panel.drilldown === undefined ? "" : `        <drilldown>${panel.drilldown}</drilldown>\n`;
-  const depends = panel.depends === undefined ? "" : ` depends="$${panel.depends}$"`;
-  return `    <panel${depends}>
-      <${panel.kind}>
-        <title>${panel.title}</title>
-        ${search}
-${options.join("")}${drilldown}      </${panel.kind}>
-    </panel>
-`;
-}
-
-function escapeText(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 /** `default/data/ui/nav/default.xml`. The pages are where inputs run; the dashboard is where events are. */

@@ -204,7 +204,7 @@ inBrowser("the pages that watch", () => {
   test.each([
     ["splunkd fails", 500, "Splunk failed (500)"],
     ["the reader has no rights", 403, "You are not allowed"],
-  ])("where %s, the page says so and goes on by itself", async (_, status, sentence) => {
+  ])("where %s, the page says so and resumes", async (_, status, sentence) => {
     const page = await world.open({ view: "start" });
     await page.getByText("customers are configured").waitFor();
     world.web.interferences.push({ method: "GET", path: "/data/inputs/defender_mssp", status, text: "no" });

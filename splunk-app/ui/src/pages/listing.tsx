@@ -33,7 +33,7 @@ export function Listing<Row>({
   const [wanted, setPage] = useState(1);
   const pages = Math.max(1, Math.ceil(rows.length / most));
   const page = Math.min(wanted, pages);
-  const turn = (to: number): void => {
+  const show = (to: number): void => {
     setPage(to);
     onShown?.(to);
   };
@@ -66,9 +66,9 @@ export function Listing<Row>({
       </section>
       {pages > 1 && (
         <nav aria-label={`Pages of ${name}`} style={{ display: "flex", gap: 8, alignItems: "center", marginTop: 8 }}>
-          <Button label="Previous" disabled={page === 1} onClick={() => turn(page - 1)} />
+          <Button label="Previous" disabled={page === 1} onClick={() => show(page - 1)} />
           Page {page} of {pages}
-          <Button label="Next" disabled={page === pages} onClick={() => turn(page + 1)} />
+          <Button label="Next" disabled={page === pages} onClick={() => show(page + 1)} />
         </nav>
       )}
     </>

@@ -3,7 +3,7 @@ import { type Actor, FAILURE_CODES, type FailureCode, WHO_ACTS } from "../../../
 import type { RosterReport } from "../../../../src/model/roster-report.ts";
 import type { CustomerRow, Status } from "./customers.ts";
 
-/** Older reports are no news: inputs report at each change and hourly. */
+/** A person is told when all reports are older; inputs report at each change and hourly. */
 const OLD_AFTER_MS = 600_000;
 /** While something differs, the comparison is repeated hourly. */
 const ROSTER_OLD_AFTER_MS = 7_500_000;

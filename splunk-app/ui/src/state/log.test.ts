@@ -13,7 +13,7 @@ function rowOf(message: string, fields: Readonly<Record<string, string>>) {
 }
 
 test("a line shows the customer that the program's log names, with quotes and backslashes as they were", () => {
-  const names = ["contoso", "Two Words", 'He said "no"', "back\\slash", "a=b"];
+  const names = ["contoso", "Two Words", 'The "Best" Ltd', "back\\slash", "a=b"];
   const lines = logLinesOf([
     ...names.map((tenant) => rowOf("state changed", { tenant, state: "ok" })),
     rowOf("a secret is stored", { customer: "fabrikam" }),
