@@ -6,13 +6,11 @@ import { type ReactElement, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import styled from "styled-components";
 import { AddPage } from "./pages/add.tsx";
+import { CredentialsPage } from "./pages/credentials.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
-import { HealthPage } from "./pages/health.tsx";
-import { LogPage } from "./pages/log.tsx";
-import { Navigation } from "./pages/navigation.tsx";
+import { ImportPage } from "./pages/import.tsx";
 import { Progress } from "./pages/progress.tsx";
-import { SettingsPage } from "./pages/settings.tsx";
 
 const Page = styled.div`
   background: ${variables.backgroundColorSection};
@@ -35,15 +33,12 @@ function App(): ReactElement {
   const [, page = "", name = ""] = route.split("/");
   return (
     <Page>
-      <Navigation current={page === "" ? "customers" : page} />
-      {page === "health" ? (
-        <HealthPage />
-      ) : page === "log" ? (
-        <LogPage key={name} about={decodeURIComponent(name)} />
-      ) : page === "settings" ? (
-        <SettingsPage />
-      ) : page === "add" ? (
-        <AddPage />
+      {page === "add" ? (
+        <AddPage key={name} model={decodeURIComponent(name)} />
+      ) : page === "import" ? (
+        <ImportPage />
+      ) : page === "credentials" ? (
+        <CredentialsPage />
       ) : page === "customer" ? (
         <EditPage name={decodeURIComponent(name)} />
       ) : (

@@ -100,8 +100,8 @@ function textsIn(content: Readonly<Record<string, unknown>>): Values {
  * All inputs, disabled ones too, with what a list of customers shows: pages ask again and again, and of
  * thousands of inputs everything is megabytes.
  */
-export async function listInputs(keys: readonly string[] = ["tenant_id", "tenant_name"]): Promise<readonly Input[]> {
-  const shown = ["disabled", ...keys].map((key) => ["f", key] as const);
+export async function listInputs(more: readonly string[] = []): Promise<readonly Input[]> {
+  const shown = ["disabled", "tenant_id", "tenant_name", ...more].map((key) => ["f", key] as const);
   return inputsIn(await call("GET", INPUTS, { query: [["count", "0"], ...shown] }));
 }
 
@@ -144,7 +144,7 @@ export async function editInput(name: string, changes: Values, all: Values): Pro
 }
 
 /** What every input has that sets nothing else. */
-async function inheritedSettings(): Promise<Values> {
+export async function inheritedSettings(): Promise<Values> {
   try {
     const path = "configs/conf-inputs/defender_mssp";
     const answer = (await call("GET", path)) as { readonly entry?: readonly Entry[] };

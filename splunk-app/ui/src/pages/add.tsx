@@ -8,7 +8,8 @@ import Text from "@splunk/react-ui/Text";
 import TextArea from "@splunk/react-ui/TextArea";
 import { type ReactElement, useEffect, useRef, useState } from "react";
 import styled from "styled-components";
-import { createInput, editInput, RestProblem, statusRow } from "../rest.ts";
+import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
+import { copyOf } from "../state/copy.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
@@ -28,8 +29,12 @@ const Wide = styled.div`
   }
 `;
 
-/** Add a customer: from its name to its first event. */
-export function AddPage(): ReactElement {
+/**
+ * Add a customer: from its name to its first event.
+ *
+ * @param model a customer whose settings are copied; empty for none.
+ */
+export function AddPage({ model }: { readonly model: string }): ReactElement {
   const [step, setStep] = useState(0);
   const [name, setName] = useState("");
   const [values, setValues] = useState<Values>({});
@@ -38,7 +43,19 @@ export function AddPage(): ReactElement {
   const [saved, setSaved] = useState<string>();
   const [isSaving, setSaving] = useState(false);
   const [isTicked, setTicked] = useState(false);
+  const [copied, setCopied] = useState("");
   const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (model === "") return;
+    Promise.all([readInput(model), listInputs(["index"]), inheritedSettings()])
+      .then(([input, others, inherited]) => {
+        const copy = copyOf(input, others, inherited);
+        // What was typed meanwhile stays.
+        setValues((before) => ({ ...copy.values, ...before }));
+        setCopied(copy.say);
+      })
+      .catch((error: unknown) => setFailure(error instanceof RestProblem ? error.message : String(error)));
+  }, [model]);
   useEffect(() => heading.current?.focus(), [step]);
 
   const change = (key: string, value: string): void => {
@@ -85,6 +102,7 @@ export function AddPage(): ReactElement {
       </Heading>
       <div aria-live="assertive">
         {failure !== "" && <Message type="error">{failure}</Message>}
+        {copied !== "" && saved === undefined && <Message type="info">{copied}</Message>}
         {elsewhere.map(([key, say]) => (
           <Message key={key} type="error">
             {sentence(key, say)}

@@ -13,7 +13,7 @@ import { type Answer, RestProblem, sendCredential, statusRows } from "../rest.ts
 import { credentialProblems, daysLeft, type TypedCredential } from "../state/credentials.ts";
 import type { Status } from "../state/customers.ts";
 import { type Problems, sentence } from "../state/validate.ts";
-import { SecretWarning } from "./parts.tsx";
+import { Dialog, SecretWarning } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
 import { answerOf, useRequest } from "./use-request.ts";
 
@@ -153,7 +153,7 @@ export function CredentialsPage(): ReactElement {
         />
       )}
       {deleting !== undefined && (
-        <Dialog title={`Delete ${deleting.name}?`} onClose={() => setDeleting(undefined)}>
+        <Dialog title={`Delete ${deleting.name}?`} maxWidth={500} onClose={() => setDeleting(undefined)}>
           <Modal.Body>
             <p>No input uses {deleting.name}. Its secret is deleted from Splunk; the app stays in your tenant.</p>
           </Modal.Body>
@@ -187,22 +187,6 @@ function Users({ row }: { readonly row: SharedCredentialRow }): ReactElement {
       ))}
       {more > 0 && <div>and {more} more</div>}
     </div>
-  );
-}
-
-interface DialogProps {
-  readonly title: string;
-  readonly onClose: () => void;
-  readonly children: ReactElement | readonly ReactElement[];
-}
-
-function Dialog({ title, onClose, children }: DialogProps): ReactElement {
-  const opener = useRef(document.activeElement as HTMLElement | null);
-  return (
-    <Modal open returnFocus={() => opener.current?.focus()} onRequestClose={onClose} style={{ maxWidth: 600 }}>
-      <Modal.Header title={title} />
-      {children}
-    </Modal>
   );
 }
 
@@ -257,7 +241,7 @@ function SecretDialog({ row, taken, stop, onClose, onStored }: SecretDialogProps
     }
   };
   return (
-    <Dialog title={isNew ? "Add a credential" : `Replace secret of ${row.name}`} onClose={onClose}>
+    <Dialog title={isNew ? "Add a credential" : `Replace secret of ${row.name}`} maxWidth={600} onClose={onClose}>
       <Modal.Body>
         <form onSubmit={(event) => event.preventDefault()}>
           <div aria-live="assertive">{failure !== "" && <Message type="error">{failure}</Message>}</div>

@@ -9,7 +9,7 @@ import Select from "@splunk/react-ui/Select";
 import Switch from "@splunk/react-ui/Switch";
 import Table from "@splunk/react-ui/Table";
 import Text from "@splunk/react-ui/Text";
-import { type ReactElement, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactElement, useCallback, useEffect, useMemo, useState } from "react";
 import { deleteInput, listInputs, RestProblem, statusRows, switchInput } from "../rest.ts";
 import {
   type CustomerRow,
@@ -23,7 +23,9 @@ import {
   type State,
   type Status,
 } from "../state/customers.ts";
-import { PageSwitch, useTick } from "./parts.tsx";
+import { Checks } from "./checks.tsx";
+import { Dialog, PageSwitch, useTick } from "./parts.tsx";
+import { useRequest } from "./use-request.ts";
 
 const REFRESH_MS = 10_000;
 const COLUMNS: readonly (readonly [SortKey, string])[] = [
@@ -42,6 +44,9 @@ export function CustomersPage(): ReactElement {
   const [note, setNote] = useState("");
   const [shown, setShown] = useState<Shown>({ filter: "", state: "", sort: "state", isDescending: false, page: 1 });
   const [leaving, setLeaving] = useState<CustomerRow>();
+  const [testing, setTesting] = useState<CustomerRow>();
+  /** Stays until the next action: the list is loaded again every few seconds. */
+  const [refused, setRefused] = useState("");
   const tick = useTick(REFRESH_MS);
 
   const load = useCallback(async () => {
@@ -65,12 +70,13 @@ export function CustomersPage(): ReactElement {
   const page = useMemo(() => pageOf(rows, shown), [rows, shown]);
   const change = (some: Partial<Shown>): void => setShown((before) => ({ ...before, page: 1, ...some }));
   const act = async (work: () => Promise<void>): Promise<void> => {
+    setRefused("");
     try {
       await work();
-      await load();
     } catch (error) {
-      setFailure(messageOf(error));
+      setRefused(messageOf(error));
     }
+    await load();
   };
   return (
     <>
@@ -81,6 +87,7 @@ export function CustomersPage(): ReactElement {
       </p>
       <div aria-live="polite">
         {failure !== "" && <Message type="error">{failure}</Message>}
+        {refused !== "" && <Message type="error">{refused}</Message>}
         {note !== "" && <Message type="warning">{note}</Message>}
         {inputs?.length === 0 && <Message type="info">No customer yet.</Message>}
       </div>
@@ -154,12 +161,15 @@ export function CustomersPage(): ReactElement {
                   />
                 </Table.Cell>
                 <Table.Cell>
-                  <Button
-                    appearance="secondary"
-                    label="Delete"
-                    aria-label={`Delete ${row.tenant}`}
-                    onClick={() => setLeaving(row)}
-                  />
+                  <div style={{ display: "flex", flexWrap: "wrap", gap: 4 }}>
+                    <Button label="Test" aria-label={`Test ${row.tenant}`} onClick={() => setTesting(row)} />
+                    <Button
+                      label="Clone"
+                      aria-label={`Clone ${row.tenant}`}
+                      to={`#/add/${encodeURIComponent(row.name)}`}
+                    />
+                    <Button label="Delete" aria-label={`Delete ${row.tenant}`} onClick={() => setLeaving(row)} />
+                  </div>
                 </Table.Cell>
               </Table.Row>
             ))}
@@ -175,6 +185,7 @@ export function CustomersPage(): ReactElement {
         pages={page.pages}
         onPage={(to) => change({ page: to })}
       />
+      {testing !== undefined && <TestDialog row={testing} onClose={() => setTesting(undefined)} />}
       {leaving !== undefined && (
         <DeleteDialog
           row={leaving}
@@ -209,10 +220,8 @@ interface DeleteProps {
 }
 
 function DeleteDialog({ row, onClose, onDelete }: DeleteProps): ReactElement {
-  const opener = useRef(document.activeElement as HTMLElement | null);
   return (
-    <Modal open returnFocus={() => opener.current?.focus()} onRequestClose={onClose} style={{ maxWidth: 500 }}>
-      <Modal.Header title={`Delete ${row.tenant}?`} />
+    <Dialog title={`Delete ${row.tenant}?`} maxWidth={500} onClose={onClose}>
       <Modal.Body>
         <p>
           The input is deleted and nothing is collected for {row.tenant} any more. Its events stay in Splunk. Its
@@ -223,7 +232,32 @@ function DeleteDialog({ row, onClose, onDelete }: DeleteProps): ReactElement {
         <Button label="Cancel" onClick={onClose} />
         <Button appearance="destructive" label="Delete" onClick={onDelete} />
       </Modal.Footer>
-    </Modal>
+    </Dialog>
+  );
+}
+
+interface TestProps {
+  readonly row: CustomerRow;
+  readonly onClose: () => void;
+}
+
+/** The running input checks every precondition of this customer. */
+function TestDialog({ row, onClose }: TestProps): ReactElement {
+  const [attempt, setAttempt] = useState(1);
+  const { answer, note } = useRequest(row.name, "doctor", attempt);
+  const isOver = answer.state === "done" || answer.state === "refused";
+  return (
+    <Dialog title={`Test ${row.tenant}`} maxWidth={700} onClose={onClose}>
+      <Modal.Body>
+        {note !== "" && <Message type="warning">{note}</Message>}
+        {answer.state === undefined && <Message type="info">The input is asked to check every precondition.</Message>}
+        <Checks answer={answer} />
+      </Modal.Body>
+      <Modal.Footer>
+        <Button label="Close" onClick={onClose} />
+        <Button label="Test again" disabled={!isOver} onClick={() => setAttempt(attempt + 1)} />
+      </Modal.Footer>
+    </Dialog>
   );
 }
 

@@ -5,6 +5,7 @@ import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useEffect, useState } from "react";
 import { MASK } from "../../../../src/config/splunk-keys.ts";
 import { editInput, RestProblem, readInput } from "../rest.ts";
+import type { Input } from "../state/customers.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
 import { changesOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
@@ -14,6 +15,12 @@ import { SecretWarning } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
 import { useRequest } from "./use-request.ts";
 
+const DELETED = "Nothing is saved. What you typed stays here; add the customer again to use it.";
+
+function ownValues({ values }: Input): Values {
+  return Object.fromEntries(FIELDS.map(({ key }) => [key, values[key] ?? ""]));
+}
+
 /** One customer: its settings and its checks. */
 export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [before, setBefore] = useState<Values>();
@@ -21,13 +28,14 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [problems, setProblems] = useState<Problems>({});
   const [failure, setFailure] = useState("");
   const [said, setSaid] = useState("");
+  const [isSaving, setSaving] = useState(false);
   const [isTicked, setTicked] = useState(false);
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
   useEffect(() => {
     readInput(name)
       .then((input) => {
-        const own = Object.fromEntries(FIELDS.map(({ key }) => [key, input.values[key] ?? ""]));
+        const own = ownValues(input);
         setBefore(own);
         setValues(own);
       })
@@ -43,18 +51,34 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
     setSaid("");
     if (Object.keys(found).length > 0) return;
     if (Object.keys(changed).length === 0) return setSaid("Nothing has changed.");
+    setSaving(true);
     try {
+      const now = ownValues(await readInput(name));
+      const theirs = FIELDS.filter(({ key }) => now[key] !== before[key]);
+      if (theirs.length > 0) {
+        // Only what was typed here stays typed.
+        setBefore(now);
+        setValues({ ...now, ...changed });
+        setFailure(
+          `Somebody else changed this customer meanwhile: ${theirs.map(({ title }) => title).join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
+        );
+        return;
+      }
       // splunkd's own form sends the tenant with each edit, and the input checks it with the rest.
       await editInput(name, { tenant_id: values["tenant_id"] ?? "", ...changed }, values);
       const kept = Object.fromEntries(
         FIELDS.map(({ key, secret }) => [key, secret === true && changed[key] ? MASK : (values[key] ?? "")]),
       );
-      setBefore(kept);
-      setValues(kept);
+      // As splunkd has it now: it may write a value in another way than it was typed.
+      const after = await readInput(name).then(ownValues, () => kept);
+      setBefore(after);
+      setValues((typed) => ({ ...after, ...changesOf(values, typed) }));
       setSaid("Saved. The input restarts and goes on where it was.");
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
-      setFailure(error.message);
+      setFailure(error.status === 404 ? `${name} was deleted meanwhile. ${DELETED}` : error.message);
+    } finally {
+      setSaving(false);
     }
   };
   return (
@@ -88,7 +112,12 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
             />
           </section>
         ))}
-        <Button appearance="primary" label="Save" disabled={mustTick() && !isTicked} onClick={() => void save()} />
+        <Button
+          appearance="primary"
+          label={isSaving ? "Saving" : "Save"}
+          disabled={isSaving || (mustTick() && !isTicked)}
+          onClick={() => void save()}
+        />
       </form>
       <Heading level={2}>Test</Heading>
       <Button label={attempt === 0 ? "Test" : "Test again"} onClick={() => setAttempt(attempt + 1)} />

@@ -1,7 +1,8 @@
 import Button from "@splunk/react-ui/Button";
 import Message from "@splunk/react-ui/Message";
+import Modal from "@splunk/react-ui/Modal";
 import Switch from "@splunk/react-ui/Switch";
-import { type ReactElement, useEffect, useState } from "react";
+import { type ReactElement, type ReactNode, useEffect, useState } from "react";
 import { mustTick } from "./transport.ts";
 
 /** A number that grows as time goes on. */
@@ -12,6 +13,26 @@ export function useTick(everyMs: number): number {
     return () => clearInterval(timer);
   }, [everyMs]);
   return tick;
+}
+
+interface DialogProps {
+  readonly title: string;
+  readonly maxWidth: number;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+/** Shown while it is rendered; then the focus goes back to what opened it. */
+export function Dialog({ title, maxWidth, onClose, children }: DialogProps): ReactElement {
+  const [opener] = useState(() => document.activeElement as HTMLElement | null);
+  // The library gives the focus back only when a dialog is closed before it is taken away.
+  useEffect(() => () => void setTimeout(() => opener?.focus()), [opener]);
+  return (
+    <Modal open returnFocus={() => opener?.focus()} onRequestClose={onClose} style={{ maxWidth }}>
+      <Modal.Header title={title} />
+      {children}
+    </Modal>
+  );
 }
 
 interface TickProps {

@@ -16,8 +16,8 @@ import { tenantIdFrom } from "../../../../src/model/tenant.ts";
 import type { Input } from "./customers.ts";
 import { RestProblem } from "./rest-problem.ts";
 
-/** What a comparison with a list needs to know of each input. */
-export const COMPARED_KEYS = ["tenant_id", "tenant_name", "index", "cloud", "streams", "credential"] as const;
+/** What a comparison with a list needs to know of each input, beside its tenant. */
+export const COMPARED_KEYS = ["index", "cloud", "streams", "credential"] as const;
 
 export type Verdict = "new" | "changed" | "same" | "wrong";
 
@@ -125,7 +125,9 @@ function tenantOf(typed: string): string {
 
 function ofComparison(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    COMPARED_KEYS.flatMap((key) => (values[key] === undefined ? [] : [[key, values[key]] as const])),
+    ["tenant_id", "tenant_name", ...COMPARED_KEYS].flatMap((key) =>
+      values[key] === undefined ? [] : [[key, values[key]] as const],
+    ),
   );
 }
 

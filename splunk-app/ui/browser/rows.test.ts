@@ -1,0 +1,258 @@
+import { readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import type { Page } from "playwright-core";
+import { describeWith } from "../../../test/harness/real-parts.ts";
+import { SplunkWeb } from "../../../test/harness/splunkweb/splunkweb.ts";
+import {
+  accessibilityFaults,
+  callSplunkd,
+  disabledInput,
+  inputsMade,
+  picture,
+  startWorld,
+  TENANT,
+  type World,
+  whatIsMissing,
+} from "./world.ts";
+
+const INPUTS = "/data/inputs/defender_mssp";
+const MARKUP = "<img src=x onerror=document.title='hacked'>";
+const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
+
+inBrowser("what is done to one customer in Splunk Web", () => {
+  let world: World;
+
+  beforeAll(async () => {
+    const enabled = `[defender_mssp://running]\ntenant_id = ${TENANT}\ncredential = nowhere\ntenant_name = running\n\n`;
+    const model = `[defender_mssp://model]\ntenant_id = ${TENANT}\nclient_id = ${TENANT}\nclient_secret = ********\ntenant_name = Model ${MARKUP}\npoll_seconds = 120\nindex = model\ndisabled = 1\n\n`;
+    const others = ["edited", "deleted", "twice", "slow"].map(disabledInput).join("");
+    world = await startWorld({ tenants: ["contoso"], inputs: enabled + model + others });
+  });
+
+  beforeEach(() => {
+    world.faults.length = 0;
+    world.web.interferences.length = 0;
+    world.web.calls.length = 0;
+  });
+
+  afterEach(() => world?.closePages());
+
+  afterAll(() => world?.close());
+
+  /** The list with one customer in it. */
+  async function found(name: string): Promise<Page> {
+    const page = await world.open();
+    await page.getByLabel("Find").fill(name);
+    await page.getByText(/^1 of \d+ customers$/).waitFor();
+    return page;
+  }
+
+  async function edited(name: string): Promise<Page> {
+    const page = await world.open({ hash: `#/customer/${name}` });
+    await page.getByLabel("Start").fill("30d");
+    return page;
+  }
+
+  /** The text of a stanza in inputs.conf. */
+  function stanza(name: string): string {
+    const conf = readFileSync(`${world.splunkd.installed.folder}/local/inputs.conf`, "utf8");
+    return conf.split(/^(?=\[)/m).find((one) => one.startsWith(`[defender_mssp://${name}]`)) ?? "";
+  }
+
+  const save = (page: Page) => page.getByRole("button", { name: "Save", exact: true }).click();
+  const intake = () => world.splunkd.rest.passwords.list().filter(({ realm }) => realm === "defender_mssp:intake");
+
+  test("a customer is tested from its row by the real binary, and Escape closes the test and gives the focus back", async () => {
+    const page = await found("running");
+    const button = page.getByRole("button", { name: "Test running" });
+    await button.focus();
+    await page.keyboard.press("Enter");
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("The shared credential nowhere is not stored").first().waitFor({ timeout: 60_000 });
+    await dialog.getByText("Who must act: you.").waitFor();
+    await picture(page, "customer-test");
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    await page.waitForFunction('document.activeElement?.getAttribute("aria-label") === "Test running"');
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a clone has the settings of its model, also those that no step shows, and neither its tenant nor its secret", async () => {
+    const page = await found("model");
+    await page.getByRole("link", { name: /^Clone Model/ }).click();
+    await page.getByText("Copied beside what these steps show: Poll every (seconds).").waitFor();
+    await page.getByText("Not copied, type it again: Client secret.").waitFor();
+    expect(await page.getByLabel("Tenant ID").inputValue()).toBe("");
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill("clone");
+    await page.getByLabel("Tenant ID").fill(TENANT.replaceAll("1", "7"));
+    await page.getByRole("button", { name: "Next" }).click();
+    expect(await page.getByLabel("Client ID").inputValue()).toBe(TENANT);
+    await page.getByLabel("Client secret", { exact: true }).fill("v~clone");
+    await page.getByRole("button", { name: "Save and go on" }).click();
+    await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    expect(stanza("clone")).toMatch(/^poll_seconds = 120$/m);
+    expect(stanza("clone")).not.toMatch(/^(index|tenant_name) = /m);
+    expect(await page.title()).not.toContain("hacked");
+    expect(world.faults).toEqual([]);
+  });
+
+  test("of two admins who edit one customer the second is told what the first changed, and what it typed stays", async () => {
+    const page = await edited("edited");
+    await page.getByLabel("Poll every (seconds)").fill("90");
+    await callSplunkd(world.splunkd, "POST", "edited", { tenant_id: TENANT, start: "7d", sweep_hours: "12" });
+    await save(page);
+    await page.getByText(/Somebody else changed this customer meanwhile: .*Start/).waitFor();
+    expect(await page.getByLabel("Start").inputValue()).toBe("30d");
+    expect(await page.getByLabel("Poll every (seconds)").inputValue()).toBe("90");
+    expect(stanza("edited")).toMatch(/^start = 7d$/m);
+    expect(await accessibilityFaults(page)).toEqual([]);
+
+    await save(page);
+    await page.getByText("Saved.").waitFor();
+    expect(stanza("edited")).toMatch(/^start = 30d$/m);
+    expect(stanza("edited")).toMatch(/^poll_seconds = 90$/m);
+    expect(stanza("edited")).toMatch(/^sweep_hours = 12$/m);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("who edits a customer that another admin deletes is told so, keeps what was typed, and makes no new one", async () => {
+    const page = await edited("deleted");
+    await page.getByLabel("Client secret", { exact: true }).fill("v~typed");
+    expect(await callSplunkd(world.splunkd, "DELETE", "deleted")).toBe(200);
+    await save(page);
+    await page.getByText("deleted was deleted meanwhile. Nothing is saved. What you typed stays here").waitFor();
+    expect(await page.getByLabel("Start").inputValue()).toBe("30d");
+    expect(await page.getByLabel("Client secret", { exact: true }).inputValue()).toBe("v~typed");
+    expect([stanza("deleted"), intake()]).toEqual(["", []]);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("who deletes a customer that another admin has deleted is told so, and the list is as it is", async () => {
+    const page = await found("twice");
+    await page.getByRole("button", { name: "Delete twice" }).click();
+    await callSplunkd(world.splunkd, "DELETE", "twice");
+    await page.getByRole("dialog").getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByText("This no longer exists in Splunk.").waitFor();
+    await page.getByText(/^0 of \d+ customers$/).waitFor();
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a page that dies between a secret and its input leaves no input, and the secret typed again counts", async () => {
+    const typeIn = async (secret: string): Promise<Page> => {
+      const page = await world.open({ hash: "#/add" });
+      await page.getByRole("textbox", { name: "Name", exact: true }).fill("crashed");
+      await page.getByLabel("Tenant ID").fill(TENANT);
+      await page.getByRole("button", { name: "Next" }).click();
+      await page.getByLabel("Client ID").fill(TENANT);
+      await page.getByLabel("Client secret", { exact: true }).fill(secret);
+      return page;
+    };
+    const dying = await typeIn("v~first");
+    // From here on nothing of the page arrives: closing it alone would let a request that is held go on.
+    await dying.route(
+      (url) => url.pathname.includes("/splunkd/__raw/"),
+      (route) => {
+        const isSlot = route.request().method() === "POST" && route.request().url().includes("/storage/passwords");
+        return isSlot || route.request().method() === "GET" ? route.fallback() : route.abort();
+      },
+    );
+    await dying.getByRole("button", { name: "Save and go on" }).click();
+    await dying.getByText("Splunk Web does not answer. What you typed stays").waitFor();
+    await dying.close();
+    expect([stanza("crashed"), intake().length > 0]).toEqual(["", true]);
+
+    const page = await typeIn("v~second");
+    await page.getByRole("button", { name: "Save and go on" }).click();
+    await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    await world.splunkd.until(() => intake().length === 0, "both slots to be taken over");
+    const chunks = world.splunkd.rest.passwords
+      .list()
+      .filter(({ name }) => /^customer\.crashed\.client_secret\..*\.\d+$/.test(name));
+    expect(chunks.map(({ password }) => password)).toEqual(['"v~second"']);
+    expect(stanza("crashed")).toMatch(/^client_secret = \*{8}$/m);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("while splunkd is slow a save is sent once, and what is typed meanwhile stays", async () => {
+    const page = await edited("slow");
+    const held: (() => Promise<void>)[] = [];
+    let posts = 0;
+    await page.route(
+      (url) => url.pathname.endsWith(`${INPUTS}/slow`),
+      async (route) => {
+        if (route.request().method() !== "POST") return route.fallback();
+        posts += 1;
+        held.push(() => route.fallback());
+      },
+    );
+    const button = page.getByRole("button", { name: "Save", exact: true });
+    await button.click();
+    await page.getByRole("button", { name: "Saving" }).waitFor();
+    expect(await page.getByRole("button", { name: "Saving" }).isDisabled()).toBe(true);
+    await page.getByLabel("Poll every (seconds)").fill("75");
+    for (const goOn of held) await goOn();
+    await page.getByText("Saved.").waitFor();
+    expect([posts, await page.getByLabel("Poll every (seconds)").inputValue()]).toEqual([1, "75"]);
+    expect(stanza("slow")).not.toMatch(/poll_seconds/);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a reader without rights is told so on every page, and the pages stay whole", async () => {
+    for (const hash of ["#/customers", "#/customer/model", "#/credentials", "#/add/model", "#/import"]) {
+      const page = await world.open({ hash: "#/nothing" });
+      await page.route(
+        (url) => url.pathname.includes("/splunkd/__raw/"),
+        (route) =>
+          route.fulfill({ status: 403, json: { messages: [{ type: "ERROR", text: "requires capability (x)" }] } }),
+      );
+      await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
+      if (hash === "#/import") {
+        await page.getByLabel("List", { exact: true }).fill(`name,tenant\na,${TENANT}\n`);
+        await page.getByRole("button", { name: "Check the list" }).click();
+      }
+      await page.getByText("You are not allowed to do this. requires capability (x)").first().waitFor();
+      expect([hash, await accessibilityFaults(page)]).toEqual([hash, []]);
+      await page.close();
+    }
+    expect(world.faults).toEqual([]);
+  });
+
+  test("under another root path and locale, and in the dark, a list is checked and the credentials are shown", async () => {
+    const web = await SplunkWeb.start({ splunkd: world.splunkd, root: "/splunk", locale: "de-DE", theme: "dark" });
+    try {
+      const page = await world.open({ web, hash: "#/import" });
+      await page.getByLabel("List", { exact: true }).fill(`name,tenant\n${MARKUP},${TENANT}\n`);
+      await page.getByRole("button", { name: "Check the list" }).click();
+      await page.getByText(`Line 2 (${MARKUP}) has a name with <, >, [ or ]; write it without.`).waitFor();
+      expect(await accessibilityFaults(page)).toEqual([]);
+      const credentials = await world.open({ web, hash: "#/credentials" });
+      await credentials.getByText("No shared credential is stored.").waitFor({ timeout: 60_000 });
+      await credentials.getByRole("button", { name: "Add a credential" }).click();
+      await credentials.getByRole("dialog").waitFor();
+      expect(await accessibilityFaults(credentials)).toEqual([]);
+      expect(await page.title()).not.toContain("hacked");
+      expect(world.faults).toEqual([]);
+    } finally {
+      await web.close();
+    }
+  });
+
+  test("at 320 pixels nothing of a row, a clone or a test is cut off", async () => {
+    const page = await world.open({ width: 320 });
+    await page.getByTestId("customer").first().waitFor();
+    await page.getByRole("button", { name: "Test running" }).click();
+    await page
+      .getByRole("dialog")
+      .getByText("The shared credential nowhere is not stored")
+      .first()
+      .waitFor({ timeout: 60_000 });
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
+    const clone = await world.open({ hash: "#/add/model", width: 320 });
+    await clone.getByText("are copied.").waitFor();
+    expect(await clone.evaluate("document.documentElement.scrollWidth")).toBe(320);
+    expect(inputsMade(world.splunkd)).not.toContain("twice");
+    expect(world.faults).toEqual([]);
+  });
+});
