@@ -9,8 +9,11 @@ import { AddPage } from "./pages/add.tsx";
 import { CredentialsPage } from "./pages/credentials.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
+import { HealthPage } from "./pages/health.tsx";
 import { ImportPage } from "./pages/import.tsx";
+import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
+import { SettingsPage } from "./pages/settings.tsx";
 
 const Page = styled.div`
   background: ${variables.backgroundColorSection};
@@ -33,7 +36,12 @@ function App(): ReactElement {
   const [, page = "", name = ""] = route.split("/");
   return (
     <Page>
-      {page === "add" ? (
+      <Navigation current={page === "" ? "customers" : page} />
+      {page === "health" ? (
+        <HealthPage />
+      ) : page === "settings" ? (
+        <SettingsPage />
+      ) : page === "add" ? (
         <AddPage key={name} model={decodeURIComponent(name)} />
       ) : page === "import" ? (
         <ImportPage />

@@ -26,15 +26,17 @@ interface Sent {
   readonly query?: readonly (readonly [name: string, value: string])[];
   readonly form?: Readonly<Record<string, string>>;
   readonly json?: unknown;
+  /** Whose object it is; else the app's. */
+  readonly owner?: string;
 }
 
-async function call(
+export async function call(
   method: "GET" | "POST" | "DELETE",
   path: string,
-  { query = [], form, json }: Sent = {},
+  { query = [], form, json, owner = "nobody" }: Sent = {},
 ): Promise<unknown> {
   const parameters = new URLSearchParams([...query.map(([name, value]) => [name, value]), ["output_mode", "json"]]);
-  const url = `${createRESTURL(path, { app: APP, owner: "nobody" })}?${parameters.toString()}`;
+  const url = `${createRESTURL(path, { app: APP, owner })}?${parameters.toString()}`;
   const init = createFetchInit({ method });
   const headers = new Headers(init.headers);
   headers.set("Content-Type", json === undefined ? "application/x-www-form-urlencoded" : "application/json");
@@ -86,7 +88,7 @@ interface Entry {
   readonly content: Readonly<Record<string, unknown>>;
 }
 
-function textsIn(content: Readonly<Record<string, unknown>>): Values {
+export function textsIn(content: Readonly<Record<string, unknown>>): Values {
   return Object.fromEntries(
     Object.entries(content).flatMap(([key, value]) =>
       typeof value === "string" || typeof value === "number" || typeof value === "boolean"

@@ -67,9 +67,6 @@ export function CredentialsPage(): ReactElement {
   return (
     <>
       <Heading level={1}>Credentials</Heading>
-      <p>
-        <Link to="#/customers">All customers</Link>
-      </p>
       <p>A shared credential is one app of yours that many customers use. Its secret is stored once.</p>
       <p>
         <Button appearance="primary" label="Add a credential" onClick={() => setEditing("new")} />{" "}

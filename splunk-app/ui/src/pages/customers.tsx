@@ -82,8 +82,7 @@ export function CustomersPage(): ReactElement {
     <>
       <Heading level={1}>Customers</Heading>
       <p>
-        <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />{" "}
-        <Button to="#/credentials" label="Credentials" />
+        <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />
       </p>
       <div aria-live="polite">
         {failure !== "" && <Message type="error">{failure}</Message>}

@@ -2,7 +2,6 @@ import Button from "@splunk/react-ui/Button";
 import Chip from "@splunk/react-ui/Chip";
 import ControlGroup from "@splunk/react-ui/ControlGroup";
 import Heading from "@splunk/react-ui/Heading";
-import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
 import Select from "@splunk/react-ui/Select";
 import Table from "@splunk/react-ui/Table";
@@ -105,9 +104,6 @@ export function ImportPage(): ReactElement {
   return (
     <>
       <Heading level={1}>Import customers</Heading>
-      <p>
-        <Link to="#/customers">All customers</Link>
-      </p>
       <form onSubmit={(event) => event.preventDefault()}>
         <p>
           A CSV list with a header: {LIST_COLUMNS.join(", ")}. Only name and tenant are required. Commas or semicolons

@@ -4,6 +4,8 @@ import type { ReactElement } from "react";
 /** One line each, in the order in which they are shown. */
 const ENTRIES: readonly (readonly [page: string, label: string])[] = [
   ["customers", "Customers"],
+  ["import", "Import"],
+  ["credentials", "Credentials"],
   ["health", "Health"],
   ["log", "Log"],
   ["settings", "Settings"],
