@@ -8,17 +8,24 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runScript, ScriptProblem } from "./build/project.ts";
 import { mutated, randomFrom } from "./fuzz/mutate.ts";
+import { fuzzReader } from "./fuzz/read-changed.ts";
+import { READER_NAMES, READERS } from "./fuzz/readers.ts";
 import { disagreement } from "./fuzz/scanner-check.ts";
 import { fuzzWorlds, tellWorld } from "./fuzz/worlds.ts";
 
 const HELP = `npm run fuzz -- [--worlds [--most N]] [--minutes N] [--seed N]
 npm run fuzz -- --world SEED [--breadth narrow|wide]
+npm run fuzz -- --reader NAME|all [--minutes N] [--seed N]
 
 Changes the answers in test/fixtures/fuzz-corpus at random, cuts them into chunks at random, and compares what the member scanner
 makes of them with JSON.parse. Stops at the first disagreement (exit 1) and saves it into the corpus.
 
 With --worlds it runs the engine in random worlds instead: lists that grow and change, services, disks, sinks and clocks that fail, crashes and
 restarts. Stops at the first world in which something shown was lost, sent twice or out of order (exit 1) and saves its seed.
+
+With --reader it changes what one reader of outside input gets (${READER_NAMES.join(", ")}; all: each for --minutes).
+A reader that throws something else than a Failure, repeats a secret, steers a terminal or takes what is not there is found
+(exit 1), and its input is saved in test/fixtures/fuzz-readers.
 
   --minutes N     how long (default 1; fractions are fine)
   --seed N        repeat a run (default: the present time; it is printed)
@@ -35,6 +42,7 @@ const OPTIONS = {
     most: { type: "string", default: "Infinity" },
     world: { type: "string" },
     breadth: { type: "string", default: "narrow" },
+    reader: { type: "string" },
     help: { type: "boolean" },
   },
 } as const;
@@ -89,7 +97,11 @@ await runScript(async () => {
   if (!(minutes > 0) || !(most > 0) || !Number.isInteger(seed) || (breadth !== "narrow" && breadth !== "wide"))
     throw new ScriptProblem(HELP, 2);
   const say = (line: string) => void process.stdout.write(`${line}\n`);
-  if (values.world !== undefined) {
+  if (values.reader !== undefined) {
+    const chosen = READERS.filter(({ name }) => values.reader === "all" || values.reader === name);
+    if (chosen.length === 0) throw new ScriptProblem(HELP, 2);
+    for (const reader of chosen) if (!(await fuzzReader(reader, minutes, seed, say))) process.exitCode = 1;
+  } else if (values.world !== undefined) {
     const world = Number(values.world);
     if (!Number.isInteger(world)) throw new ScriptProblem(HELP, 2);
     process.exitCode = await tellWorld(world, breadth, say);

@@ -50,7 +50,12 @@ const WORDS = [
   "\uffff",
 ].map((word) => new TextEncoder().encode(word));
 
-export function mutated(corpus: readonly Uint8Array[], next: () => number): Uint8Array {
+/** @param words what is put in; by default what answers of JSON are made of. */
+export function mutated(
+  corpus: readonly Uint8Array[],
+  next: () => number,
+  words: readonly Uint8Array[] = WORDS,
+): Uint8Array {
   const below = (n: number): number => Math.floor(next() * n);
   let bytes: Uint8Array = corpus[below(corpus.length)]!;
   for (let changes = below(5); changes >= 0; changes--) {
@@ -66,7 +71,7 @@ export function mutated(corpus: readonly Uint8Array[], next: () => number): Uint
         );
         break;
       case 1:
-        bytes = joined(bytes.subarray(0, at), WORDS[below(WORDS.length)]!, bytes.subarray(at));
+        bytes = joined(bytes.subarray(0, at), words[below(words.length)]!, bytes.subarray(at));
         break;
       case 2:
         bytes = joined(bytes.subarray(0, at), rest);
@@ -81,7 +86,7 @@ export function mutated(corpus: readonly Uint8Array[], next: () => number): Uint
         break;
       }
       default:
-        bytes = next() < 0.2 ? bytes.subarray(0, at) : joined(bytes.subarray(0, at), WORDS[below(WORDS.length)]!, rest);
+        bytes = next() < 0.2 ? bytes.subarray(0, at) : joined(bytes.subarray(0, at), words[below(words.length)]!, rest);
     }
   }
   return bytes.slice(0, 4096);

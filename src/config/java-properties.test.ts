@@ -100,6 +100,16 @@ describe("one value is put into a file and nothing else changes", () => {
     expect(withProperties("scope=", [["refresh_token", "0.A="]])).toBe("scope=\nrefresh_token=0.A=\n");
   });
 
+  test.each(["a=b\\", "a=b\\\n", "a=b\\\r\n", "a=b\\\\\\", "a=b\\\\", "a=b", "a=b\n"])(
+    "a new key is a line of its own behind %j",
+    (text) => {
+      const before = readPropertiesText(text);
+      const after = readPropertiesText(withProperties(text, [["refresh_token", "0.A="]]));
+      const valuesOf = (read: typeof before) => read.ok && read.entries.map(({ key, value }) => [key, value]);
+      expect(valuesOf(after)).toEqual([...(valuesOf(before) || []), ["refresh_token", "0.A="]]);
+    },
+  );
+
   test("any key and value come back as they were", () => {
     fc.assert(
       fc.property(

@@ -139,7 +139,10 @@ export function withProperties(latin1Text: string, entries: readonly (readonly [
   }
   text += latin1Text.slice(at);
   const fresh = [...values.keys()].filter((key) => !last.has(key));
-  const gap = fresh.length === 0 || text === "" || /[\r\n]$/.test(text) ? "" : lineEnd;
+  // A backslash at the end of the last line would make the first new line a part of it.
+  const isContinued = /(?<!\\)(?:\\\\)*\\(?:\r\n|\r|\n)?$/.test(text);
+  const isAfterLine = text === "" || /[\r\n]$/.test(text);
+  const gap = fresh.length === 0 ? "" : `${isAfterLine ? "" : lineEnd}${isContinued ? lineEnd : ""}`;
   return `${text}${gap}${fresh.map((key) => `${written(key)}${lineEnd}`).join("")}`;
 }
 

@@ -7,8 +7,8 @@ export interface ErrorBody {
   /** `error.code`; of the inner error if a gateway wrapped one. */
   readonly code: string;
   /**
-   * One line, without control characters, at most MESSAGE_MOST characters. Of kind `other` it may be the
-   * customer's data: see `quotable`.
+   * As the other texts here one line, without control characters, at most MESSAGE_MOST characters. Of kind
+   * `other` it may be the customer's data: see `quotable`.
    */
   readonly message: string;
   /** The id to quote to Microsoft's support: `target` (XDR, Endpoint), `request-id` (Graph). */
@@ -23,7 +23,8 @@ const MESSAGE_MOST = 300;
  * service behind Graph failed. Never throws.
  */
 export function readErrorBody(text: string, headers: Readonly<Record<string, string>>): ErrorBody {
-  const trackingId = headers["request-id"] ?? headers["x-ms-request-id"];
+  const ofHeaders = headers["request-id"] ?? headers["x-ms-request-id"];
+  const trackingId = ofHeaders === undefined ? undefined : oneLine(ofHeaders);
   const trimmed = text.trim();
   if (trimmed === "") return { kind: "empty", code: "", message: "", trackingId };
   if (trimmed.startsWith("<")) return { kind: "html", code: "", message: titleOf(trimmed), trackingId };
@@ -33,9 +34,10 @@ export function readErrorBody(text: string, headers: Readonly<Record<string, str
   const said = inner ?? error;
   return {
     kind: "json",
-    code: textOf(said.code) || textOf(error.code),
+    code: oneLine(textOf(said.code) || textOf(error.code)),
     message: oneLine(textOf(said.message)),
-    trackingId: textOf(error.target) || textOf((error.innerError ?? error.innererror)?.["request-id"]) || trackingId,
+    trackingId:
+      oneLine(textOf(error.target) || textOf((error.innerError ?? error.innererror)?.["request-id"])) || trackingId,
   };
 }
 

@@ -1,3 +1,4 @@
+import { printable } from "../model/printable.ts";
 import { jsonOf } from "../net/json-answer.ts";
 import { retryAfter } from "../net/retry-after.ts";
 
@@ -54,7 +55,7 @@ export function readHecAnswer(
   const answer = objectIn(body);
   const code = wholeNumber(answer?.["code"]);
   const said = typeof answer?.["text"] === "string" ? answer["text"] : "";
-  const reason: HecReason = { status, code, text: printable(said) };
+  const reason: HecReason = { status, code, text: shown(said) };
   if (status === 200) {
     if (answer === undefined) return { is: "unclear", reason };
     if (code === undefined || code === 0) return { is: "taken", ackId: wholeNumber(answer["ackId"]) };
@@ -93,7 +94,7 @@ export function readAckAnswer(status: number, body: string, asked: readonly numb
   const acks = answer?.["acks"];
   if (status !== 200 || typeof acks !== "object" || acks === null || Array.isArray(acks)) {
     const said = typeof answer?.["text"] === "string" ? answer["text"] : "";
-    return { is: "unusable", reason: { status, code, text: printable(said) } };
+    return { is: "unusable", reason: { status, code, text: shown(said) } };
   }
   const byId = acks as Readonly<Record<string, unknown>>;
   return {
@@ -120,6 +121,6 @@ function wholeNumber(value: unknown): number | undefined {
 }
 
 /** It goes into a log line: a foreign text must not begin another. */
-function printable(text: string): string {
-  return text.replace(/[^\u0020-\u007e\u00a0-\uffff]+/g, " ").slice(0, TEXT_MOST);
+function shown(text: string): string {
+  return printable(text).slice(0, TEXT_MOST);
 }

@@ -1,6 +1,7 @@
 import type { ExitCode } from "../../model/failure.ts";
 import { EXIT, isFailure } from "../../model/failure.ts";
 import type { FailureCode } from "../../model/failure-codes.ts";
+import { printable } from "../../model/printable.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { AppCredential, CodeFlow, OnboardingServices, SignedIn, TokenApi } from "../../model/sign-in.ts";
@@ -298,9 +299,9 @@ async function byPasting(services: OnboardingServices, stanza: Stanza, flow: Cod
 }
 
 function report({ terminal, nowMs }: OnboardingServices, stanza: Stanza, signedIn: SignedIn): void {
-  const account = signedIn.account === undefined ? "" : ` as ${printable(signedIn.account)}`;
+  const account = signedIn.account === undefined ? "" : ` as ${shown(signedIn.account)}`;
   terminal.say(`Signed in for ${stanza.tenantName}${account}, tenant ${signedIn.tenantId ?? stanza.tenantId}.`);
-  if (signedIn.scopes.length > 0) terminal.say(`Scopes: ${signedIn.scopes.map(printable).join(" ")}.`);
+  if (signedIn.scopes.length > 0) terminal.say(`Scopes: ${signedIn.scopes.map(shown).join(" ")}.`);
   const until = new Date(nowMs() + 90 * 86_400_000).toISOString().slice(0, 10);
   terminal.say(
     `The access token is valid for ${Math.round(signedIn.accessLifetimeMs / 60_000)} minutes. The refresh token expires after 90 days without use, not before ${until}.`,
@@ -308,7 +309,7 @@ function report({ terminal, nowMs }: OnboardingServices, stanza: Stanza, signedI
   for (const warning of signedIn.warnings) terminal.say(`Warning: ${warning}`);
 }
 
-/** Removes control characters, because account names from Microsoft are printed on a terminal. */
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\uffff]/g, "?").slice(0, 200);
+/** Account names and scopes come from Microsoft. */
+function shown(text: string): string {
+  return printable(text).slice(0, 200);
 }
