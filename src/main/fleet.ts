@@ -50,8 +50,8 @@ export function fleetObstacle(
 /** The parts of a collector that is a member of a fleet. */
 export interface FleetParts {
   readonly customers: Pick<CollectorParts["customers"], "wanted" | "misconfigured">;
-  openState(): Promise<StateFolder>;
-  openDestination(): Destination;
+  readonly openState: () => Promise<StateFolder>;
+  readonly openDestination: () => Destination;
   readonly membership: Membership;
 }
 
@@ -156,7 +156,7 @@ class FleetOfCustomers {
     this.configured = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
     this.configHash = hashOf([
       all.map(({ name, tenantId }) => [name, tenantId]),
-      stanzas.map(({ cloud, streams, start, pollSeconds }) => [cloud, streams, String(start.kind), pollSeconds]),
+      stanzas.map(({ cloud, streams, start, pollSeconds }) => [cloud, streams, start.kind, pollSeconds]),
       config.outputs.map(({ type, tenants }) => [type, tenants ?? null]),
     ]);
     const put = <T>(shards: Map<number, T[]>, shard: number, one: T) =>

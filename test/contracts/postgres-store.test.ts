@@ -301,7 +301,8 @@ withPostgres("the fleet's store", () => {
 
         expect(["fleet-unreachable", "fleet-unsettled"]).toContain(await codeOf(store.commit(page)));
         proxy.mode = "pass";
-        if (lost.length === 0) expect(await codeOf(store.commit(page))).toBe("done");
+        const again = lost.length > 0 ? "done" : await codeOf(store.commit(page));
+        expect(again).toBe("done");
         expect(committed.length).toBe(1 - lost.length);
       } finally {
         await proxy.close();
@@ -357,8 +358,8 @@ withPostgres("the fleet's store", () => {
           ...delivery,
           record,
           text: Buffer.from(body.bytes.subarray(body.start, body.end)).toString(),
-          members: [...body.members.slice(body.firstMember, body.firstMember + body.memberCount * 7)],
-          escapes: [...body.escapes.slice(body.firstEscape, body.firstEscape + body.escapeCount)],
+          members: Array.from(body.members.slice(body.firstMember, body.firstMember + body.memberCount * 7)),
+          escapes: Array.from(body.escapes.slice(body.firstEscape, body.firstEscape + body.escapeCount)),
         }));
       expect(comparable(waiting.flatMap(({ deliveries }) => deliveries))).toEqual(comparable(pages.flat()));
     });

@@ -39,7 +39,7 @@ export interface OpenedStore {
 
 /** @param open a new store without content. */
 export function storeContract(name: string, open: () => Promise<OpenedStore>): void {
-  describe(name, () => {
+  describe.each([name])("%s", () => {
     test("is empty when it is new", async () => {
       const { store } = await open();
 

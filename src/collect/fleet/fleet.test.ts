@@ -113,7 +113,7 @@ describe("a member of a fleet", () => {
 
     expect(dropped).toHaveLength(4);
     expect(dropped.every(({ saves }) => saves)).toBe(true);
-    expect(store.freed.toSorted()).toEqual(dropped.map(({ shard }) => shard).toSorted());
+    expect(new Set(store.freed)).toEqual(new Set(dropped.map(({ shard }) => shard)));
     expect(member.shards).toBe(4);
     await end();
     expect(store.owned.size).toBe(0);
@@ -333,7 +333,7 @@ describe("a lane to one output", () => {
     await lane.remove([1]);
     for (let n = 0; n < 2_000; n += 1) lane.committed(1);
 
-    await lane.room();
+    await expect(lane.room()).resolves.toBeUndefined();
     await lane.close(0);
   });
 });

@@ -117,7 +117,7 @@ export class Connections implements Database {
       try {
         await client.connect();
         const { rows } = await client.query("select pg_is_in_recovery() as standby");
-        if ((rows[0] as { standby: boolean }).standby !== true) {
+        if (!(rows[0] as { standby: boolean }).standby) {
           this.#last = index;
           return client;
         }

@@ -22,9 +22,15 @@ import { setTimeout as pause } from "node:timers/promises";
 const READY_WITHIN_MS = 60_000;
 /** Debian keeps the server's programs outside PATH. */
 const DEBIAN = "/usr/lib/postgresql";
-const NEEDED = ["initdb", "postgres", "psql"] as const;
+const NEEDED = ["initdb", "pg_basebackup", "postgres", "psql"] as const;
 export const SUPERUSER = "postgres";
 export const SUPERUSER_PASSWORD = "superuser's password";
+
+/** PEM. */
+export interface ServerTls {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+}
 
 interface Account {
   readonly uid: number;
@@ -64,7 +70,12 @@ export class PostgresServer {
   #child: ChildProcess | undefined;
   #ended: Promise<void> = Promise.resolve();
 
-  private constructor(folder: string, port: number, account: Account | undefined, settings: Record<string, string>) {
+  private constructor(
+    folder: string,
+    port: number,
+    account: Account | undefined,
+    settings: Readonly<Record<string, string>>,
+  ) {
     this.#folder = folder;
     this.port = port;
     this.#account = account;
@@ -72,11 +83,8 @@ export class PostgresServer {
   }
 
   /** Makes a cluster in a new folder and starts it. `settings` are lines of postgresql.conf. */
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<PostgresServer> {
-    const folder = mkdtempSync(join(tmpdir(), "postgres-"));
-    const account = process.getuid?.() === 0 ? nobody() : undefined;
-    if (account !== undefined) chownSync(folder, account.uid, account.gid);
-    const server = new PostgresServer(folder, await freePort(), account, {
+  static async start(settings: Readonly<Record<string, string>> = {}, tls?: ServerTls): Promise<PostgresServer> {
+    const server = await PostgresServer.#inNewFolder({
       // A test's server survives a kill, not a crash of the machine: the operating system keeps what it wrote.
       fsync: "off",
       full_page_writes: "off",
@@ -85,16 +93,58 @@ export class PostgresServer {
       autovacuum_naptime: "600",
       unix_socket_directories: "''",
       listen_addresses: "'127.0.0.1'",
+      ...(tls === undefined ? {} : { ssl: "on" }),
       ...settings,
     });
-    try {
+    return server.#started(() => {
       server.#makeCluster();
-      await server.startAgain();
+      if (tls === undefined) return;
+      server.#write("server.crt", tls.certificatePem);
+      server.#write("server.key", tls.keyPem);
+    });
+  }
+
+  /** A copy of this server that follows it, and takes its place after `select pg_promote()`. */
+  async startStandby(): Promise<PostgresServer> {
+    const standby = await PostgresServer.#inNewFolder({});
+    return standby.#started(() => {
+      const from = ["-h", "127.0.0.1", "-p", String(this.port), "-U", SUPERUSER];
+      const { status, stderr } = spawnSync(
+        programPath("pg_basebackup") ?? "pg_basebackup",
+        [...from, "-D", standby.#data, "-R", "-c", "fast", "--no-sync"],
+        {
+          encoding: "utf8",
+          env: { PATH: process.env["PATH"] ?? "", PGPASSWORD: SUPERUSER_PASSWORD },
+          ...this.#account,
+        },
+      );
+      if (status !== 0) throw new Error(`no standby can be made: ${stderr}`);
+    });
+  }
+
+  static async #inNewFolder(settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
+    const folder = mkdtempSync(join(tmpdir(), "postgres-"));
+    const account = process.getuid?.() === 0 ? nobody() : undefined;
+    if (account !== undefined) chownSync(folder, account.uid, account.gid);
+    return new PostgresServer(folder, await freePort(), account, settings);
+  }
+
+  async #started(prepare: () => void): Promise<this> {
+    try {
+      prepare();
+      await this.startAgain();
     } catch (error) {
-      await server.remove();
+      await this.remove();
       throw error;
     }
-    return server;
+    return this;
+  }
+
+  /** Into the cluster's folder, for the server alone. */
+  #write(name: string, content: string): void {
+    const path = join(this.#data, name);
+    writeFileSync(path, content, { mode: 0o600 });
+    if (this.#account !== undefined) chownSync(path, this.#account.uid, this.#account.gid);
   }
 
   /** Where a fleet connects to the database that is made with every cluster. */
