@@ -21,6 +21,9 @@ import { openFleetStream } from "./stream-store.ts";
 /** A member that renews nothing for so long, by the database's clock, is gone. */
 const LEASE_MS = 6_000;
 
+/** After a long outage a stream may have thousands: no question looks at all of them. */
+const PACKETS_OF_STREAM = 32;
+
 export interface PostgresFleetParts {
   readonly database: Database & { close(): Promise<void> };
   /** A connection of its own, so that a renewal never waits behind a page. */
@@ -165,10 +168,12 @@ export class PostgresFleet implements FleetStore {
          select p.stream, p.seq, p.body,
            sum(octet_length(p.body)) over (order by p.stream, p.seq rows unbounded preceding) as bytes,
            row_number() over (order by p.stream, p.seq) as place
-         from ${s}.delivery d join ${s}.packet p on p.stream = d.stream and p.seq > d.seq
+         from ${s}.delivery d cross join lateral (
+           select q.stream, q.seq, q.body from ${s}.packet q
+           where q.stream = d.stream and q.seq > d.seq order by q.seq limit $4) p
          where d.output = $1 and d.stream = any($2::int[])) x
        where bytes <= $3 or place = 1 order by stream, seq`,
-      [output, streams, mostBytes],
+      [output, streams, mostBytes, PACKETS_OF_STREAM],
     );
     const packets: WaitingPacket[] = [];
     for (const { stream, seq, body } of rows)

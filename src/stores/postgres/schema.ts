@@ -31,7 +31,7 @@ create table $.ledger(stream int not null references $.stream, object uuid not n
   written int not null, bytes int not null, crc bigint not null, is_new boolean not null,
   primary key (stream, object)) with (fillfactor = 70);
 create table $.packet(hour int not null, stream int not null, seq bigint not null, records int not null,
-  epoch bigint not null, body bytea not null, primary key (hour, stream, seq)) partition by list (hour);
+  epoch bigint not null, body bytea not null, primary key (stream, seq, hour)) partition by list (hour);
 create function $.this_hour() returns int language sql stable
   as 'select floor(extract(epoch from clock_timestamp()) / 3600)::int';
 create function $.make_packet_hours() returns void language plpgsql security definer
