@@ -52,7 +52,8 @@ export async function fleetInit(
   return EXIT.done;
 }
 
-async function fleetOf(flags: ArcSightFlags): Promise<FleetSettings> {
+/** Throws Failure `settings` when there is none, or a wrong one. */
+export async function fleetOf(flags: ArcSightFlags): Promise<FleetSettings> {
   const { config } = await choose(flags);
   const wrong = config.problems.filter(({ stanza }) => stanza === "fleet");
   if (wrong.length > 0)

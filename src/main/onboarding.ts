@@ -91,6 +91,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       log: parts.log,
       splunkd: (access) => connect(http, parts.log, access),
     }),
+    fleetChecks: async (flags) => (await import("./fleet-doctor.ts")).fleetChecks(flags, environment),
     nowMs: () => clock.nowMs(),
     pause: (forMs, signal) => clock.pause(forMs, signal),
     environment,

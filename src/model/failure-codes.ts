@@ -873,6 +873,12 @@ export const FAILURE_CODES = {
     actors: ["us"],
     exit: "state",
   },
+  "fleet-not-durable": {
+    meaning: "A crash of the fleet's database loses pages that it has committed.",
+    action: "Set synchronous_commit = on in the database.",
+    actors: ["operator"],
+    exit: "state",
+  },
   "fleet-refused": {
     meaning:
       "The fleet's database refuses a statement: it is full, read-only, or the role lacks a right. Nothing of the page counts.",
@@ -883,6 +889,12 @@ export const FAILURE_CODES = {
   "fleet-schema": {
     meaning: "The fleet's schema is missing in the database, or belongs to another release or another fleet.",
     action: "Run `fleet init` of the newest release, with the configuration of this collector.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-unowned": {
+    meaning: "No live member of the fleet collects a part of the customers.",
+    action: "Start the members. Wait ten seconds after a member has stopped.",
     actors: ["operator"],
     exit: "state",
   },

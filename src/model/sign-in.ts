@@ -203,6 +203,15 @@ export interface DoctorCheck {
   run(signal: AbortSignal): Promise<string>;
 }
 
+/** The fleet's preconditions, in order. */
+export interface FleetChecks {
+  /** The fleet's name. */
+  readonly fleet: string;
+  readonly checks: readonly DoctorCheck[];
+  /** Ends the connections. */
+  close(): Promise<void>;
+}
+
 /** Called with what a new access token of an API allows. */
 export type RightsListener = (api: TokenApi, rights: TokenRights) => void;
 
@@ -332,6 +341,8 @@ export interface OnboardingServices {
   readonly signInService: SignInService;
   readonly roster: RosterServices;
   readonly partner: PartnerServices;
+  /** What `doctor --fleet` checks. Throws Failure `settings` when the configuration has no fleet. */
+  fleetChecks(argv: Readonly<Record<string, unknown>>): Promise<FleetChecks>;
   readonly nowMs: () => number;
   readonly pause: (forMs: number, signal?: AbortSignal) => Promise<void>;
   readonly environment: Readonly<Record<string, string | undefined>>;

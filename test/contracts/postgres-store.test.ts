@@ -391,6 +391,7 @@ withPostgres("the fleet's store", () => {
       // An output that another member may still have is forgotten only after it confirmed everything.
       expect(await keysWaiting(member, id, "b")).toEqual(keysOf([1, 2, 3]));
       expect(await keysWaiting(member, id, "c")).toEqual(keysOf([3]));
+      await again.store.commit({ checkpoint: checkpoint(1) });
       await member.confirm("b", [{ stream: id, epoch: lease.epoch, seq: 3n }]);
       await opened(member, lease, ["a", "c"]);
       expect(server.query(outputsKept)).toEqual(["a", "c"]);

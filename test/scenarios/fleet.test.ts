@@ -82,6 +82,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     const [one, two] = [told.start("one"), told.start("two")];
     await told.until(() => told.owners()["one"] === 128 && told.owners()["two"] === 128, "each owns its half");
     await told.until(() => ["one", "two"].every((name) => told.eventsOf(name).length > 0), "both have delivered");
+    const healthy = await told.doctor();
     appear(2);
     one.kill("SIGKILL");
     await one.ended;
@@ -91,7 +92,10 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     two.kill("SIGTERM");
     expect([await two.ended, told.log]).toEqual([0, expect.any(String)]);
 
+    expect(healthy).toMatch(/members +one \([^)]*, 128 shards\), two \([^)]*, 128 shards\)\.\n/);
+    expect(healthy).toMatch(/exit 0$/);
     await told.expectWhole(all());
+    expect(await told.doctor()).toMatch(/256 of 256 shards have no live owner[\s\S]*exit 7$/);
   });
 
   const storm = REAL_PARTS_REQUIRED ? test : test.skip;

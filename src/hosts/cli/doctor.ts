@@ -50,6 +50,7 @@ interface Looked {
 /** `doctor`: checks every precondition in order and explains the first that fails, with the next step. */
 export async function doctor(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
   const { terminal } = services;
+  if (flags["fleet"] === true) return doctorOfFleet(services, flags);
   const found = await services.customers(flags, { needSecrets: true });
   for (const warning of found.warnings) terminal.say(warning);
   const wrong = [
@@ -76,6 +77,26 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
   const shown = looked.map((one) => withCommands(one, services.commands));
   show(services, shown, flags);
   return codeFor(looked);
+}
+
+/** `doctor --fleet`: the database, its schema, the members and what waits, as of one customer. */
+async function doctorOfFleet(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
+  const { fleet, checks, close } = await services.fleetChecks(flags);
+  const lines: DoctorLine[] = [];
+  try {
+    const failure = await runChecks(
+      checks,
+      (run) => withTimeLimit(services, TIME_LIMITS.doctor.ms, run),
+      (line) => {
+        lines.push(line);
+      },
+    );
+    const report = { tenant: `fleet ${fleet}`, tenant_id: "", ok: failure === undefined, checks: lines };
+    show(services, [withCommands({ report, failure }, services.commands)], flags);
+    return failure === undefined ? EXIT.done : exitCodeOf(failure);
+  } finally {
+    await close();
+  }
 }
 
 function isAppNotFound({ failure }: Looked): boolean {

@@ -180,6 +180,7 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         .options({
           all: yes("All customers of the configuration"),
           brief: yes("One line per reason, with the customers that it concerns"),
+          fleet: yes("The fleet instead of customers: its database, members and what waits"),
           ...SPLUNK,
           ...JSON_FLAG,
         })
@@ -188,7 +189,8 @@ export function addOnboardingCommands(parser: Argv, host: OnboardingHost): void 
         )
         .example("$0 doctor --config inputs.conf --customer contoso", "checks one customer")
         .example("$0 doctor --config inputs.conf --all", "checks all, sorted by who must act")
-        .example("$0 doctor --config inputs.conf --all --brief", "one line per reason, for many customers"),
+        .example("$0 doctor --config inputs.conf --all --brief", "one line per reason, for many customers")
+        .example("$0 doctor --config defender-mssp.properties --fleet", "who owns what, and what waits"),
     run(async () => (await import("./doctor.ts")).doctor),
   );
 }

@@ -75,7 +75,8 @@ export async function openFleetStream(place: StorePlace, open: OpenStream): Prom
   await database.query(
     `with gone as (
        delete from ${s}.delivery d using ${s}.stream t
-       where t.id = $1 and t.epoch = $2 and d.stream = t.id and d.output <> all($3::text[]) and d.seq >= t.next_seq - 1)
+       where t.id = $1 and t.epoch = $2 and d.stream = t.id and d.output <> all($3::text[])
+         and not exists (select from ${s}.packet p where p.stream = d.stream and p.seq > d.seq))
      insert into ${s}.delivery(stream, output, seq, epoch)
      select t.id, o, t.next_seq - 1, t.epoch from ${s}.stream t, unnest($3::text[]) o
      where t.id = $1 and t.epoch = $2

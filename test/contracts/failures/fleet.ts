@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { DatabaseError } from "pg";
+import { checksOf } from "../../../src/main/fleet-doctor.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import { Connections, type Database } from "../../../src/stores/postgres/connections.ts";
 import { statementFailed } from "../../../src/stores/postgres/failures.ts";
@@ -40,6 +41,13 @@ function said(code: string, message: string): DatabaseError {
 /** A database that has no row for what is asked. */
 const EMPTY: Database = { query: () => Promise.resolve([]) };
 
+/** A check of `doctor --fleet` over a database that answers every question with these rows. */
+function failingCheck(name: string, rows: readonly unknown[]): Promise<Raised> {
+  const database: Database = { query: <Row>() => Promise.resolve(rows as readonly Row[]) };
+  const check = checksOf(database, "main", "db.example.com:5432").find((one) => one.name === name);
+  return thrownBy(() => check?.run(new AbortController().signal));
+}
+
 export const FLEET = {
   "fleet-unreachable": ["nothing listens where the database should be", withoutDatabase],
   "fleet-refused": [
@@ -72,6 +80,11 @@ export const FLEET = {
         ),
       ),
   ],
+  "fleet-not-durable": [
+    "the database does not wait for its own disk",
+    () => failingCheck("durability", [{ version: "15.2", commit: "off", standbys: 0, synchronous: 0 }]),
+  ],
+  "fleet-unowned": ["no member is alive", () => failingCheck("members", [{ n: 256 }])],
   "fleet-schema": [
     "a newer release made the schema",
     () => thrownBy(() => checkSchemaVersion("main", SCHEMA_VERSION + 1)),

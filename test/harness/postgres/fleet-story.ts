@@ -88,6 +88,19 @@ export class FleetStory {
     this.#options.server.query(rights);
   }
 
+  /** What `doctor --fleet` prints, with its exit code. */
+  async doctor(): Promise<string> {
+    const config = this.#config(Object.keys(this.#options.members)[0] as string);
+    const child = spawn(process.execPath, [MAIN, "doctor", "--fleet", "--config", config], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: childEnvironment(),
+    });
+    const closed = once(child, "close");
+    const [out, said] = await Promise.all([textOf(child.stdout), textOf(child.stderr)]);
+    const [code] = await closed;
+    return `${out}${said}exit ${code}`;
+  }
+
   start(member: string): MemberProcess {
     const child = spawn(process.execPath, [MAIN, "run", "--config", this.#config(member)], {
       stdio: ["ignore", "pipe", "pipe"],

@@ -1,0 +1,102 @@
+import { Failure } from "../model/failure.ts";
+import type { DoctorCheck, FleetChecks } from "../model/sign-in.ts";
+import type { Database } from "../stores/postgres/connections.ts";
+import { schemaVersion } from "../stores/postgres/fleet-store.ts";
+import { lookAtDatabase, lookAtFleet } from "../stores/postgres/look.ts";
+import { checkSchemaVersion, schemaOf } from "../stores/postgres/schema.ts";
+import { placeOf } from "./command-place.ts";
+import { settingsFailure } from "./configuration.ts";
+import { fleetOf } from "./fleet-command.ts";
+import { fleetConnections } from "./fleet-database.ts";
+
+/** What `doctor --fleet` checks, with the rights of a member. Throws Failure `settings`. */
+export async function fleetChecks(
+  argv: Readonly<Record<string, unknown>>,
+  environment: NodeJS.ProcessEnv,
+): Promise<FleetChecks> {
+  const config = argv["config"];
+  if (typeof config !== "string") throw settingsFailure("--fleet needs --config FILE, the properties file of a member");
+  const settings = await fleetOf({
+    config,
+    overrides: {},
+    environment,
+    place: placeOf(argv, { typed: true, secrets: "files" }),
+  });
+  const connections = await fleetConnections(settings, 1);
+  const where = settings.hosts.map(({ host, port }) => `${host}:${port}`).join(", ");
+  return {
+    fleet: settings.name,
+    checks: checksOf(connections, settings.name, where),
+    close: () => connections.close(),
+  };
+}
+
+/** @param where hosts and ports of the database. */
+export function checksOf(database: Database, fleet: string, where: string): readonly DoctorCheck[] {
+  return [
+    {
+      name: "database",
+      run: async () => {
+        const { version } = await lookAtDatabase(database);
+        return `The primary answers at ${where}: PostgreSQL ${version}.`;
+      },
+    },
+    {
+      name: "schema",
+      run: async () => {
+        const version = await schemaVersion(database, fleet);
+        checkSchemaVersion(fleet, version);
+        return `${schemaOf(fleet)} has version ${version}.`;
+      },
+    },
+    {
+      name: "durability",
+      run: async () => {
+        const { synchronousCommit, standbys, synchronousStandbys } = await lookAtDatabase(database);
+        if (synchronousCommit === "off") throw losesCommits();
+        const followed =
+          standbys === 0
+            ? "No standby follows: if this host is lost, collection begins at `start` again."
+            : `${standbys} standby servers follow; a commit waits for ${synchronousStandbys}.`;
+        return `synchronous_commit is ${synchronousCommit}. ${followed}`;
+      },
+    },
+    {
+      name: "members",
+      run: async () => {
+        const { members, unowned } = await lookAtFleet(database, fleet);
+        const alive = members.filter(({ isAlive }) => isAlive);
+        if (unowned > 0) throw withoutOwner(unowned, alive.length);
+        const listed = alive.map(({ name, version, shards }) => `${name} (${version}, ${shards} shards)`).join(", ");
+        const differ = new Set(alive.map(({ configHash }) => configHash)).size > 1;
+        return `${listed}.${differ ? " They do not all run with the same configuration." : ""}`;
+      },
+    },
+    {
+      name: "outputs",
+      run: async () => {
+        const { outputs } = await lookAtFleet(database, fleet);
+        if (outputs.length === 0) return "Nothing waits.";
+        return `${outputs.map(({ output, packets, streams }) => `${packets} packets of ${streams} streams wait for ${output}`).join(", ")}.`;
+      },
+    },
+  ];
+}
+
+function withoutOwner(unowned: number, alive: number): Failure {
+  return new Failure("fleet-unowned", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${unowned} of 256 shards have no live owner, and ${alive} members are alive. Their customers are not collected.`,
+    nextStep: "Start the members. If one stopped within the last ten seconds, look again.",
+  });
+}
+
+function losesCommits(): Failure {
+  return new Failure("fleet-not-durable", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: "synchronous_commit is off in the fleet's database: a crash of it loses pages that were committed.",
+    nextStep: "Set synchronous_commit = on in the database, at least for the members' role.",
+  });
+}

@@ -1,0 +1,73 @@
+import type { Database } from "./connections.ts";
+import { schemaOf } from "./schema.ts";
+
+/** How much the database itself may lose. */
+export interface Durability {
+  readonly version: string;
+  readonly synchronousCommit: string;
+  /** Standbys that follow now, and how many of them a commit waits for. */
+  readonly standbys: number;
+  readonly synchronousStandbys: number;
+}
+
+export interface MemberLook {
+  readonly name: string;
+  readonly version: string;
+  readonly isAlive: boolean;
+  readonly shards: number;
+  readonly configHash: string;
+}
+
+export interface FleetLook {
+  /** Of the last day, the newest of each name. */
+  readonly members: readonly MemberLook[];
+  /** Shards without a live owner. */
+  readonly unowned: number;
+  readonly outputs: readonly { readonly output: string; readonly packets: number; readonly streams: number }[];
+}
+
+export async function lookAtDatabase(database: Database): Promise<Durability> {
+  const [row] = await database.query<{ version: string; commit: string; standbys: number; synchronous: number }>(
+    `select current_setting('server_version') as version, current_setting('synchronous_commit') as commit,
+       (select count(*)::int from pg_stat_replication) as standbys,
+       (select count(*)::int from pg_stat_replication where sync_state in ('sync', 'quorum')) as synchronous`,
+  );
+  if (row === undefined) throw new Error("the database answered a question about itself with nothing");
+  const { version, commit, standbys, synchronous } = row;
+  return { version, synchronousCommit: commit, standbys, synchronousStandbys: synchronous };
+}
+
+/** Who owns what, and what waits. */
+export async function lookAtFleet(database: Database, fleet: string): Promise<FleetLook> {
+  const s = schemaOf(fleet);
+  const members = await database.query<{
+    name: string;
+    version: string;
+    alive: boolean;
+    shards: number;
+    config_hash: string;
+  }>(
+    `select distinct on (m.name) m.name, m.version, m.alive_until > clock_timestamp() as alive, m.config_hash,
+       (select count(*)::int from ${s}.shard where owner = m.boot) as shards
+     from ${s}.member m order by m.name, m.alive_until desc`,
+  );
+  const [unowned] = await database.query<{ n: number }>(
+    `select count(*)::int as n from ${s}.shard x
+     where not exists (select from ${s}.member m where m.boot = x.owner and m.alive_until > clock_timestamp())`,
+  );
+  const outputs = await database.query<{ output: string; packets: string; streams: number }>(
+    `select d.output, count(*) as packets, count(distinct d.stream)::int as streams
+     from ${s}.delivery d join ${s}.packet p on p.stream = d.stream and p.seq > d.seq group by 1 order by 1`,
+  );
+  return {
+    members: members.map(({ name, version, alive, shards, config_hash }) => ({
+      name,
+      version,
+      isAlive: alive,
+      shards: alive ? shards : 0,
+      configHash: config_hash,
+    })),
+    unowned: unowned?.n ?? 0,
+    outputs: outputs.map(({ output, packets, streams }) => ({ output, packets: Number(packets), streams })),
+  };
+}
