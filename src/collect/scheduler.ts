@@ -177,7 +177,7 @@ export class Scheduler {
    */
   remove(stanza: string, { saves }: { readonly saves: boolean }): Promise<void> {
     const isMember = ({ customer }: Member) => customer.stanza === stanza;
-    // At once: what fails from here on is no failure of the customer.
+    // At once: what fails from here on says nothing about the customer.
     this.#members.find(isMember)?.leaving?.abort();
     return this.#adding.run(async () => {
       const at = this.#members.findIndex(isMember);

@@ -319,7 +319,7 @@ export class Collector {
     await this.#state.forget?.(tenantId);
   }
 
-  /** Collects a customer from now on. What keeps it from that is health of the customer, and is tried again. */
+  /** Collects a customer from now on. What prevents it is reported in its health, and is tried again. */
   take(stanza: Stanza): void {
     this.#destination.sink.admit?.(stanza);
     this.#joinLater(stanza);

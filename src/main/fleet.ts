@@ -207,7 +207,7 @@ function refusedInFleet(stanza: Stanza, tenantId: TenantId | undefined): Misconf
   return undefined;
 }
 
-/** The same on every member, wherever its files are; an output keeps its name while its type keeps its place. */
+/** The same on every member, wherever its files are: the type, and its place among outputs of that type. */
 function outputNames(outputs: readonly { readonly type: string }[]): readonly string[] {
   const seen = new Map<string, number>();
   return outputs.map(({ type }) => {

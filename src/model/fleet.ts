@@ -57,7 +57,7 @@ export interface FleetStreamEvents {
  * `fleet-refused`, `fleet-unsettled`.
  */
 export interface FleetStore {
-  /** Makes this process a member under a new identity; what an earlier one owned is free once that expires. */
+  /** Makes this process a member under a new identity. An earlier one expires, and then frees its shards. */
   register(member: MemberIdentity): Promise<void>;
   /** False when this identity expired: everything that it owned may belong to others. */
   renew(): Promise<boolean>;
@@ -74,7 +74,7 @@ export interface FleetStore {
   waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]>;
   /** Moves the output's progress; streams that are another's by now are left alone. */
   confirm(output: string, confirmations: readonly Confirmation[]): Promise<void>;
-  /** Makes room for the next hours' packets and removes what every output confirmed. */
+  /** Prepares the next hours for packets, and removes hours that every output confirmed. */
   keepHouse(): Promise<void>;
   close(): Promise<void>;
 }

@@ -26,7 +26,7 @@ const HISTORY = 20;
 let folder: string;
 let server: PostgresServer;
 let simulator: Simulator | undefined;
-let story: FleetStory | undefined;
+let current: FleetStory | undefined;
 const proxies: CuttingProxy[] = [];
 
 describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", () => {
@@ -35,7 +35,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     server = await PostgresServer.start();
   });
   afterEach(async () => {
-    story?.end();
+    current?.end();
     for (const proxy of proxies.splice(0)) await proxy.close();
     await simulator?.stop();
     simulator = undefined;
@@ -65,55 +65,56 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     simulator = started;
     for (const _ of members) proxies.push(await CuttingProxy.open(server.port));
     const ports = Object.fromEntries(members.map((member, i) => [member, proxies[i]?.port ?? 0]));
-    const told = new FleetStory({ folder, name, server, ready: started.ready, members: ports });
-    story = told;
-    await told.init();
+    const story = new FleetStory({ folder, name, server, ready: started.ready, members: ports });
+    current = story;
+    await story.init();
     let all = CUSTOMERS.length * HISTORY;
     /** New alerts of every customer. */
     const appear = (count: number): void => {
       for (let n = 0; n < count; n += 1) started.control.perform({ do: "record", stream: "alerts", id: randomUUID() });
       all += count * CUSTOMERS.length;
     };
-    return { told, appear, all: () => all };
+    return { story, appear, all: () => all };
   }
 
   test("a member that is killed is taken over: nothing is lost, the store holds every version once", async () => {
-    const { told, appear, all } = await begin("takeover", ["one", "two"]);
-    const [one, two] = [told.start("one"), told.start("two")];
-    await told.until(() => told.owners()["one"] === 128 && told.owners()["two"] === 128, "each owns its half");
-    await told.until(() => ["one", "two"].every((name) => told.eventsOf(name).length > 0), "both have delivered");
-    const healthy = await told.doctor();
+    const { story, appear, all } = await begin("takeover", ["one", "two"]);
+    const [one, two] = [story.start("one"), story.start("two")];
+    await story.until(() => story.owners()["one"] === 128 && story.owners()["two"] === 128, "each owns its half");
+    await story.until(() => ["one", "two"].every((name) => story.eventsOf(name).length > 0), "both have delivered");
+    const healthy = await story.doctor();
     appear(2);
     one.kill("SIGKILL");
     await one.ended;
     appear(2);
-    await told.until(() => told.owners()["two"] === 256, "the other one owns everything");
-    await told.until(() => told.delivered >= all(), "everything was delivered");
+    await story.until(() => story.owners()["two"] === 256, "the other one owns everything");
+    await story.until(() => story.delivered >= all(), "everything was delivered");
     two.kill("SIGTERM");
-    expect([await two.ended, told.log]).toEqual([0, expect.any(String)]);
+    expect([await two.ended, story.log]).toEqual([0, expect.any(String)]);
 
     expect(healthy).toMatch(/members +one \([^)]*, 128 shards\), two \([^)]*, 128 shards\)\.\n/);
     expect(healthy).toMatch(/exit 0$/);
-    await told.expectWhole(all());
-    expect(await told.doctor()).toMatch(/256 of 256 shards have no live owner[\s\S]*exit 7$/);
+    await story.expectWhole(all());
+    expect(await story.doctor()).toMatch(/256 of 256 shards have no live owner[\s\S]*exit 7$/);
   });
 
   const storm = REAL_PARTS_REQUIRED ? test : test.skip;
   storm("three members survive kills, pauses, cut networks and a database that crashes", async () => {
     const names = ["one", "two", "three"];
-    const { told, appear, all } = await begin("storm", names);
-    const running = new Map<string, MemberProcess>(names.map((name) => [name, told.start(name)]));
+    const { story, appear, all } = await begin("storm", names);
+    const running = new Map<string, MemberProcess>(names.map((name) => [name, story.start(name)]));
     const counts = { kills: 0, pauses: 0, cuts: 0, database_crashes: 0, takeovers: 0 };
-    const balanced = () => names.every((name) => (told.owners()[name] ?? 0) >= 84);
+    const balanced = () => names.every((name) => (story.owners()[name] ?? 0) >= 84);
     /** The others own what it had. */
     const takenOver = async (name: string) => {
-      await told.until(
-        () => told.owners()[name] === undefined && Object.values(told.owners()).reduce((sum, n) => sum + n, 0) === 256,
+      await story.until(
+        () =>
+          story.owners()[name] === undefined && Object.values(story.owners()).reduce((sum, n) => sum + n, 0) === 256,
         `the others own what ${name} had`,
       );
       counts.takeovers += 1;
     };
-    const delivered = () => told.until(() => told.delivered >= all(), "everything so far was delivered");
+    const delivered = () => story.until(() => story.delivered >= all(), "everything so far was delivered");
     const faults: Readonly<Record<string, (name: string, proxy: CuttingProxy) => Promise<void>>> = {
       kill: async (name) => {
         running.get(name)?.kill("SIGKILL");
@@ -121,7 +122,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
         counts.kills += 1;
         appear(1);
         await takenOver(name);
-        running.set(name, told.start(name));
+        running.set(name, story.start(name));
       },
       pause: async (name) => {
         running.get(name)?.kill("SIGSTOP");
@@ -149,7 +150,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     };
     for (let round = 0; round < ROUNDS; round += 1)
       for (const [place, fault] of Object.values(faults).entries()) {
-        await told.until(balanced, "every member owns its share");
+        await story.until(balanced, "every member owns its share");
         const at = (round + place) % names.length;
         appear(2);
         await fault(names[at] as string, proxies[at] as CuttingProxy);
@@ -157,9 +158,9 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
         await delivered();
       }
     for (const member of running.values()) member.kill("SIGTERM");
-    for (const member of running.values()) expect([await member.ended, told.log]).toEqual([0, expect.any(String)]);
+    for (const member of running.values()) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
 
-    const copies = await told.expectWhole(all());
+    const copies = await story.expectWhole(all());
     expect(counts.takeovers).toBeGreaterThanOrEqual(3);
     noteProof({
       name: "fleet-storm",

@@ -60,13 +60,13 @@ export class DeliveryLane {
 
   add(stream: number, lease: Lease): void {
     this.#streams.set(stream, lease);
-    this.#mark(stream);
+    this.#enqueue(stream);
   }
 
   committed(stream: number): void {
     if (!this.#streams.has(stream)) return;
     this.#waits(stream, 1);
-    this.#mark(stream);
+    this.#enqueue(stream);
   }
 
   /** Resolves when nothing of these streams is on its way any more. */
@@ -107,7 +107,7 @@ export class DeliveryLane {
     else this.#backlog.set(stream, after);
   }
 
-  #mark(stream: number): void {
+  #enqueue(stream: number): void {
     this.#dirty.add(stream);
     this.#wake.abort();
   }

@@ -47,7 +47,7 @@ export class FleetState implements StateFolder {
         lost: (lost) => member.lost(lost),
       },
     );
-    // It may have been lost while it was opened: what it commits is refused then, and nobody would deliver it.
+    // It may have been lost meanwhile: what it commits is refused then, and nobody would deliver it.
     if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
     this.#streams.set(opened.id, { lease, key });
     for (const lane of this.#lanes) lane.add(opened.id, lease);

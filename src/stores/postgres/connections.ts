@@ -66,7 +66,7 @@ export class Connections implements Database {
   }
 
   async query<Row>(sql: string, values: readonly unknown[] = []): Promise<readonly Row[]> {
-    // One statement at a time on each connection: a statement that waits was not sent when the connection breaks.
+    // One statement at a time on each: what still waits when the connection breaks was not sent.
     const connection = this.#all.reduce((least, one) => (one.waiting < least.waiting ? one : least));
     connection.waiting += 1;
     try {

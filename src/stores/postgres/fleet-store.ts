@@ -30,7 +30,7 @@ export interface PostgresFleetParts {
   readonly heartbeat: Database & { close(): Promise<void> };
   /** The fleet's name. */
   readonly fleet: string;
-  /** Every stanza that is configured: a stanza without state adopts what its tenant left under another name. */
+  /** Every configured stanza: one without state adopts what its tenant left under another name. */
   readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
   readonly newBoot?: () => string;

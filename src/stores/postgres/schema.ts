@@ -107,7 +107,11 @@ export function roleSql(fleet: string, role: string): string {
   ].join("\n");
 }
 
-/** Throws Failure `fleet-schema` unless a member of this release may work with it. `undefined`: there is none. */
+/**
+ * Throws Failure `fleet-schema` unless a member of this release may work with it.
+ *
+ * @param version undefined: there is none.
+ */
 export function checkSchemaVersion(fleet: string, version: number | undefined): void {
   const schema = schemaOf(fleet);
   if (version === undefined)

@@ -170,8 +170,8 @@ export class FleetStory {
   }
 
   /**
-   * Expects what a fleet promises, once all of `all` versions were delivered and every member has stopped: the
-   * store has each once, no file has one twice, and a copy in another file is the same event. Returns how many
+   * Expects what a fleet promises, once all versions were delivered and every member has stopped: the store
+   * has each once, no file has one twice, and a copy in another file is the same event. Returns how many
    * copies there are.
    */
   async expectWhole(all: number): Promise<number> {

@@ -85,7 +85,7 @@ export class PostgresServer {
   /** Makes a cluster in a new folder and starts it. `settings` are lines of postgresql.conf. */
   static async start(settings: Readonly<Record<string, string>> = {}, tls?: ServerTls): Promise<PostgresServer> {
     const server = await PostgresServer.#inNewFolder({
-      // A test's server survives a kill, not a crash of the machine: the operating system keeps what it wrote.
+      // It has to survive a kill and not a crash of the machine: the system keeps what was written.
       fsync: "off",
       full_page_writes: "off",
       shared_buffers: "16MB",
