@@ -81,7 +81,8 @@ export async function doctor(services: OnboardingServices, flags: Flags): Promis
 
 /** `doctor --fleet`: the database, its schema, the members and what waits, as of one customer. */
 async function doctorOfFleet(services: OnboardingServices, flags: Flags): Promise<ExitCode> {
-  const { fleet, checks, close } = await services.fleetChecks(flags);
+  const looking = await services.fleetChecks(flags);
+  const { fleet, checks } = looking;
   const lines: DoctorLine[] = [];
   try {
     const failure = await runChecks(
@@ -95,7 +96,7 @@ async function doctorOfFleet(services: OnboardingServices, flags: Flags): Promis
     show(services, [withCommands({ report, failure }, services.commands)], flags);
     return failure === undefined ? EXIT.done : exitCodeOf(failure);
   } finally {
-    await close();
+    await looking.close();
   }
 }
 
