@@ -274,6 +274,26 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
+  test("an output that refused only what is another member's by now is tried again by the next commit", async () => {
+    const { it, lane, clock, packets, written } = opened(packetsOf(1n));
+    lane.add(2, lease);
+    await clock.advance(500);
+    it.writeFailure = outputFull;
+    lane.add(1, lease);
+    await clock.advance(500);
+    await expect(lane.room()).rejects.toBe(outputFull);
+    await lane.remove([1]);
+    it.writeFailure = undefined;
+    await clock.advance(60_000);
+
+    await expect(lane.room()).resolves.toBeUndefined();
+    packets.push({ stream: 2, seq: 1n, deliveries: [deliveryOf("later")] });
+    lane.committed(2);
+    await clock.advance(2_000);
+    expect(written).toEqual(["later"]);
+    await lane.close(1_000);
+  });
+
   test("what was delivered and could not be confirmed is offered again, and the database holds up nobody", async () => {
     const { it, lane, clock, written, progress } = opened(packetsOf(1n));
     it.confirmFailure = unreachable;
