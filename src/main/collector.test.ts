@@ -41,6 +41,8 @@ class Bench {
   /** By input, or by input and stream. */
   readonly unopenable = new Map<string, Failure>();
   readonly moreStreams = new Map<string, readonly SimStream[]>();
+  /** Awaited before a customer's state is opened, by stanza. */
+  readonly opening = new Map<string, () => Promise<void>>();
   refused: readonly RefusedCustomer[] = [];
   misconfigured: readonly MisconfiguredCustomer[] = [];
   /** Customers whose tenant is asked for while the others are collected, and what the question comes to. */
@@ -82,6 +84,7 @@ class Bench {
     const openStream = state.open.bind(state);
     const open = new Set<string>();
     state.open = async (key) => {
+      await this.opening.get(key.stanza)?.();
       const failure = this.unopenable.get(key.stanza) ?? this.unopenable.get(`${key.stanza} ${key.stream}`);
       if (failure) throw failure;
       // As the state folder on disk refuses it.
@@ -235,6 +238,34 @@ describe("the list of customers", () => {
     await bench.clock.advance(400_000);
     expect(bench.sink.healths.filter(({ roster }) => roster !== undefined)).toEqual([]);
     expect(collector.status().roster).toBeUndefined();
+    bench.stop.abort();
+    await running;
+    await collector.close();
+  });
+});
+
+describe("a customer that is dropped", () => {
+  test("while it waits to be opened is not refused here for ever: another member of the fleet has it", async () => {
+    const bench = new Bench(2);
+    bench.later.set("customer-2", () => Promise.resolve());
+    let refuse: (failure: Failure) => void = () => undefined;
+    let opened = 0;
+    bench.opening.set("customer-2", () => {
+      opened += 1;
+      return new Promise((_, reject) => (refuse = reject));
+    });
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(100);
+    expect(opened).toBe(1);
+    const dropped = collector.drop("customer-2", { saves: false });
+    refuse(failureOf("fleet-fenced"));
+    await dropped;
+    await bench.clock.advance(600_000);
+
+    expect(opened).toBe(1);
+    expect(bench.sink.healths.filter(({ input }) => input === "customer-2")).toEqual([]);
+    expect(collector.status().customers.map(({ input }) => input)).toEqual(["customer-1"]);
     bench.stop.abort();
     await running;
     await collector.close();

@@ -153,6 +153,8 @@ export class Collector {
   readonly #refusals = new Map<string, { readonly refusal: Refusal; readonly failure: Failure }>();
   /** Customers whose tenant is asked for; aborting ends it. */
   readonly #joining = new Map<string, AbortController>();
+  /** The last try of each customer that is joining or was, also while its state is opened; `drop` ends it. */
+  readonly #tries = new Map<string, AbortController>();
   /** Failures of looks for changed credentials: said once each. */
   readonly #lookFailures = new ReportOnce();
   readonly #ended = new AbortController();
@@ -335,7 +337,8 @@ export class Collector {
    * Collects a customer no more. Resolves when nothing of it runs here; see `Scheduler.remove`.
    */
   drop(name: string, options: { readonly saves: boolean }): Promise<void> {
-    this.#joining.get(name)?.abort();
+    this.#tries.get(name)?.abort();
+    this.#tries.delete(name);
     this.#joining.delete(name);
     this.#refusals.get(name)?.refusal.withdraw();
     this.#refusals.delete(name);
@@ -459,6 +462,7 @@ export class Collector {
     this.#joining.get(stanza.name)?.abort();
     const given = new AbortController();
     this.#joining.set(stanza.name, given);
+    this.#tries.set(stanza.name, given);
     const stop = AbortSignal.any([this.#stop, given.signal]);
     const settled = new AbortController();
     const refuse = (failure: Failure) => {
@@ -477,7 +481,7 @@ export class Collector {
           this.#hasCustomers = true;
         } catch (error) {
           // It is tried again, and a credential that changes meanwhile must not begin a second try beside it.
-          this.#joining.set(stanza.name, given);
+          if (!given.signal.aborted) this.#joining.set(stanza.name, given);
           throw error;
         }
       },
