@@ -30,7 +30,7 @@ export interface DeliveryLaneParts {
  */
 export class DeliveryLane {
   readonly #p: DeliveryLaneParts;
-  readonly #streams = new Map<number, Lease>();
+  readonly #streams = new Map<number, { readonly lease: Lease; readonly stanza: string }>();
   /** Streams that may have packets. */
   readonly #dirty = new Set<number>();
   /** Packets of each stream that were committed here and wait. */
@@ -58,8 +58,9 @@ export class DeliveryLane {
     return this.#p.output;
   }
 
-  add(stream: number, lease: Lease): void {
-    this.#streams.set(stream, lease);
+  /** @param stanza the customer's present name: what waits may have been committed under an older one. */
+  add(stream: number, lease: Lease, stanza: string): void {
+    this.#streams.set(stream, { lease, stanza });
     this.#enqueue(stream);
   }
 
@@ -157,13 +158,17 @@ export class DeliveryLane {
         await this.#rest(FIRST_PAUSE_MS);
         return;
       }
-      const leases = new Map(this.#streams);
-      await sink.write(packets.flatMap(({ deliveries }) => deliveries));
+      const streams = new Map(this.#streams);
+      await sink.write(
+        packets.flatMap(({ stream, deliveries }) =>
+          deliveries.map((one) => ({ ...one, stanza: streams.get(stream)?.stanza ?? one.stanza })),
+        ),
+      );
       this.#accepted();
       const progress = new Map(packets.map(({ stream, seq }) => [stream, seq]));
       await store.confirm(
         output,
-        [...progress].map(([stream, seq]) => ({ stream, seq, epoch: leases.get(stream)?.epoch ?? 0n })),
+        [...progress].map(([stream, seq]) => ({ stream, seq, epoch: streams.get(stream)?.lease.epoch ?? 0n })),
       );
       for (const { stream } of packets) this.#waits(stream, -1);
     } catch (error) {

@@ -50,7 +50,7 @@ export class FleetState implements StateFolder {
     // It may have been lost meanwhile: what it commits is refused then, and nobody would deliver it.
     if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
     this.#streams.set(opened.id, { lease, key });
-    for (const lane of this.#lanes) lane.add(opened.id, lease);
+    for (const lane of this.#lanes) lane.add(opened.id, lease, key.stanza);
     return this.#withRoom(opened.store);
   }
 

@@ -190,11 +190,13 @@ describe("a lane to one output", () => {
     const clock = new FakeClock();
     const log = new FakeLog();
     const written: string[] = [];
+    const stanzas: string[] = [];
     const progress = new Map<number, bigint>();
     const it = {
       clock,
       log,
       written,
+      stanzas,
       progress,
       packets,
       alive: true,
@@ -209,6 +211,7 @@ describe("a lane to one output", () => {
           await it.beforeWrite();
           if (it.writeFailure !== undefined) throw it.writeFailure;
           written.push(...batch.map(({ key }) => key));
+          stanzas.push(...batch.map(({ stanza }) => stanza));
           return 1;
         },
       },
@@ -234,7 +237,7 @@ describe("a lane to one output", () => {
 
   test("delivers what waited and what is committed, in order, and moves the progress after it", async () => {
     const { lane, clock, packets, written, progress } = opened(packetsOf(1n, 2n, 3n));
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     await clock.advance(1_000);
     expect(written).toEqual(["v1", "v2", "v3"]);
     packets.push(...packetsOf(4n));
@@ -246,10 +249,21 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
+  test("what waited under an older name of its customer is delivered under the present one", async () => {
+    const { lane, clock, packets, stanzas } = opened([]);
+    const deliveries = [{ ...deliveryOf("v1"), stanza: "older" }];
+    packets.push({ stream: 1, seq: 1n, deliveries });
+    lane.add(1, lease, "customer");
+    await clock.advance(1_000);
+
+    expect(stanzas).toEqual(["customer"]);
+    await lane.close(1_000);
+  });
+
   test("sends nothing while others may take this member for gone", async () => {
     const { it, lane, clock, written } = opened(packetsOf(1n));
     it.alive = false;
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     await clock.advance(5_000);
     expect(written).toEqual([]);
     it.alive = true;
@@ -262,7 +276,7 @@ describe("a lane to one output", () => {
   test("an output that refuses holds up commits with its own failure, and gets everything when it can", async () => {
     const { it, lane, clock, written, log } = opened(packetsOf(1n, 2n));
     it.writeFailure = outputFull;
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     await clock.advance(5_000);
     await expect(lane.room()).rejects.toBe(outputFull);
     expect(log.lines.filter(({ message }) => message === outputFull.say)).toHaveLength(1);
@@ -276,10 +290,10 @@ describe("a lane to one output", () => {
 
   test("an output that refused only what is another member's by now is tried again by the next commit", async () => {
     const { it, lane, clock, packets, written } = opened(packetsOf(1n));
-    lane.add(2, lease);
+    lane.add(2, lease, "customer");
     await clock.advance(500);
     it.writeFailure = outputFull;
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     await clock.advance(500);
     await expect(lane.room()).rejects.toBe(outputFull);
     await lane.remove([1]);
@@ -297,7 +311,7 @@ describe("a lane to one output", () => {
   test("what was delivered and could not be confirmed is offered again, and the database holds up nobody", async () => {
     const { it, lane, clock, written, progress } = opened(packetsOf(1n));
     it.confirmFailure = unreachable;
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     await clock.advance(500);
     await lane.room();
     it.confirmFailure = undefined;
@@ -312,7 +326,7 @@ describe("a lane to one output", () => {
     const { it, lane, clock, packets, written } = opened(packetsOf(1n));
     let arrive: () => void = () => undefined;
     it.beforeWrite = () => new Promise<void>((resolve) => (arrive = resolve));
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     await clock.advance(100);
     let removed = false;
     const removing = lane.remove([1]).then(() => (removed = true));
@@ -331,7 +345,7 @@ describe("a lane to one output", () => {
   test("too much that waits holds up commits until it is delivered, and a close ends that wait", async () => {
     const { it, lane, clock } = opened([]);
     it.alive = false;
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     for (let n = 0; n < 2_000; n += 1) lane.committed(1);
     let hasRoom = false;
     const room = lane.room().then(() => (hasRoom = true));
@@ -348,7 +362,7 @@ describe("a lane to one output", () => {
   test("what waits of a stream that is another's by now holds up nobody", async () => {
     const { it, lane } = opened([]);
     it.alive = false;
-    lane.add(1, lease);
+    lane.add(1, lease, "customer");
     for (let n = 0; n < 2_000; n += 1) lane.committed(1);
     await lane.remove([1]);
     for (let n = 0; n < 2_000; n += 1) lane.committed(1);
