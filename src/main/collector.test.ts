@@ -41,6 +41,8 @@ class Bench {
   /** By input, or by input and stream. */
   readonly unopenable = new Map<string, Failure>();
   readonly moreStreams = new Map<string, readonly SimStream[]>();
+  /** What customers were built of, in order. */
+  readonly built: Stanza[] = [];
   /** Awaited before a customer's state is opened, by stanza. */
   readonly opening = new Map<string, () => Promise<void>>();
   refused: readonly RefusedCustomer[] = [];
@@ -100,6 +102,7 @@ class Bench {
       await this.released();
     };
     const build = async (stanza: Stanza): Promise<Customer> => {
+      this.built.push(stanza);
       await later.get(stanza.name)?.();
       const failure = this.unbuildable.get(stanza.name);
       if (failure) throw failure;
@@ -242,6 +245,26 @@ describe("the list of customers", () => {
     await running;
     await collector.close();
   });
+});
+
+test("a customer that is taken signs in with the secret that changed while others collected it", async () => {
+  const bench = new Bench(2);
+  const [, stanza] = bench.stanzas;
+  bench.refused = [{ stanza: stanza as Stanza, failure: failureOf("settings") }];
+  const collector = await bench.open();
+  await collector.drop("customer-2", { saves: false });
+  const running = collector.run();
+  const changed = { ...(stanza as Stanza) };
+  bench.changes = { ready: [changed], refused: [] };
+  await bench.clock.advance(60_000);
+  collector.take(stanza as Stanza);
+  await bench.clock.advance(1_000);
+
+  expect(bench.built.filter(({ name }) => name === "customer-2")).toHaveLength(1);
+  expect(bench.built.at(-1)).toBe(changed);
+  bench.stop.abort();
+  await running;
+  await collector.close();
 });
 
 describe("a customer that is dropped", () => {

@@ -155,6 +155,8 @@ export class Collector {
   readonly #joining = new Map<string, AbortController>();
   /** The last try of each customer that is joining or was, also while its state is opened; `drop` ends it. */
   readonly #tries = new Map<string, AbortController>();
+  /** With secrets that changed since the start, also of customers that are collected elsewhere now. */
+  readonly #newest = new Map<string, Stanza>();
   /** Failures of looks for changed credentials: said once each. */
   readonly #lookFailures = new ReportOnce();
   readonly #ended = new AbortController();
@@ -322,7 +324,8 @@ export class Collector {
   }
 
   /** Collects a customer from now on. What prevents it is reported in its health, and is tried again. */
-  take(stanza: Stanza): void {
+  take(given: Stanza): void {
+    const stanza = this.#newest.get(given.name) ?? given;
     this.#destination.sink.admit?.(stanza);
     this.#joinLater(stanza);
   }
@@ -553,6 +556,7 @@ export class Collector {
         );
     };
     for (const stanza of ready) {
+      this.#newest.set(stanza.name, stanza);
       if (this.#joining.has(stanza.name) || this.#refusals.has(stanza.name)) {
         this.#destination.sink.admit?.(stanza);
         this.#joinLater(stanza);
