@@ -56,12 +56,13 @@ export interface ConfigOptions {
 
 /**
  * Reads the bytes of a `.properties` file: many customers, or one old `WDATP-connector.properties`. Throws
- * Failure `settings` if Java cannot read it either. All other problems are in `problems`, and a wrong
- * customer never stops the others.
+ * Failure `settings` for a file of Splunk, and if Java cannot read it. All other problems are in `problems`,
+ * and a wrong customer never stops the others.
  *
  * @param file the file's name, for the sentence.
  */
 export function readArcSightConfig(bytes: Uint8Array, file: string, options: ConfigOptions): ArcSightConfig {
+  if (SPLUNKS_FILE.test(file)) throw ofSplunk(file);
   const properties = readProperties(bytes);
   if (!properties.ok) throw unreadable(file, properties.say);
   const { files } = options;
@@ -150,6 +151,18 @@ export function rawFromProperties(
     problems: own.map((problem) => named(problem, properties, read)),
     warnings: read.warnings,
   };
+}
+
+/** Java would read each of their lines as a property that nobody knows. */
+const SPLUNKS_FILE = /\.(?:conf|xml)$/i;
+
+function ofSplunk(file: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${file} is a file of Splunk, and this command reads outputs from a .properties file only.`,
+    nextStep: "Write customers and outputs into a .properties file, and give that one with --config.",
+  });
 }
 
 function unreadable(file: string, say: string): Failure {
