@@ -18,7 +18,7 @@ Builds the binary, starts simulators of Microsoft and splunkd on loopback, insta
 Then changes two alerts, adds a late one, and shows that exactly three more events arrive; then ten seconds of CEF for ArcSight.
 Exit code 0 only if all of this came true.
 
-  --keep   leaves everything running at the end, until Ctrl+C
+  --keep   leaves everything running at the end, until Ctrl+C, with the pages in Splunk Web at the printed address
 `;
 
 const POLL_SECONDS = 2;
@@ -88,11 +88,13 @@ async function main(): Promise<void> {
   const children: Child[] = [];
   const promises = new Promises();
   try {
-    await show(folder, resolve(ROOT, binaryPath(platform)), children, promises);
-    if (args.includes("--keep")) {
+    const isKept = args.includes("--keep");
+    const pages = await show(folder, resolve(ROOT, binaryPath(platform)), children, promises, isKept);
+    if (isKept) {
       say(
         `\nEverything goes on running (pids ${children.map(({ pid }) => pid).join(", ")}): append lines to ${join(folder, "microsoft")}/<customer>/alerts.ndjson and watch ${join(folder, "splunk-events.xml")}. Ctrl+C ends it.`,
       );
+      say(`The pages in Splunk Web: ${pages.url} (user ${pages.user}, password ${pages.password})`);
       await new Promise<void>((done) => process.once("SIGINT", done));
     }
   } finally {
@@ -103,7 +105,21 @@ async function main(): Promise<void> {
   say("\nAll of it came true.");
 }
 
-async function show(folder: string, binary: string, children: Child[], promises: Promises): Promise<void> {
+/** What the fake Splunk Web, or the fake splunkd alone, says when it is ready. */
+interface Ready {
+  readonly url?: string;
+  readonly user?: string;
+  readonly password?: string;
+}
+
+/** @param hasPages the fake Splunk Web stands in front of the fake splunkd. */
+async function show(
+  folder: string,
+  binary: string,
+  children: Child[],
+  promises: Promises,
+  hasPages: boolean,
+): Promise<Ready> {
   headline("1. The shipped program and its Splunk package");
   npmRun("build:binaries", []);
   const archive = resolve(ROOT, `dist/TA_defender_mssp-${VERSION}-linux_x86_64.tgz`);
@@ -131,7 +147,7 @@ async function show(folder: string, binary: string, children: Child[], promises:
   writeFileSync(conf, inputsConf(microsoft, readFileSync(tokenFile, "utf8").trim()));
   const [out, log] = [join(folder, "splunk-events.xml"), join(folder, "splunkd.log")];
   writeFileSync(out, "");
-  const splunkd = harness("splunkd", [
+  const splunkd = harness(hasPages ? "splunkweb" : "splunkd", [
     "--app",
     archive,
     "--conf",
@@ -144,7 +160,10 @@ async function show(folder: string, binary: string, children: Child[], promises:
     join(folder, "splunk"),
   ]);
   children.push(splunkd);
-  await splunkd.firstLine((line) => (line.startsWith("{") ? line : undefined), 20_000);
+  const ready = await splunkd.firstLine(
+    (line) => (line.startsWith("{") ? (JSON.parse(line) as Ready) : undefined),
+    20_000,
+  );
   const delivered = new DeliveredFile(out);
   const first = await waitForEvents(delivered, records);
   promises.check(
@@ -197,13 +216,14 @@ async function show(folder: string, binary: string, children: Child[], promises:
   say(
     "  README.md: Splunk and ArcSight in five steps each. docs/architecture.md: how it works. npm test: its promises, proven.",
   );
-  if (children.includes(splunkd) && !process.argv.includes("--keep")) {
+  if (!hasPages) {
     promises.check(
       "splunkd stopped the input, and found its protocol kept",
       (await splunkd.stop()) === 0,
       splunkd.complaints.at(-1) ?? splunkd.lines.at(-1),
     );
   }
+  return ready;
 }
 
 function customerNamed(microsoft: Microsoft, name: string): Customer {

@@ -85,7 +85,7 @@ export class Child {
  * A harness program of this repository, on the pinned runtime. Started without npm, so that SIGTERM reaches
  * it.
  */
-export function harness(name: "simulator" | "splunkd" | "oracle", args: readonly string[]): Child {
+export function harness(name: "simulator" | "splunkd" | "splunkweb" | "oracle", args: readonly string[]): Child {
   return new Child(name, process.execPath, [
     "--import",
     "./scripts/pinned-runtime.mjs",

@@ -269,7 +269,7 @@ const LABEL = "Customers";
 const DESCRIPTION =
   "Customers that are silent, lagging, throttled, failing or about to lose a credential, and who must act.";
 
-/** `default/data/ui/views/customers.xml`: a dashboard of Dashboard Studio, which runs no script of this program. */
+/** `default/data/ui/views/customers.xml`: a dashboard of Dashboard Studio, without any script. */
 export function customersView(): string {
   const text = JSON.stringify(definition(), null, 2);
   if (text.includes("]]>")) throw new Error("the dashboard's definition would end its CDATA section");

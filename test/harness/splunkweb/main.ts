@@ -1,6 +1,6 @@
 /**
- * npm run -s splunkweb -- --app DIR|TGZ --conf FILE [--port N] [--for S] [--locale en-US] [--root /splunk]
- * [--version 10.4.0]
+ * npm run -s splunkweb -- --app DIR|TGZ --conf FILE [--out FILE] [--log FILE] [--port N] [--for S]
+ * [--locale en-US] [--root /splunk] [--version 10.4.0]
  *
  * First line on stdout: {"url","user","password","home","splunkd_uri"}, `url` being the full address of the
  * view `start`. Runs until SIGTERM, SIGINT or --for. The pages' bundle must be in the app: `npm run package`
@@ -23,6 +23,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .option("app", { type: "string", demandOption: true, describe: "the app: a folder or a package (.tgz)" })
     .option("conf", { type: "string", demandOption: true, describe: "becomes the app's local/inputs.conf" })
     .option("home", { type: "string", describe: "SPLUNK_HOME; kept" })
+    .option("out", { type: "string", describe: "the input's stdout, byte for byte" })
+    .option("log", { type: "string", describe: "splunkd.log" })
     .option("port", { type: "number", default: 0, describe: "Splunk Web's port; 0 takes a free one" })
     .option("for", { type: "number", describe: "stop after so many seconds" })
     .option("locale", { type: "string", default: "en-US" })
@@ -34,7 +36,8 @@ async function main(argv: readonly string[]): Promise<number> {
 
   let splunkd: Splunkd;
   try {
-    splunkd = await startSplunkd({ app: args.app, conf: args.conf, home: args.home, admin: ADMIN });
+    const { app, conf, home, out, log } = args;
+    splunkd = await startSplunkd({ app, conf, home, out, log, admin: ADMIN });
   } catch (error) {
     process.stderr.write(`splunkweb: ${error instanceof Error ? error.message : String(error)}\n`);
     return 2;
