@@ -11,6 +11,7 @@ import { CustomersPage } from "./pages/customers.tsx";
 import { EditPage } from "./pages/edit.tsx";
 import { HealthPage } from "./pages/health.tsx";
 import { ImportPage } from "./pages/import.tsx";
+import { LogPage } from "./pages/log.tsx";
 import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
 import { SettingsPage } from "./pages/settings.tsx";
@@ -39,6 +40,8 @@ function App(): ReactElement {
       <Navigation current={page === "" ? "customers" : page} />
       {page === "health" ? (
         <HealthPage />
+      ) : page === "log" ? (
+        <LogPage key={name} about={decodeURIComponent(name)} />
       ) : page === "settings" ? (
         <SettingsPage />
       ) : page === "add" ? (
