@@ -3,12 +3,14 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { buildPages, installPagesPackages, PAGES_FOLDER } from "./build/pages.ts";
+import { buildPages, DASHBOARDS_FOLDER, installPagesPackages, PAGES_FOLDER } from "./build/pages.ts";
 import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 
-const HELP = `npm run pages
+const HELP = `npm run pages -- [--dashboards]
 
 Installs the packages of splunk-app/ui when its lockfile has changed, checks types and lints, and writes dist/pages/defender_mssp.js.
+
+  --dashboards   installs the packages that the test of the dashboard needs too (540 MB)
 `;
 
 async function main(): Promise<void> {
@@ -17,6 +19,7 @@ async function main(): Promise<void> {
     return;
   }
   installPagesPackages();
+  if (process.argv.includes("--dashboards")) installPagesPackages(DASHBOARDS_FOLDER);
   const tsc = resolve(ROOT, "node_modules/typescript/bin/tsc");
   const { status } = spawnSync(process.execPath, [tsc, "-p", PAGES_FOLDER], {
     stdio: ["ignore", "inherit", "inherit"],

@@ -2,13 +2,15 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { type BundledPackage, bundledPackages } from "./bundle.ts";
 import { ROOT, ScriptProblem } from "./project.ts";
 
 export const PAGES_FOLDER = resolve(ROOT, "splunk-app/ui");
+/** Splunk's packages for dashboards: half a gigabyte, for one test. */
+export const DASHBOARDS_FOLDER = resolve(ROOT, "splunk-app/dashboards");
 /** Splunk's own page template loads `appserver/static/pages/<view>.js`; the view is `defender_mssp`. */
 export const BUNDLE_PATH = "appserver/static/pages/defender_mssp.js";
 /** What a browser loads at the first visit. */
@@ -20,22 +22,23 @@ export interface Pages {
   readonly packages: readonly BundledPackage[];
 }
 
-/** Installs the packages of splunk-app/ui when its lockfile has changed since the last time. */
-export function installPagesPackages(): void {
-  const lock = readFileSync(resolve(PAGES_FOLDER, "package-lock.json"));
+/** Installs a folder's packages when its lockfile has changed since the last time. */
+export function installPagesPackages(folder = PAGES_FOLDER): void {
+  const lock = readFileSync(resolve(folder, "package-lock.json"));
   const digest = createHash("sha256").update(lock).digest("hex");
-  const stamp = resolve(PAGES_FOLDER, "node_modules/.installed-lock");
+  const stamp = resolve(folder, "node_modules/.installed-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === digest) return;
-  process.stderr.write("installing the packages of splunk-app/ui\n");
+  const shown = relative(ROOT, folder);
+  process.stderr.write(`installing the packages of ${shown}\n`);
   for (let attempt = 1; ; attempt += 1) {
     const { status, stderr } = spawnSync("npm", ["ci", "--no-progress", "--loglevel=error"], {
-      cwd: PAGES_FOLDER,
+      cwd: folder,
       encoding: "utf8",
       shell: process.platform === "win32",
     });
     if (status === 0) break;
     if (attempt === INSTALL_ATTEMPTS)
-      throw new ScriptProblem(`The packages of splunk-app/ui could not be installed: ${stderr.trim()}`);
+      throw new ScriptProblem(`The packages of ${shown} could not be installed: ${stderr.trim()}`);
   }
   writeFileSync(stamp, digest);
 }
@@ -78,6 +81,25 @@ export async function buildPages(): Promise<Pages> {
       `The pages' bundle has ${Math.ceil(gzipped / 1000)} kB (gzip), more than ${BUNDLE_GZIP_MOST / 1000} kB.`,
     );
   return { code, packages: bundledPackages(Object.keys(result.metafile.inputs)) };
+}
+
+/** What shows the definition in `window.definition` with Splunk's own packages. */
+export async function buildDashboardViewer(): Promise<string> {
+  const { outputFiles } = await build({
+    absWorkingDir: DASHBOARDS_FOLDER,
+    entryPoints: ["render.tsx"],
+    // Styles of maps and timelines come out beside it; nothing here shows one.
+    outfile: "dashboard.js",
+    bundle: true,
+    write: false,
+    minify: true,
+    format: "iife",
+    jsx: "automatic",
+    legalComments: "none",
+    define: { "process.env.NODE_ENV": '"production"', define: "undefined" },
+    logLevel: "silent",
+  });
+  return outputFiles.find(({ path }) => path.endsWith(".js"))?.text ?? "";
 }
 
 /**

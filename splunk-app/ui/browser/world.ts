@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { BrowserContext, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
 import { bundle } from "../../../scripts/build/bundle.ts";
 import { buildPages } from "../../../scripts/build/pages.ts";
 import { binaryPath } from "../../../scripts/build/platforms.ts";
@@ -62,8 +62,13 @@ export interface WorldOptions {
   readonly web?: Omit<SplunkWebOptions, "splunkd">;
 }
 
+export async function launchBrowser(): Promise<Browser> {
+  const { chromium } = await import("playwright-core");
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+}
+
 export async function startWorld({ tenants, inputs = "", web: options = {} }: WorldOptions): Promise<World> {
-  const { chromium, selectors } = await import("playwright-core");
+  const { selectors } = await import("playwright-core");
   selectors.setTestIdAttribute("data-test");
   const scratch = mkdtempSync(path.join(tmpdir(), "pages-"));
   const data = path.join(scratch, "tenants");
@@ -88,7 +93,7 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
     validate: 0,
   });
   const web = await SplunkWeb.start({ splunkd, ...options });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+  const browser = await launchBrowser();
   const faults: string[] = [];
   const contexts = new Map<string, Promise<BrowserContext>>();
   const makeContext = async (isScripted: boolean, laterMs: number): Promise<BrowserContext> => {
