@@ -15,6 +15,10 @@ export interface Panel {
   readonly latest?: string;
   /** A table's rows on one page. */
   readonly rows?: number;
+  /** Where its kind's own is not right. */
+  readonly heightPx?: number;
+  /** Columns with sentences, which need more room than others. */
+  readonly wide?: readonly string[];
   /** The colour of a number that is not 0; without it all numbers look the same. */
   readonly alarm?: "red" | "yellow";
   /** What a click on a row does. */
@@ -85,6 +89,8 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       kind: "table",
       after: `${ONE_ROW_PER_CUSTOMER} | eval lag_s=if(state="ok",null(),lag_s), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, input, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
       rows: 20,
+      heightPx: 640,
+      wide: ["say", "next_step"],
       click: {
         type: "drilldown.setToken",
         options: {
@@ -100,6 +106,7 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "Hosts that collect",
       kind: "table",
+      heightPx: 200,
       after: `stats dc(customer_id) as inputs, max(_time) as newest_s by host | appendpipe [stats count | where count=0 | eval host="none"] | eval say=case(isnull(newest_s),"No health event has come in 30 days: no input is enabled, or no event arrives.", now()-newest_s>${SILENT_S},"No health event has come since then: no input of this host is enabled, or the program, the host or the forwarding is stopped.", true(),"Runs."), last_health=strftime(newest_s,"%Y-%m-%d %H:%M:%S") | sort 0 newest_s | table host, inputs, last_health, say`,
       rows: 10,
     },
@@ -108,6 +115,7 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "Every stream that is not ok",
       kind: "table",
+      wide: ["say", "next_step"],
       after: `search NOT state="ok" | sort 0 -rank tenant input stream | table tenant, input, stream, state, lag_s, failure, actor, say, next_step`,
       rows: 20,
     },
@@ -176,6 +184,7 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
 ];
 
 const WIDTH = 1200;
+const WIDE_PX = 260;
 const HEIGHTS: Readonly<Record<Panel["kind"], number>> = { single: 120, table: 360, column: 300, bar: 300 };
 const FINE = "#53a051";
 const ALARMS = { red: "#dc4e41", yellow: "#f8be34" } as const;
@@ -190,12 +199,12 @@ const TYPES: Readonly<Record<Panel["kind"], string>> = {
 function definition(): unknown {
   const rows = [...CUSTOMER_PANELS, SEVERAL_CUSTOMERS_PANELS];
   const placed = rows.flatMap((panels, row) => {
-    const y = rows.slice(0, row).reduce((sum, [first]) => sum + (first === undefined ? 0 : HEIGHTS[first.kind]), 0);
+    const y = rows.slice(0, row).reduce((sum, [first]) => sum + heightOf(first), 0);
     const w = WIDTH / panels.length;
     return panels.map((panel, column) => ({
       panel,
       name: `${row + 1}_${column + 1}`,
-      position: { x: column * w, y, w, h: HEIGHTS[panel.kind] },
+      position: { x: column * w, y, w, h: heightOf(panel) },
     }));
   });
   return {
@@ -235,19 +244,27 @@ function definition(): unknown {
   };
 }
 
+/** All panels of one row are as high as the first. */
+function heightOf(panel: Panel | undefined): number {
+  return panel === undefined ? 0 : (panel.heightPx ?? HEIGHTS[panel.kind]);
+}
+
 function dataSource({ title, search, after, earliest = "-24h", latest = "now" }: Panel): unknown {
   return search === undefined
     ? { type: "ds.chain", name: title, options: { extend: "base", query: `| ${after ?? ""}` } }
     : { type: "ds.search", name: title, options: { query: search, queryParameters: { earliest, latest } } };
 }
 
-function visualization({ title, kind, rows, alarm, click }: Panel, search: string): unknown {
+function visualization({ title, kind, rows, wide, alarm, click }: Panel, search: string): unknown {
   return {
     type: TYPES[kind],
     title,
     dataSources: { primary: search },
     options: {
       ...(rows === undefined ? {} : { count: rows }),
+      ...(wide === undefined
+        ? {}
+        : { columnFormat: Object.fromEntries(wide.map((field) => [field, { width: WIDE_PX }])) }),
       ...(kind === "column" ? { stackMode: "stacked" } : {}),
       ...(alarm === undefined ? {} : { majorColor: "> majorValue | rangeValue(colours)" }),
     },

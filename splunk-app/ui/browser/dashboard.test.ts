@@ -76,7 +76,7 @@ inBrowser("the dashboard Customers, shown by Splunk's own packages", () => {
   afterAll(() => browser?.close());
 
   async function shown(): Promise<Page> {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+    const page = await browser.newPage({ viewport: { width: 1280, height: 700 } });
     page.on("request", (request) => {
       if (/^https?:/.test(request.url())) faults.push(`asked for ${request.url()}`);
     });
