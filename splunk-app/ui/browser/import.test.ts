@@ -89,6 +89,7 @@ inBrowser("the page Import in Splunk Web", () => {
     await page.getByText("Line 40 (=cmd) has a name that a spreadsheet would run as a formula").waitFor();
     await page.getByText('Line 41 (forty-x) has a wrong tenant: it "common" is not one tenant').waitFor();
     expect(posts()).toEqual([]);
+    await picture(page, "import");
     expect(await accessibilityFaults(page)).toEqual([]);
 
     await page.getByRole("button", { name: "Import 37" }).click();
@@ -97,7 +98,6 @@ inBrowser("the page Import in Splunk Web", () => {
       .waitFor({ timeout: 120_000 });
     expect(posts().map(({ status }) => status)).toEqual(Array.from({ length: 37 }, () => 201));
     expect(created("forty")).toBe(37);
-    await picture(page, "import");
     expect(await accessibilityFaults(page)).toEqual([]);
     const downloading = page.waitForEvent("download");
     await page.getByRole("button", { name: "Download the result" }).click();

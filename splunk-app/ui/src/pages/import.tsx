@@ -106,8 +106,8 @@ export function ImportPage(): ReactElement {
       <Heading level={1}>Import customers</Heading>
       <form onSubmit={(event) => event.preventDefault()}>
         <p>
-          A CSV list with a header: {LIST_COLUMNS.join(", ")}. Only name and tenant are required. Commas or semicolons
-          separate. Secrets do not belong into a list. Customers that are not in the list stay.
+          A CSV list with a header: {LIST_COLUMNS.join(", ")}. Only name and tenant are required. Separate the fields
+          with commas or semicolons. Write no secrets into a list. Customers that are not in the list stay.
         </p>
         <p>
           <label>
@@ -239,8 +239,9 @@ function Rows({ rows, outcomes }: RowsProps): ReactElement {
   const [page, setPage] = useState(1);
   const stateOf = (row: PlannedRow): Verdict | Outcome["is"] => outcomes.get(row.line)?.is ?? row.verdict;
   const counts = [...Map.groupBy(rows, stateOf)];
+  const mustBeSeen = (row: PlannedRow): number => (stateOf(row) === "wrong" || stateOf(row) === "failed" ? 0 : 1);
   const part = slice(
-    rows.filter((row) => shown === "" || stateOf(row) === shown),
+    rows.filter((row) => shown === "" || stateOf(row) === shown).toSorted((a, b) => mustBeSeen(a) - mustBeSeen(b)),
     page,
   );
   return (
