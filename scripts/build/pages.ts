@@ -64,12 +64,10 @@ export async function buildPages(): Promise<Pages> {
       // On a dashboard `define` is require.js's, which refuses what a bundled UMD module gives it.
       define: "undefined",
     },
-    alias: {
-      // The reader of settings asks it only whether a path is absolute.
-      "node:path": resolve(PAGES_FOLDER, "src/path.ts"),
-      // The same parser, with Node's Buffer in it.
-      "csv-parse/sync": "csv-parse/browser/esm/sync",
-    },
+    // The reader of settings asks it only whether a path is absolute.
+    alias: { "node:path": resolve(PAGES_FOLDER, "src/path.ts") },
+    // Not csv-parse's own build for browsers: it holds this package without its licence.
+    inject: [resolve(PAGES_FOLDER, "src/buffer.ts")],
     logLevel: "silent",
   }).catch((cause: unknown) => {
     throw new ScriptProblem(`The pages do not bundle: ${cause instanceof Error ? cause.message : String(cause)}`);
