@@ -1,6 +1,6 @@
 /**
- * A list of customers compared with the configured ones: pure, so that the command line and the page in Splunk
- * Web say the same of each row. Who a tenant is has been found out before.
+ * A list of customers compared with the configured ones: pure, so that the command line and the page in
+ * Splunk Web say the same of each row. Who a tenant is has been found out before.
  */
 import type { CloudName } from "../model/cloud.ts";
 import type { ConfiguredCustomer, RosterChange } from "../model/roster.ts";

@@ -195,7 +195,7 @@ inBrowser("the page Import in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a connection that is lost in the middle says so, and the import goes on by itself, with no input twice", async () => {
+  test("a connection that is lost in the middle says so, and the import continues by itself, with no input twice", async () => {
     const page = await checked(list("lost", 3));
     // splunkd creates the input, and its answer does not arrive.
     await atNth(page, 2, async (route) => {
@@ -203,7 +203,7 @@ inBrowser("the page Import in Splunk Web", () => {
       await route.abort();
     });
     await page.getByRole("button", { name: "Import 3" }).click();
-    await page.getByText("The import goes on by itself.").waitFor();
+    await page.getByText("The import continues by itself.").waitFor();
     await page.getByText("2 of 3 are written, 1 existed already, 0 failed, 0 are not written yet.").waitFor();
     expect(created("lost")).toBe(3);
     expect(world.faults).toEqual([]);

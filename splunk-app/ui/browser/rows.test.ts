@@ -139,7 +139,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a page that dies between a secret and its input leaves no input, and the secret typed again counts", async () => {
+  test("a page that is interrupted between a secret and its input leaves no input, and the secret typed again counts", async () => {
     const typeIn = async (secret: string): Promise<Page> => {
       const page = await world.open({ hash: "#/add" });
       await page.getByRole("textbox", { name: "Name", exact: true }).fill("crashed");

@@ -198,7 +198,7 @@ async function emptySlot(written: readonly string[]): Promise<void> {
 }
 
 /**
- * Puts a shared credential into the credential store, where the input takes it over when `asked` asks it. When
+ * Puts a shared credential into the credential store, where the input takes it over when `asked` asks it. If
  * that fails, it is deleted.
  *
  * @param user a customer that uses it: it is bound to that customer's addresses, else to the usual ones.

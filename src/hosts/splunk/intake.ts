@@ -137,7 +137,7 @@ export interface Typed {
   readonly where: TypedDestination;
 }
 
-/** What a slot holds; undefined where it is not a slot of ours. */
+/** What a slot holds; undefined where it is not a slot of a page. */
 export function typedIn(text: string): Typed | undefined {
   const slot = jsonOf(text) as
     | { readonly v?: unknown; readonly secret?: unknown; readonly where?: unknown }

@@ -99,7 +99,9 @@ export class PageCredentials {
 
   async #users(): Promise<ReadonlyMap<string, readonly string[]>> {
     const inputs = await this.#p.inputs();
-    const byCredential = Map.groupBy(inputs, ({ content }) => String(content["credential"] ?? "").trim());
+    const byCredential = Map.groupBy(inputs, ({ content: { credential } }) =>
+      typeof credential === "string" ? credential.trim() : "",
+    );
     return new Map([...byCredential].map(([name, those]) => [name, those.map((input) => input.name).toSorted()]));
   }
 }

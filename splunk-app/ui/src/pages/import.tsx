@@ -319,7 +319,7 @@ function pauseUntil(ms: number, stop: AbortSignal): Promise<void> {
 
 function download(name: string, content: string): void {
   const link = document.createElement("a");
-  // Spreadsheets take a file without the mark for the letters of the local code page.
+  // Without this byte order mark, spreadsheets read the file in the local code page.
   link.href = URL.createObjectURL(new Blob([`\uFEFF${content}`], { type: "text/csv;charset=utf-8" }));
   link.download = name;
   link.click();

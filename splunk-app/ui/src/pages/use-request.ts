@@ -56,8 +56,8 @@ export function useRequest(customer: string | undefined, what: Ask, attempt: num
 }
 
 /**
- * Asks the running input once, and waits for the answer a minute. Throws RestProblem; what the input then does
- * all the same is seen by the next look.
+ * Asks the running input once, and waits for the answer a minute. Throws RestProblem; what the input does
+ * after that is seen by the next look.
  */
 export async function answerOf(customer: string, what: Ask, stop: AbortSignal): Promise<Answer> {
   const untilMs = Date.now() + ANSWER_EXPECTED_MS;

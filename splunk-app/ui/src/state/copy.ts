@@ -13,8 +13,8 @@ export interface Copy {
 }
 
 /**
- * The settings of a new customer after the model's. No secret is copied: a page cannot read one. An index that
- * only the model uses is its own.
+ * The settings of a new customer after the model's. No secret is copied: a page cannot read one. An index
+ * that only the model uses is its own.
  *
  * @param inherited what every input has that sets nothing else: it stays inherited.
  */

@@ -150,7 +150,7 @@ test.each([0, 503])("after status %d the same row is tried again by itself", asy
   const found = await imported(THREE, { answers: { b: [status, status] } });
 
   expect(found.calls).toEqual(["create a", "create b", "create b", "create b", "create c"]);
-  expect(found.notes).toContain(`Problem ${status}. The import goes on by itself.`);
+  expect(found.notes).toContain(`Problem ${status}. The import continues by itself.`);
   expect(found.notes.at(-1)).toBe("");
   expect(found.outcomes).toEqual({ a: "written", b: "written", c: "written" });
 });

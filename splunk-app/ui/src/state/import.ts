@@ -182,7 +182,7 @@ async function written(change: RosterChange, run: ImportRun): Promise<Outcome | 
       if (OF_THE_SESSION.has(error.status)) return error.message;
       if (!PASSING.has(error.status)) return { is: "failed", say: error.message };
       // Whether it was written is unknown: the next try finds it, if it was.
-      run.note(`${error.message} The import goes on by itself.`);
+      run.note(`${error.message} The import continues by itself.`);
       await run.pause();
     }
   }
