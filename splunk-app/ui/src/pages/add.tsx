@@ -11,7 +11,7 @@ import styled from "styled-components";
 import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
 import { copyOf } from "../state/copy.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
-import { type Problems, problemsOf, sentence } from "../state/validate.ts";
+import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { Form, type Values } from "./form.tsx";
 import { SecretWarning, useTick } from "./parts.tsx";
@@ -41,6 +41,7 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
   const [problems, setProblems] = useState<Problems>({});
   const [failure, setFailure] = useState("");
   const [saved, setSaved] = useState<string>();
+  const [sent, setSent] = useState<Values>({});
   const [isSaving, setSaving] = useState(false);
   const [isTicked, setTicked] = useState(false);
   const [copied, setCopied] = useState("");
@@ -72,10 +73,11 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
     if (step === 0) return setStep(1);
     setSaving(true);
     try {
-      await (saved === undefined ? createInput(name, given) : editInput(name, given, given));
+      await (saved === undefined ? createInput(name, given) : editAgain(name, savedAgain(sent, given)));
       setSaved(name);
       // What was typed is in Splunk's hands now; nothing of it stays in the page.
-      setValues((before) => Object.fromEntries(Object.entries(before).filter(([key]) => !SECRETS.includes(key))));
+      setSent(withoutSecrets(given));
+      setValues(withoutSecrets);
       setStep(2);
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
@@ -156,6 +158,16 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
       </div>
     </>
   );
+}
+
+function withoutSecrets(values: Values): Values {
+  return Object.fromEntries(Object.entries(values).filter(([key]) => !SECRETS.includes(key)));
+}
+
+/** A secret is bound to the addresses that hold for the input, those that it inherits too. */
+async function editAgain(name: string, changes: Values): Promise<void> {
+  const { values } = await readInput(name);
+  await editInput(name, changes, { ...values, ...changes });
 }
 
 const NAME_HELP =

@@ -4,7 +4,7 @@ import { settingsFor } from "../../../../src/model/settings-table.ts";
 import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
 import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
 import { FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
-import { changesOf, problemsOf } from "./validate.ts";
+import { changesOf, problemsOf, savedAgain } from "./validate.ts";
 
 const GOOD = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "11111111-2222-3333-4444-555555555555" };
 const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
@@ -83,4 +83,16 @@ test("an edit sends what changed: neither the mask of a stored secret nor what s
 
   expect(changesOf(before, { ...before, start: "30d", proxy: "" })).toEqual({ start: "30d", proxy: "" });
   expect(changesOf(before, { ...before, client_secret: "new" })).toEqual({ client_secret: "new" });
+});
+
+test("a new customer that is saved once more loses what was cleared since, and keeps a secret that was not typed again", () => {
+  const sent = { tenant_id: "t", credential: "mssp", client_secret: "typed", index: "contoso" };
+
+  expect(savedAgain(sent, { tenant_id: "t", credential: "", client_id: "c", index: "contoso" })).toEqual({
+    tenant_id: "t",
+    credential: "",
+    client_id: "c",
+    index: "contoso",
+  });
+  expect(savedAgain(sent, { ...sent, client_secret: "new" })).toMatchObject({ client_secret: "new" });
 });

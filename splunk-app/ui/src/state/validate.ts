@@ -1,6 +1,6 @@
 import { readValue } from "../../../../src/config/kinds.ts";
 import { MASK, parseStanzas } from "../../../../src/config/settings.ts";
-import { GLOBAL_ROWS, INDEX_NAME } from "../../../../src/model/settings-table.ts";
+import { GLOBAL_ROWS, INDEX_NAME, SECRET_KEYS } from "../../../../src/model/settings-table.ts";
 
 /** Key to what is wrong, in the words of `--validate-arguments`. */
 export type Problems = Readonly<Record<string, string>>;
@@ -35,4 +35,18 @@ export function changesOf(
   return Object.fromEntries(
     Object.entries(after).filter(([key, value]) => value !== (before[key] ?? "") && value !== MASK),
   );
+}
+
+/**
+ * What is sent when a new customer is saved once more: what is typed, and empty what was cleared since. A
+ * secret that is not typed again stays as it is.
+ */
+export function savedAgain(
+  sent: Readonly<Record<string, string>>,
+  typed: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const isSecret: ReadonlySet<string> = new Set(SECRET_KEYS);
+  const cleared = Object.keys(sent).filter((key) => !isSecret.has(key));
+  const given = Object.entries(typed).filter(([, value]) => value !== "");
+  return { ...Object.fromEntries(cleared.map((key) => [key, ""])), ...Object.fromEntries(given) };
 }
