@@ -9,6 +9,7 @@ import TextArea from "@splunk/react-ui/TextArea";
 import { type ReactElement, useEffect, useRef, useState } from "react";
 import styled from "styled-components";
 import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
+import { isWebAddress } from "../state/consent-link.ts";
 import { copyOf } from "../state/copy.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
@@ -202,11 +203,13 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
           <ControlGroup label="Consent link" labelPosition="top" help="For an administrator of the customer's tenant.">
             <Text value={consent.url} canClear={false} onChange={() => undefined} />
           </ControlGroup>
-          <p>
-            <Link to={consent.url} openInNewContext>
-              Open the consent link
-            </Link>
-          </p>
+          {isWebAddress(consent.url) && (
+            <p>
+              <Link to={consent.url} openInNewContext>
+                Open the consent link
+              </Link>
+            </p>
+          )}
           <ControlGroup label="Mail to the customer" labelPosition="top">
             <TextArea value={consent.mail} rowsMax={14} onChange={() => undefined} />
           </ControlGroup>
