@@ -120,6 +120,33 @@ test("a restart keeps the time of the first event", async () => {
   expect(saved.flat()).toMatchObject([{ first_event_at: "2026-01-01T00:00:00.000Z" }]);
 });
 
+test.each([
+  ["another tenant's first event is not this one's, though the input has the same name", "a", "b", null],
+  ["a tenant that was known by its domain only keeps the time of its first event", "", "b", "2026-01-01T00:00:00.000Z"],
+  ["a tenant that is not known yet keeps the time of its first event", "a", "", "2026-01-01T00:00:00.000Z"],
+])("%s", async (_title, before, now, expected) => {
+  const { rows, clock, saved, end } = bench([
+    { input: "contoso", tenant_id: before, first_event_at: "2026-01-01T00:00:00.000Z" },
+  ]);
+  rows.note({ ...health("contoso"), tenant_id: now });
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(saved.flat()).toMatchObject([{ first_event_at: expected }]);
+});
+
+test("the first event of an input's new tenant has its own time", async () => {
+  const { rows, clock, saved, end } = bench([
+    { input: "contoso", tenant_id: "a", first_event_at: "2026-01-01T00:00:00.000Z" },
+  ]);
+  rows.note({ ...health("contoso"), tenant_id: "b" });
+  rows.delivered([{ stanza: "contoso" }]);
+  await clock.advance(SECOND_MS);
+  await end();
+
+  expect(saved.flat()).toMatchObject([{ first_event_at: "2026-11-24T12:00:00.000Z" }]);
+});
+
 test("rows that cannot be saved are saved later, with one warning", async () => {
   const { rows, clock, log, saved, end } = bench([], 2);
   rows.note(health("contoso"));

@@ -38,7 +38,10 @@ export class StatusRows {
   readonly #p: StatusRowsParts;
   readonly #latest = new Map<string, HealthEvent>();
   readonly #unsaved = new Set<string>();
+  /** In this run. */
   readonly #firstEventAt = new Map<string, string>();
+  /** In an earlier run: when, and of which tenant. */
+  readonly #earlier = new Map<string, { readonly at: string; readonly tenantId: string }>();
   #wake: () => void = () => undefined;
 
   constructor(parts: StatusRowsParts) {
@@ -105,13 +108,22 @@ export class StatusRows {
 
   /** Which inputs had their first event before this run. An earlier time wins. */
   #takeEarlier(rows: readonly Readonly<Record<string, unknown>>[]): void {
-    for (const { input, first_event_at: at } of rows)
-      if (typeof input === "string" && typeof at === "string") this.#firstEventAt.set(input, at);
+    for (const { input, tenant_id: tenantId, first_event_at: at } of rows)
+      if (typeof input === "string" && typeof at === "string")
+        this.#earlier.set(input, { at, tenantId: typeof tenantId === "string" ? tenantId : "" });
+  }
+
+  /** An input can be deleted, and its name be given to another tenant. */
+  #earlierOf(key: string, tenantId: string): string | undefined {
+    const earlier = this.#earlier.get(key);
+    const isAnother = tenantId !== "" && earlier?.tenantId !== "" && earlier?.tenantId !== tenantId;
+    return isAnother ? undefined : earlier?.at;
   }
 
   #row(key: string): StatusRow {
     const event = this.#latest.get(key) as HealthEvent;
-    return { ...event, _key: key, first_event_at: this.#firstEventAt.get(key) ?? null };
+    const firstEventAt = this.#earlierOf(key, event.tenant_id) ?? this.#firstEventAt.get(key);
+    return { ...event, _key: key, first_event_at: firstEventAt ?? null };
   }
 
   #somethingUnsaved(stop: AbortSignal): Promise<void> {
