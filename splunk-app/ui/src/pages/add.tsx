@@ -11,6 +11,7 @@ import styled from "styled-components";
 import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
 import { isWebAddress } from "../state/consent-link.ts";
 import { copyOf } from "../state/copy.ts";
+import { firstEventOf } from "../state/customers.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
@@ -43,6 +44,7 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
   const [failure, setFailure] = useState("");
   const [saved, setSaved] = useState<string>();
   const [sent, setSent] = useState<Values>({});
+  const [earlierTime, setEarlierTime] = useState<string>();
   const [isSaving, setSaving] = useState(false);
   const [isTicked, setTicked] = useState(false);
   const [copied, setCopied] = useState("");
@@ -74,6 +76,8 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
     if (step === 0) return setStep(1);
     setSaving(true);
     try {
+      // Without the KV store there is no row, and nothing to wait for.
+      if (saved === undefined) setEarlierTime((await statusRow(name).catch(() => undefined))?.time);
       await (saved === undefined ? createInput(name, given) : editAgain(name, savedAgain(sent, given)));
       setSaved(name);
       // What was typed is in Splunk's hands now; nothing of it stays in the page.
@@ -143,7 +147,7 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
         </form>
       )}
       {step === 2 && saved !== undefined && <ConsentStep customer={saved} onGiven={() => setStep(3)} />}
-      {step === 3 && saved !== undefined && <TestStep customer={saved} />}
+      {step === 3 && saved !== undefined && <TestStep customer={saved} earlierTime={earlierTime} />}
       <div style={{ display: "flex", gap: 8, marginTop: 16 }}>
         {step > 0 && <Button label="Back" disabled={isSaving} onClick={() => setStep(step - 1)} />}
         {step < 2 && (
@@ -225,7 +229,13 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
 
 const STATUS_MS = 2_000;
 
-function TestStep({ customer }: { readonly customer: string }): ReactElement {
+interface TestStepProps {
+  readonly customer: string;
+  /** Of the row that an input of this name had before. */
+  readonly earlierTime: string | undefined;
+}
+
+function TestStep({ customer, earlierTime }: TestStepProps): ReactElement {
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(customer, "doctor", attempt);
   const [firstEventAt, setFirstEventAt] = useState<string>();
@@ -233,9 +243,9 @@ function TestStep({ customer }: { readonly customer: string }): ReactElement {
   useEffect(() => {
     if (firstEventAt !== undefined) return;
     statusRow(customer)
-      .then((row) => setFirstEventAt(row?.first_event_at ?? undefined))
+      .then((row) => setFirstEventAt(firstEventOf(row, earlierTime)))
       .catch(() => undefined);
-  }, [customer, firstEventAt, tick]);
+  }, [customer, earlierTime, firstEventAt, tick]);
   return (
     <>
       {note !== "" && <Message type="warning">{note}</Message>}

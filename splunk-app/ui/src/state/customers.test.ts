@@ -4,8 +4,10 @@ import {
   type CustomerRow,
   countsOf,
   duration,
+  firstEventOf,
   type Input,
   pageOf,
+  progressOf,
   rowsOf,
   type Shown,
   type Status,
@@ -108,4 +110,24 @@ test.each([
   [1_000_000, "12 days"],
 ])("%d seconds read %s", (seconds, text) => {
   expect(duration(seconds)).toBe(text);
+});
+
+test("the first event of a deleted customer is not shown as that of a new one with its name", () => {
+  const earlier = status("contoso", ["ok"], HOUR_MS, { first_event_at: "2026-01-01T00:00:00.000Z" });
+  const now = status("contoso", ["ok"], 0, { first_event_at: "2026-11-24T12:00:00.000Z" });
+
+  expect(firstEventOf(undefined, undefined)).toBeUndefined();
+  expect(firstEventOf(earlier, earlier.time)).toBeUndefined();
+  expect(firstEventOf(now, earlier.time)).toBe("2026-11-24T12:00:00.000Z");
+  expect(firstEventOf(now, undefined)).toBe("2026-11-24T12:00:00.000Z");
+});
+
+test("the page Start counts customers that are configured, not the rows of deleted ones", () => {
+  const at = { first_event_at: "2026-01-01T00:00:00.000Z" };
+  const statuses = [status("a", ["ok"], 0, at), status("b", ["ok"]), status("deleted", ["ok"], 0, at)];
+
+  expect(progressOf([input("a"), input("b")], statuses)).toBe(
+    "2 customers are configured. Events of 1 of them have arrived.",
+  );
+  expect(progressOf([], statuses)).toBe("No customer yet. Begin with step 1, or with step 2 if you have an app.");
 });

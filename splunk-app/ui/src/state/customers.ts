@@ -131,6 +131,23 @@ export function countsOf(rows: readonly CustomerRow[]): readonly (readonly [stat
     .toSorted(([a], [b]) => RANKS[a] - RANKS[b]);
 }
 
+/**
+ * When the first event of a new customer went out; undefined before it.
+ *
+ * @param earlierTime of the row that an input of this name had before: a deleted customer's row stays.
+ */
+export function firstEventOf(status: Status | undefined, earlierTime: string | undefined): string | undefined {
+  return status === undefined || status.time === earlierTime ? undefined : (status.first_event_at ?? undefined);
+}
+
+/** How far this Splunk is: for a person. */
+export function progressOf(inputs: readonly Input[], statuses: readonly Status[]): string {
+  if (inputs.length === 0) return "No customer yet. Begin with step 1, or with step 2 if you have an app.";
+  const names = new Set(inputs.map(({ name }) => name));
+  const seen = statuses.filter(({ input, first_event_at: at }) => names.has(input) && at !== null).length;
+  return `${inputs.length} customers are configured. Events of ${seen} of them have arrived.`;
+}
+
 /** `3 min`, for a person. */
 export function duration(seconds: number): string {
   if (seconds < 120) return `${Math.round(seconds)} s`;
