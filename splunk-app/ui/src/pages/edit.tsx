@@ -7,7 +7,7 @@ import { MASK } from "../../../../src/config/splunk-keys.ts";
 import { editInput, RestProblem, readInput } from "../rest.ts";
 import type { Input } from "../state/customers.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
-import { changesOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
+import { changesOf, meanwhileOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { CustomerHealth } from "./customer-health.tsx";
 import { Form, type Values } from "./form.tsx";
@@ -54,13 +54,12 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
     setSaving(true);
     try {
       const now = ownValues(await readInput(name));
-      const theirs = FIELDS.filter(({ key }) => now[key] !== before[key]);
-      if (theirs.length > 0) {
-        // Only what was typed here stays typed.
+      const meanwhile = meanwhileOf(FIELDS, before, now, values);
+      if (meanwhile !== undefined) {
         setBefore(now);
-        setValues({ ...now, ...changed });
+        setValues(meanwhile.values);
         setFailure(
-          `Somebody else changed this customer meanwhile: ${theirs.map(({ title }) => title).join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
+          `Somebody else changed this customer meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
         );
         return;
       }

@@ -4,7 +4,7 @@ import Message from "@splunk/react-ui/Message";
 import Table from "@splunk/react-ui/Table";
 import { type ReactElement, useEffect, useState } from "react";
 import { DESTINATION_KEYS } from "../../../../src/config/intake-slot.ts";
-import { editInput, inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.ts";
+import { editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRows } from "../rest.ts";
 import { type Installation, readInstallation, saveProcessSettings } from "../rest-watch.ts";
 import type { Input } from "../state/customers.ts";
 import {
@@ -14,8 +14,9 @@ import {
   PROCESS_KEYS,
   PROCESS_PARTS,
   processProblemsOf,
+  restartInput,
 } from "../state/process-settings.ts";
-import { changesOf, type Problems, sentence } from "../state/validate.ts";
+import { changesOf, meanwhileOf, type Problems, sentence } from "../state/validate.ts";
 import { Form, type Values } from "./form.tsx";
 
 /** What is set once for all customers, and what this Splunk offers. */
@@ -27,6 +28,10 @@ export function SettingsPage(): ReactElement {
       <ThisSplunk />
     </>
   );
+}
+
+function processValues(all: Values): Values {
+  return Object.fromEntries(PROCESS_FIELDS.map(({ key }) => [key, all[key] ?? ""]));
 }
 
 interface Said {
@@ -45,7 +50,7 @@ function ProcessSettings(): ReactElement {
   useEffect(() => {
     const load = async (): Promise<void> => {
       const [process, all] = await Promise.all([inheritedSettings(), listInputs([...PROCESS_KEYS, "credential"])]);
-      const own = Object.fromEntries(PROCESS_FIELDS.map(({ key }) => [key, process[key] ?? ""]));
+      const own = processValues(process);
       setInputs(all);
       setBefore(own);
       setValues(own);
@@ -71,9 +76,22 @@ function ProcessSettings(): ReactElement {
     if (Object.keys(changed).length === 0) return setSaid({ type: "success", text: "Nothing has changed." });
     setSaving(true);
     try {
+      const now = processValues(await inheritedSettings());
+      const meanwhile = meanwhileOf(PROCESS_FIELDS, before, now, values);
+      if (meanwhile !== undefined) {
+        setBefore(now);
+        setValues(meanwhile.values);
+        return setSaid({
+          type: "error",
+          text: `Somebody else changed these settings meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
+        });
+      }
       await saveProcessSettings(changed);
-      setBefore(values);
-      setSaid(await restartedWith(inputs, changed));
+      // As splunkd has it now: it may write a value in another way than it was typed.
+      const after = await inheritedSettings().then(processValues, () => values);
+      setBefore(after);
+      setValues((typed) => ({ ...after, ...changesOf(values, typed) }));
+      setSaid(await restartedWith(changed));
     } catch (error) {
       setSaid({ type: "error", text: messageOf(error) });
     } finally {
@@ -137,18 +155,15 @@ function titleOf(key: string): string {
 }
 
 /** splunkd starts the program anew when an input is saved; the program reads its settings only then. */
-async function restartedWith(inputs: readonly Input[], changed: Values): Promise<Said> {
+async function restartedWith(changed: Values): Promise<Said> {
   const bound = DESTINATION_KEYS.filter((key) => key in changed);
   const secrets =
     bound.length === 0
       ? ""
       : ` Stored secrets are bound to ${bound.map(titleOf).join(" and ")}: run \`defender_mssp credential reseal --all\` with the inputs.conf of this host, or type them again.`;
-  const enabled = inputs.find(({ isDisabled }) => !isDisabled);
-  if (enabled === undefined)
-    return { type: "success", text: `Saved. No input is enabled; the settings count when one starts.${secrets}` };
-  const unchanged = { tenant_id: enabled.values["tenant_id"] ?? "" };
   try {
-    await editInput(enabled.name, unchanged, unchanged);
+    if ((await restartInput({ list: listInputs, read: readInput, edit: editInput })) === undefined)
+      return { type: "success", text: `Saved. No input is enabled; the settings count when one starts.${secrets}` };
   } catch (error) {
     return { type: "warning", text: `Saved, but the input did not restart with them. ${messageOf(error)}${secrets}` };
   }

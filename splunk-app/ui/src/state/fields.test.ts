@@ -4,7 +4,7 @@ import { settingsFor } from "../../../../src/model/settings-table.ts";
 import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
 import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
 import { FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
-import { changesOf, problemsOf, savedAgain } from "./validate.ts";
+import { changesOf, meanwhileOf, problemsOf, savedAgain } from "./validate.ts";
 
 const GOOD = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "11111111-2222-3333-4444-555555555555" };
 const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
@@ -95,4 +95,16 @@ test("a new customer that is saved once more loses what was cleared since, and k
     index: "contoso",
   });
   expect(savedAgain(sent, { ...sent, client_secret: "new" })).toMatchObject({ client_secret: "new" });
+});
+
+test("what somebody else changed meanwhile is named, taken over, and does not touch what was typed here", () => {
+  const fields = FIELDS.filter(({ key }) => ["proxy", "cloud", "no_proxy"].includes(key));
+  const before = { proxy: "http://a:1", cloud: "", no_proxy: "" };
+  const typed = { ...before, no_proxy: "localhost" };
+
+  expect(meanwhileOf(fields, before, before, typed)).toBeUndefined();
+  expect(meanwhileOf(fields, before, { ...before, proxy: "http://b:1", other: "x" }, typed)).toEqual({
+    titles: ["Proxy"],
+    values: { proxy: "http://b:1", cloud: "", no_proxy: "localhost", other: "x" },
+  });
 });

@@ -4,7 +4,7 @@ import { GLOBAL_ROWS, settingsFor } from "../../../../src/model/settings-table.t
 import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
 import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
 import type { Input } from "./customers.ts";
-import { ownValues, PROCESS_FIELDS, PROCESS_PARTS, processProblemsOf } from "./process-settings.ts";
+import { ownValues, PROCESS_FIELDS, PROCESS_PARTS, processProblemsOf, restartInput } from "./process-settings.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
 const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
@@ -95,4 +95,18 @@ test("an input that sets something of the whole process for itself is named, als
     { input: "a", key: "concurrency", value: "" },
     { input: "z", key: "log_level", value: "debug" },
   ]);
+});
+
+test("the input that is saved for a restart keeps the tenant that somebody gave it since the page was opened", async () => {
+  const saved: unknown[] = [];
+  const now = { name: "b", isDisabled: false, values: { tenant_id: "new" } };
+  const calls = {
+    list: async () => [{ name: "a", isDisabled: true, values: {} }, now],
+    read: async () => now,
+    edit: async (...given: unknown[]) => void saved.push(given),
+  };
+
+  expect(await restartInput(calls)).toBe("b");
+  expect(saved).toEqual([["b", { tenant_id: "new" }, { tenant_id: "new" }]]);
+  expect(await restartInput({ ...calls, list: async () => [] })).toBeUndefined();
 });

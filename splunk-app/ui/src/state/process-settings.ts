@@ -78,6 +78,27 @@ export function ownValues(inputs: readonly Input[], values: Values): readonly Ow
     );
 }
 
+/** Calls to splunkd; each throws RestProblem. */
+export interface RestartCalls {
+  list(): Promise<readonly Input[]>;
+  read(name: string): Promise<Input>;
+  edit(name: string, changes: Values, all: Values): Promise<void>;
+}
+
+/**
+ * Saves an enabled input as it is now, because splunkd starts the program anew then. Returns its name;
+ * undefined where none is enabled.
+ */
+export async function restartInput(calls: RestartCalls): Promise<string | undefined> {
+  const enabled = (await calls.list()).find(({ isDisabled }) => !isDisabled);
+  if (enabled === undefined) return undefined;
+  // Not as this page once listed it: somebody may have given it another tenant since.
+  const { values } = await calls.read(enabled.name);
+  const unchanged = { tenant_id: values["tenant_id"] ?? "" };
+  await calls.edit(enabled.name, unchanged, unchanged);
+  return enabled.name;
+}
+
 /** What an administrator needs on these pages, and what for. */
 export const CAPABILITIES: readonly (readonly [capability: string, use: string])[] = [
   ["admin_all_objects", "save, enable and delete inputs, and save settings"],

@@ -50,3 +50,17 @@ export function savedAgain(
   const given = Object.entries(typed).filter(([, value]) => value !== "");
   return { ...Object.fromEntries(cleared.map((key) => [key, ""])), ...Object.fromEntries(given) };
 }
+
+/**
+ * What somebody else has changed since `before` was read, and the form with it: what was typed here stays
+ * typed. Undefined where nobody has.
+ */
+export function meanwhileOf(
+  fields: readonly { readonly key: string; readonly title: string }[],
+  before: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+  typed: Readonly<Record<string, string>>,
+): { readonly titles: readonly string[]; readonly values: Readonly<Record<string, string>> } | undefined {
+  const titles = fields.filter(({ key }) => now[key] !== before[key]).map(({ title }) => title);
+  return titles.length === 0 ? undefined : { titles, values: { ...now, ...changesOf(before, typed) } };
+}
