@@ -7,7 +7,7 @@ import { MASK } from "../../../../src/config/splunk-keys.ts";
 import { editInput, RestProblem, readInput } from "../rest.ts";
 import type { Input } from "../state/customers.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
-import { changesOf, meanwhileOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
+import { boundSecrets, changesOf, meanwhileOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { CustomerHealth } from "./customer-health.tsx";
 import { Form, type Values } from "./form.tsx";
@@ -72,7 +72,12 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       const after = await readInput(name).then(ownValues, () => kept);
       setBefore(after);
       setValues((typed) => ({ ...after, ...changesOf(values, typed) }));
-      setSaid("Saved. The input restarts and goes on where it was.");
+      const bound = boundSecrets(changed, values);
+      if (bound.length === 0) setSaid("Saved. The input restarts and goes on where it was.");
+      else
+        setFailure(
+          `Saved, but the stored ${bound.join(" and ")} is bound to the address before. Type the secret again; store a shared credential with \`defender_mssp credential set NAME --to splunk\`.`,
+        );
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
       setFailure(error.status === 404 ? `${name} was deleted meanwhile. ${DELETED}` : error.message);

@@ -4,7 +4,7 @@ import { settingsFor } from "../../../../src/model/settings-table.ts";
 import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
 import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
 import { FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
-import { changesOf, meanwhileOf, problemsOf, savedAgain } from "./validate.ts";
+import { boundSecrets, changesOf, masked, meanwhileOf, problemsOf, savedAgain } from "./validate.ts";
 
 const GOOD = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "11111111-2222-3333-4444-555555555555" };
 const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
@@ -106,5 +106,23 @@ test("what somebody else changed meanwhile is named, taken over, and does not to
   expect(meanwhileOf(fields, before, { ...before, proxy: "http://b:1", other: "x" }, typed)).toEqual({
     titles: ["Proxy"],
     values: { proxy: "http://b:1", cloud: "", no_proxy: "localhost", other: "x" },
+  });
+});
+
+test("a stored secret that stays is bound to the address that was, so it is named where an address changes", () => {
+  const stored = { proxy: "http://a:1", client_secret: "********", refresh_token: "", credential: "" };
+
+  expect(boundSecrets({ tenant_name: "Contoso" }, stored)).toEqual([]);
+  expect(boundSecrets({ proxy: "http://b:1" }, stored)).toEqual(["Client secret"]);
+  expect(boundSecrets({ proxy: "http://b:1", client_secret: "typed" }, stored)).toEqual([]);
+  expect(boundSecrets({ ca_file: "/x.pem" }, { credential: "mssp" })).toEqual(["Shared credential"]);
+  expect(boundSecrets({ cloud: "gcc-high" }, { client_secret: "", credential: "" })).toEqual([]);
+});
+
+test("a secret that stands in inputs.conf is masked before a page has it", () => {
+  expect(masked({ client_secret: "clear", refresh_token: "", tenant_id: "t" })).toEqual({
+    client_secret: "********",
+    refresh_token: "",
+    tenant_id: "t",
   });
 });

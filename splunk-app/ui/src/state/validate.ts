@@ -1,6 +1,8 @@
+import { DESTINATION_KEYS } from "../../../../src/config/intake-slot.ts";
 import { readValue } from "../../../../src/config/kinds.ts";
 import { MASK, parseStanzas } from "../../../../src/config/settings.ts";
 import { GLOBAL_ROWS, INDEX_NAME, SECRET_KEYS } from "../../../../src/model/settings-table.ts";
+import { FIELDS } from "./fields.ts";
 
 /** Key to what is wrong, in the words of `--validate-arguments`. */
 export type Problems = Readonly<Record<string, string>>;
@@ -63,4 +65,26 @@ export function meanwhileOf(
 ): { readonly titles: readonly string[]; readonly values: Readonly<Record<string, string>> } | undefined {
   const titles = fields.filter(({ key }) => now[key] !== before[key]).map(({ title }) => title);
   return titles.length === 0 ? undefined : { titles, values: { ...now, ...changesOf(before, typed) } };
+}
+
+/**
+ * Titles of stored secrets that a saved change makes unusable: each is bound to the addresses it was typed for.
+ *
+ * @param values the whole form, with masks for stored secrets.
+ */
+export function boundSecrets(
+  changed: Readonly<Record<string, string>>,
+  values: Readonly<Record<string, string>>,
+): readonly string[] {
+  if (!DESTINATION_KEYS.some((key) => key in changed)) return [];
+  const kept = (key: string): boolean => values[key] === MASK && changed[key] === undefined;
+  return FIELDS.filter(({ key, secret }) =>
+    secret === true ? kept(key) : key === "credential" && (values[key] ?? "") !== "",
+  ).map(({ title }) => title);
+}
+
+/** Without secrets: one that was written into inputs.conf is there in clear until the input has stored it. */
+export function masked(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const secrets = SECRET_KEYS.filter((key) => (values[key] ?? "") !== "");
+  return { ...values, ...Object.fromEntries(secrets.map((key) => [key, MASK])) };
 }
