@@ -14,6 +14,7 @@ import type { SharedCredentialRow } from "../../../src/model/shared-credential.t
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { RestProblem } from "./state/rest-problem.ts";
+import { masked } from "./state/validate.ts";
 
 export { RestProblem } from "./state/rest-problem.ts";
 
@@ -116,7 +117,7 @@ export async function readInput(name: string): Promise<Input> {
 
 function inputsIn(answer: unknown): readonly Input[] {
   return ((answer as { readonly entry?: readonly Entry[] }).entry ?? []).map(({ name, content }) => {
-    const values = textsIn(content);
+    const values = masked(textsIn(content));
     return { name, values, isDisabled: /^(1|true)$/i.test(values["disabled"] ?? "") };
   });
 }
