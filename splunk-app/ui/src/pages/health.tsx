@@ -19,7 +19,8 @@ const NAMED_MOST = 5;
 /** How all customers are, and who must act. */
 export function HealthPage(): ReactElement {
   const [inputs, setInputs] = useState<readonly Input[]>();
-  const [statuses, setStatuses] = useState<readonly Status[]>([]);
+  /** Undefined before they are known: nobody must be told that all is well then. */
+  const [known, setStatuses] = useState<readonly Status[]>();
   const [listOfCustomers, setList] = useState<string>();
   const [failure, setFailure] = useState("");
   const tick = useTick(REFRESH_MS);
@@ -37,6 +38,7 @@ export function HealthPage(): ReactElement {
   useEffect(() => void load(), [load, tick]);
 
   const nowMs = Date.now();
+  const statuses = known ?? [];
   const rows = rowsOf(inputs ?? [], statuses, nowMs);
   const overview = overviewOf(rows, statuses, nowMs);
   return (
@@ -53,7 +55,7 @@ export function HealthPage(): ReactElement {
           </Message>
         )}
       </div>
-      {inputs !== undefined && (
+      {inputs !== undefined && known !== undefined && (
         <>
           <p data-test="counts">
             {rows.length} customers
