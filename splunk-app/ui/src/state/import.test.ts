@@ -164,6 +164,16 @@ test("an input that exists already is right if it has the list's settings, as af
   expect((await imported(THREE, other)).outcomes).toMatchObject({ b: "failed" });
 });
 
+test("a change that somebody else overtook is not written over theirs, and one whose answer was lost counts", async () => {
+  const listed = { tenant_id: guid(1), index: "old" };
+  const rows = rowsOf(`name,tenant,index\na,${guid(1)},wanted\n`, [input("a", listed)]);
+  const at = (index: string) => imported(rows, { present: { a: { ...listed, index } } });
+
+  expect(await at("old")).toMatchObject({ calls: ["edit a"], outcomes: { a: "written" } });
+  expect(await at("theirs")).toMatchObject({ calls: [], outcomes: { a: "failed" } });
+  expect(await at("wanted")).toMatchObject({ calls: [], outcomes: { a: "exists" } });
+});
+
 test("the result is CSV that a spreadsheet shows as text", () => {
   const rows: readonly PlannedRow[] = [
     { line: 2, name: 'Müller, "Süd"', verdict: "new", say: "", change: undefined },

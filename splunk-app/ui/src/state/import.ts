@@ -30,6 +30,8 @@ export interface PlannedRow {
   readonly say: string;
   /** Undefined where nothing is to be written. */
   readonly change: RosterChange | undefined;
+  /** Of a changed setting: what it was when the list was checked. */
+  readonly before?: Readonly<Record<string, string>>;
 }
 
 export type Plan =
@@ -90,6 +92,7 @@ export function planOf(text: string, credential: string, inputs: readonly Input[
         .filter((part) => part !== "")
         .join(" · "),
       change: row.kind === "unchanged" ? undefined : row.change,
+      before: row.before,
     };
   });
   const refused = difference.wrong.map(
@@ -162,7 +165,7 @@ export interface ImportRun {
 export async function importRows(rows: readonly PlannedRow[], run: ImportRun): Promise<string> {
   for (const row of rows) {
     if (row.change === undefined) continue;
-    const outcome = await written(row.change, run);
+    const outcome = await written(row.change, row.before ?? {}, run);
     if (outcome === undefined) return "";
     if (typeof outcome === "string") return outcome;
     run.report(row, outcome);
@@ -171,10 +174,16 @@ export async function importRows(rows: readonly PlannedRow[], run: ImportRun): P
 }
 
 /** Undefined when it was stopped, a sentence when no row can be written now. */
-async function written(change: RosterChange, run: ImportRun): Promise<Outcome | string | undefined> {
+async function written(
+  change: RosterChange,
+  before: Readonly<Record<string, string>>,
+  run: ImportRun,
+): Promise<Outcome | string | undefined> {
   while (!run.stop.aborted) {
     try {
-      const outcome = await writeOnce(change, run.writes);
+      const outcome = await (change.kind === "change"
+        ? changeOnce(change, before, run.writes)
+        : createOnce(change, run.writes));
       run.note("");
       return outcome;
     } catch (error) {
@@ -193,11 +202,25 @@ const OF_THE_SESSION: ReadonlySet<number> = new Set([401, 403]);
 /** No connection, or splunkd is restarting. */
 const PASSING: ReadonlySet<number> = new Set([0, 503]);
 
-async function writeOnce({ kind, name, values }: RosterChange, writes: ImportWrites): Promise<Outcome> {
-  if (kind === "change") {
-    await writes.edit(name, values);
-    return { is: "written", say: "Changed." };
+/** Hours can lie between the check of a list and its writing. */
+async function changeOnce(
+  { name, values }: RosterChange,
+  before: Readonly<Record<string, string>>,
+  writes: ImportWrites,
+): Promise<Outcome> {
+  const now = await writes.settingsOf(name);
+  if (Object.keys(differing(now, values)).length === 0)
+    return { is: "exists", say: "It has the settings of this list already." };
+  const theirs = Object.keys(differing(now, before));
+  if (theirs.length > 0) {
+    const say = `Somebody else changed ${theirs.join(", ")} since the list was checked, so nothing is written. Check the list again.`;
+    return { is: "failed", say };
   }
+  await writes.edit(name, values);
+  return { is: "written", say: "Changed." };
+}
+
+async function createOnce({ name, values }: RosterChange, writes: ImportWrites): Promise<Outcome> {
   try {
     await writes.create(name, values);
     return { is: "written", say: "Created." };
