@@ -83,7 +83,7 @@ export function boundSecrets(
   ).map(({ title }) => title);
 }
 
-/** Without secrets: one that was written into inputs.conf is there in clear until the input has stored it. */
+/** Without secrets: one that was typed into inputs.conf is in clear until the input has stored it. */
 export function masked(values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const secrets = SECRET_KEYS.filter((key) => (values[key] ?? "") !== "");
   return { ...values, ...Object.fromEntries(secrets.map((key) => [key, MASK])) };
