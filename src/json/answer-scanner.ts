@@ -21,6 +21,7 @@ import {
   VALUE_START,
 } from "./member-table.ts";
 import { fieldNames, type RecordFields } from "./record-fields.ts";
+import { rehearse } from "./rehearsal.ts";
 
 export type { HugeRecordSink } from "./level.ts";
 export type { RecordFields } from "./record-fields.ts";
@@ -76,6 +77,21 @@ const NO_ENVELOPE: RecordBody = {
   escapeCount: 0,
 };
 
+/** The first scanner of the process rehearses for all of them. */
+let rehearsed = false;
+
+function scanRehearsal(pieces: readonly Uint8Array[]): void {
+  const fields = { kind: "alert", id: "id", updated: "updated", updatedFallback: 0n } as const;
+  const scanner = new AnswerScanner({
+    shape: "value-object",
+    fields,
+    nest: { member: "list", fields },
+    recordMaxBytes: 1 << 16,
+  });
+  for (const piece of pieces) scanner.push(piece);
+  scanner.end();
+}
+
 export class AnswerScanner implements CutReceiver {
   readonly #scanner: MemberScanner;
   readonly #shape: AnswerShape;
@@ -88,6 +104,10 @@ export class AnswerScanner implements CutReceiver {
   #recordCount = 0;
 
   constructor(options: AnswerOptions) {
+    if (!rehearsed) {
+      rehearsed = true;
+      rehearse(scanRehearsal);
+    }
     const nested: LevelSpec | undefined =
       options.nest === undefined
         ? undefined
