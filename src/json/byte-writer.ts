@@ -21,9 +21,13 @@ export class ByteWriter {
 
   /** Text that is known to be ASCII. */
   ascii(text: string): void {
-    if (this.#length + text.length > this.#bytes.length) this.#grow(text.length);
-    this.#bytes.write(text, this.#length, "latin1");
-    this.#length += text.length;
+    const n = text.length;
+    if (this.#length + n > this.#bytes.length) this.#grow(n);
+    const bytes = this.#bytes;
+    // For a few bytes a call out of JavaScript costs more than the copy.
+    if (n < 24) for (let i = 0, at = this.#length; i < n; i++, at++) bytes[at] = text.charCodeAt(i);
+    else bytes.write(text, this.#length, "latin1");
+    this.#length += n;
   }
 
   /** Any text, as UTF-8; a lone surrogate becomes U+FFFD. */
@@ -31,6 +35,11 @@ export class ByteWriter {
     const most = text.length * 3;
     if (this.#length + most > this.#bytes.length) this.#grow(most);
     this.#length += this.#bytes.write(text, this.#length, "utf8");
+  }
+
+  /** All bytes of `source`. */
+  bytes(source: Uint8Array): void {
+    this.copy(source, 0, source.length);
   }
 
   copy(source: Uint8Array, from: number, to: number): void {

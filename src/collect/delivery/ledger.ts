@@ -257,14 +257,20 @@ export class Ledger {
   /** @param keeps is asked with an offset into the table as it was. */
   #rebuild(capacity: number, keeps: (at: number) => boolean): void {
     const old = this.#slots;
-    const staying: number[] = [];
-    for (let at = 0; at < old.length; at += SLOT) if (old[at + FLAGS]! & USED && keeps(at)) staying.push(at);
-    this.#capacity = Math.max(SMALLEST, capacity);
-    this.#slots = new Int32Array(this.#capacity * SLOT);
-    this.#size = staying.length;
-    for (const from of staying) {
-      const to = this.#find([old[from]!, old[from + 1]!, old[from + 2]!, old[from + 3]!]);
-      this.#slots.set(old.subarray(from, from + SLOT), to);
+    const newCapacity = Math.max(SMALLEST, capacity);
+    const slots = new Int32Array(newCapacity * SLOT);
+    let size = 0;
+    for (let at = 0; at < old.length; at += SLOT) {
+      if (!(old[at + FLAGS]! & USED) || !keeps(at)) continue;
+      // No object is in the table twice, so the first free slot is its own. Number by number, because a
+      // catch-up moves each entry several times, and a view of each would be garbage.
+      let index = (old[at]! >>> 0) % newCapacity;
+      while (slots[index * SLOT + FLAGS]! & USED) index = index + 1 === newCapacity ? 0 : index + 1;
+      for (let n = 0; n < SLOT; n++) slots[index * SLOT + n] = old[at + n]!;
+      size += 1;
     }
+    this.#capacity = newCapacity;
+    this.#slots = slots;
+    this.#size = size;
   }
 }

@@ -64,6 +64,30 @@ export interface WalkOutcome {
 /** The next half tick: instants are whole ticks, so `cursor + 1` is "after cursor". */
 const ONE_TICK = 1n;
 
+/** Records that share one instant: nearly always one, for which a Set would be garbage of each row. */
+class IdsOfInstant {
+  #first: string | undefined;
+  #others: Set<string> | undefined;
+
+  /** Begins anew with one id. */
+  restart(id: string): void {
+    this.#first = id;
+    this.#others = undefined;
+  }
+
+  /** False when the id is there. */
+  add(id: string): boolean {
+    if (id === this.#first || this.#others?.has(id) === true) return false;
+    this.#others ??= new Set();
+    this.#others.add(id);
+    return true;
+  }
+
+  get size(): number {
+    return (this.#first === undefined ? 0 : 1) + (this.#others?.size ?? 0);
+  }
+}
+
 /**
  * Which records a walk has met. Only those at its newest and oldest instant are remembered, unless
  * `everything` is set. A page that adds nothing here adds nothing to the walk.
@@ -72,8 +96,8 @@ export class Seen {
   count = 0;
   newest: Ticks | undefined;
   oldest: Ticks | undefined;
-  #atNewest = new Set<string>();
-  #atOldest = new Set<string>();
+  readonly #atNewest = new IdsOfInstant();
+  readonly #atOldest = new IdsOfInstant();
   readonly #all: Map<string, Ticks> | undefined;
 
   /** @param everything remember each record, for unsorted lists. */
@@ -90,20 +114,14 @@ export class Seen {
     let fresh = this.#all !== undefined;
     if (this.newest === undefined || at > this.newest) {
       this.newest = at;
-      this.#atNewest = new Set([id]);
+      this.#atNewest.restart(id);
       fresh = true;
-    } else if (at === this.newest && !this.#atNewest.has(id)) {
-      this.#atNewest.add(id);
-      fresh = true;
-    }
+    } else if (at === this.newest && this.#atNewest.add(id)) fresh = true;
     if (this.oldest === undefined || at < this.oldest) {
       this.oldest = at;
-      this.#atOldest = new Set([id]);
+      this.#atOldest.restart(id);
       fresh = true;
-    } else if (at === this.oldest && !this.#atOldest.has(id)) {
-      this.#atOldest.add(id);
-      fresh = true;
-    }
+    } else if (at === this.oldest && this.#atOldest.add(id)) fresh = true;
     if (fresh) this.count += 1;
   }
 

@@ -39,6 +39,9 @@ const SCALAR_LISTS = 2;
 const THE_REST = 3;
 
 const COMMA = 0x2c;
+const QUOTE = 0x22;
+/** ASCII that neither JSON nor XML writes in another way. */
+const PLAIN_KEY = /^[ !#-%'-;=?-[\]-~]*$/;
 
 /** Reused for the members' groups; a record with more members gets its own. */
 let groups = new Uint8Array(256);
@@ -141,9 +144,13 @@ interface EnvelopeHead {
   readonly tenant: Delivery["tenant"];
   readonly stream: Delivery["stream"];
   readonly zone: string | undefined;
-  readonly plain: string;
-  readonly xml: string;
-  readonly tail: string;
+  /** As bytes, because a text would be written anew for each event. */
+  readonly plain: EnvelopeText;
+  readonly xml: EnvelopeText;
+}
+interface EnvelopeText {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
 }
 let lastHead: EnvelopeHead | undefined;
 
@@ -151,9 +158,15 @@ function envelopeHead({ tenant, stream }: Pick<Delivery, "tenant" | "stream">, z
   if (lastHead !== undefined && lastHead.tenant === tenant && lastHead.stream === stream && lastHead.zone === zone)
     return lastHead;
   const members = jsonForXml({ tenant: tenant.name, tenant_id: tenant.id, stream, cloud: tenant.cloud });
-  const plain = `${members.slice(0, -1)},"change":"`;
-  const tail = zone === undefined ? "}" : `,"cim_entity_zone":${jsonForXml(zone)}}`;
-  lastHead = { tenant, stream, zone, plain, xml: escapeMarkup(plain), tail };
+  const start = `${members.slice(0, -1)},"change":"`;
+  const end = zone === undefined ? "}" : `,"cim_entity_zone":${jsonForXml(zone)}}`;
+  lastHead = {
+    tenant,
+    stream,
+    zone,
+    plain: { start: Buffer.from(start), end: Buffer.from(end) },
+    xml: { start: Buffer.from(escapeMarkup(start)), end: Buffer.from(escapeMarkup(end)) },
+  };
   return lastHead;
 }
 
@@ -166,13 +179,20 @@ export function writeEnvelope(
   name: "mssp" | "mssp_",
 ): void {
   const head = envelopeHead(delivery, style.cimEntityZone);
+  const { start, end } = xml ? head.xml : head.plain;
   out.ascii(name === "mssp" ? '"mssp":' : '"mssp_":');
   const { key } = delivery;
-  const plainKey = /^[\x20-\x7e]*$/.test(key) && !/["\\&<>]/.test(key);
-  const keyText = plainKey ? `"${key}"` : xml ? escapeMarkup(jsonForXml(key)) : jsonForXml(key);
-  out.text(
-    `${xml ? head.xml : head.plain}${delivery.change}","found":"${delivery.found}","key":${keyText}${xml ? escapeMarkup(head.tail) : head.tail}`,
-  );
+  out.bytes(start);
+  out.ascii(delivery.change);
+  out.ascii('","found":"');
+  out.ascii(delivery.found);
+  out.ascii('","key":');
+  if (PLAIN_KEY.test(key)) {
+    out.byte(QUOTE);
+    out.ascii(key);
+    out.byte(QUOTE);
+  } else out.text(xml ? escapeMarkup(jsonForXml(key)) : jsonForXml(key));
+  out.bytes(end);
 }
 
 /** True when the vendor's record has a member called `mssp`. */

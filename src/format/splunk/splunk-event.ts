@@ -8,6 +8,7 @@ import { IN_MARKUP, IN_STRING } from "../../json/byte-classes.ts";
 import type { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import type { RecordHead } from "../../model/record.ts";
 import type { RecordKind, StreamName } from "../../model/stream.ts";
 import { type EventStyle, writeEnvelope, writeRecordJson } from "./record-json.ts";
 import { escapeMarkup, jsonForXml, xmlText } from "./xml-text.ts";
@@ -76,36 +77,50 @@ function splunkTime(ms: number): string {
 }
 
 /** Everything before the time, made once while the same customer's records come. */
-let lastOpen: { readonly stanza: string; readonly text: string } | undefined;
+let lastOpen: { readonly stanza: string; readonly bytes: Uint8Array } | undefined;
 let lastMeta:
-  | { readonly tenantId: string; readonly stream: StreamName; readonly sourcetype: string; readonly text: string }
+  | { readonly tenantId: string; readonly stream: StreamName; readonly ofSourcetype: Map<string, Uint8Array> }
   | undefined;
 
-function openOf(stanza: string): string {
-  if (lastOpen?.stanza !== stanza)
-    lastOpen = { stanza, text: `<event stanza="${xmlText(`${SCHEME}://${stanza}`)}" unbroken="1"><time>` };
-  return lastOpen.text;
+function openOf(stanza: string): Uint8Array {
+  if (lastOpen?.stanza !== stanza) {
+    const text = `<event stanza="${xmlText(`${SCHEME}://${stanza}`)}" unbroken="1"><time>`;
+    lastOpen = { stanza, bytes: Buffer.from(text) };
+  }
+  return lastOpen.bytes;
 }
 
-function metaOf(delivery: Pick<Delivery, "tenant" | "stream">, sourcetype: string): string {
+function metaOf(delivery: Pick<Delivery, "tenant" | "stream">, sourcetype: string): Uint8Array {
   const { tenant, stream } = delivery;
-  if (lastMeta?.tenantId !== tenant.id || lastMeta.stream !== stream || lastMeta.sourcetype !== sourcetype) {
-    const text = `</time><source>${xmlText(sourceOf(delivery))}</source><sourcetype>${xmlText(sourcetype)}</sourcetype><data>`;
-    lastMeta = { tenantId: tenant.id, stream, sourcetype, text };
+  if (lastMeta?.tenantId !== tenant.id || lastMeta.stream !== stream)
+    lastMeta = { tenantId: tenant.id, stream, ofSourcetype: new Map() };
+  let bytes = lastMeta.ofSourcetype.get(sourcetype);
+  if (bytes === undefined) {
+    bytes = Buffer.from(
+      `</time><source>${xmlText(sourceOf(delivery))}</source><sourcetype>${xmlText(sourcetype)}</sourcetype><data>`,
+    );
+    lastMeta.ofSourcetype.set(sourcetype, bytes);
   }
-  return lastMeta.text;
+  return bytes;
 }
 
 const END = "</data><done/></event>\n";
 
+/** All of an event before its data. */
+function writeStart(
+  out: ByteWriter,
+  delivery: Pick<Delivery, "stanza" | "tenant" | "stream"> & { readonly record: RecordHead },
+  style: EventStyle,
+): void {
+  const { record } = delivery;
+  out.bytes(openOf(delivery.stanza));
+  out.ascii(splunkTime(msFromTicks(record.updated)));
+  out.bytes(metaOf(delivery, sourcetypeOf(delivery.stream, record.kind, record.service, style)));
+}
+
 /** One `<event>` element and a line end. */
 export function writeSplunkEvent(out: ByteWriter, delivery: Delivery, style: EventStyle): void {
-  const { record } = delivery;
-  out.text(
-    openOf(delivery.stanza) +
-      splunkTime(msFromTicks(record.updated)) +
-      metaOf(delivery, sourcetypeOf(delivery.stream, record.kind, record.service, style)),
-  );
+  writeStart(out, delivery, style);
   writeRecordJson(out, delivery, style, true);
   out.ascii(END);
 }
@@ -121,11 +136,7 @@ export function writeJsonLine(out: ByteWriter, delivery: Delivery, style: EventS
  * order.
  */
 export function beginStreamedEvent(out: ByteWriter, delivery: HugeDelivery, style: EventStyle, xml: boolean): void {
-  const { record } = delivery;
-  if (xml) {
-    const sourcetype = sourcetypeOf(delivery.stream, record.kind, record.service, style);
-    out.text(openOf(delivery.stanza) + splunkTime(msFromTicks(record.updated)) + metaOf(delivery, sourcetype));
-  }
+  if (xml) writeStart(out, delivery, style);
   out.byte(0x7b);
   if (style.envelope) {
     writeEnvelope(out, delivery, style, xml, "mssp");
@@ -163,8 +174,9 @@ export function writeSplunkHealth(out: ByteWriter, stanza: string, event: Health
   const at = splunkTime(msFromTicks(parseInstant(event.time) ?? 0n));
   const source = xmlText(event.roster === undefined ? healthSourceOf(event.tenant_id) : ROSTER_SOURCE);
   const toIndex = index === undefined ? "" : `<index>${xmlText(index)}</index>`;
+  out.bytes(openOf(stanza));
   out.text(
-    `${openOf(stanza)}${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype>${toIndex}<data>${escapeMarkup(jsonForXml(event))}${END}`,
+    `${at}</time><source>${source}</source><sourcetype>${SOURCETYPE.health}</sourcetype>${toIndex}<data>${escapeMarkup(jsonForXml(event))}${END}`,
   );
 }
 
