@@ -45,9 +45,6 @@ const zero = (): StreamCounts => ({
   invalid_utf8: 0,
 });
 
-const noAnswers = (): Record<AnswerStatus, number> =>
-  Object.fromEntries(ANSWER_STATUSES.map((status) => [status, 0])) as Record<AnswerStatus, number>;
-
 /** Failures of one request by its answer's status; statuses that Microsoft seldom answers are `other`. */
 function statusOf(failure: Failure): AnswerStatus {
   if (failure.status === undefined) return "none";
@@ -68,7 +65,7 @@ export class StreamReport {
     replay: { new: 0, updated: 0 },
   };
   /** Requests since the process began, by what became of them. */
-  readonly #answers = noAnswers();
+  readonly #answers: number[] = ANSWER_STATUSES.map(() => 0);
   #retries = 0;
   state: HealthState = "catching-up";
   failure: Failure | undefined;
@@ -100,14 +97,18 @@ export class StreamReport {
 
   /** The request was answered with records. */
   answered(status: "200" | "206" = "200"): void {
-    this.#answers[status] += 1;
+    this.#countAnswer(status);
     this.#isAnswered = true;
     if (this.failure?.code === "network-timeout") this.be("catching-up");
   }
 
   /** The request failed. */
   failed(failure: Failure): void {
-    this.#answers[statusOf(failure)] += 1;
+    this.#countAnswer(statusOf(failure));
+  }
+
+  #countAnswer(status: AnswerStatus): void {
+    this.#answers[ANSWER_STATUSES.indexOf(status)]! += 1;
   }
 
   /** A failed request is sent again. */

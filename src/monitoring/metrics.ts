@@ -111,8 +111,8 @@ export class Metrics {
         const count = status.delivered[found][change];
         if (count > 0 || found === "poll") this.#counters.versions.inc({ customer, stream, found, change }, count);
       }
-    for (const answer of ANSWER_STATUSES) {
-      const count = status.answers[answer];
+    for (const [at, answer] of ANSWER_STATUSES.entries()) {
+      const count = status.answers[at] ?? 0;
       if (count > 0 || answer === "200") this.#counters.requests.inc({ customer, stream, status: answer }, count);
     }
     this.#counters.throttled.inc(labels, status.throttled);

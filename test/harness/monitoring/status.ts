@@ -20,9 +20,8 @@ export function streamStatus(given: Partial<StreamStatus> & { readonly state?: H
 }
 
 /** No answers but these. */
-export function answers(given: Partial<Record<AnswerStatus, number>> = {}): Record<AnswerStatus, number> {
-  const none = Object.fromEntries(ANSWER_STATUSES.map((status) => [status, 0])) as Record<AnswerStatus, number>;
-  return { ...none, ...given };
+export function answers(given: Partial<Record<AnswerStatus, number>> = {}): number[] {
+  return ANSWER_STATUSES.map((status) => given[status] ?? 0);
 }
 
 export function customerStatus(tenant: string, given: Partial<CustomerStatus> = {}): CustomerStatus {
