@@ -4,7 +4,7 @@ import { rehearsalAnswer } from "./rehearsal.ts";
 
 const fields = { kind: "alert", id: "id", updated: "updated", updatedFallback: 0n } as const;
 
-test("the scanner's rehearsal holds every kind of record that the scanner tells apart", () => {
+test("the scanner's rehearsal holds every kind of record that the scanner reports", () => {
   const { records, end } = scanAnswer(rehearsalAnswer(), {
     shape: "value-object",
     fields,

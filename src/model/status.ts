@@ -23,7 +23,7 @@ export type AnswerStatus = (typeof ANSWER_STATUSES)[number];
 /** One stream since the process began. */
 export interface StreamStatus extends StreamHealth {
   readonly delivered: Readonly<Record<Found, Readonly<Record<Change, number>>>>;
-  /** In the order of ANSWER_STATUSES: in an object, a member named 200 would reserve memory for 200 others. */
+  /** In the order of ANSWER_STATUSES; in an object, a member named 200 reserves memory for 200 others. */
   readonly answers: readonly number[];
   readonly retries: number;
 }
