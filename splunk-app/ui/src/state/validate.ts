@@ -68,7 +68,7 @@ export function meanwhileOf(
 }
 
 /**
- * Titles of stored secrets that a saved change makes unusable: each is bound to the addresses it was typed for.
+ * Titles of stored secrets that a change makes unusable: each is bound to the addresses it was typed for.
  *
  * @param values the whole form, with masks for stored secrets.
  */
