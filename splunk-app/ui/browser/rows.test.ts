@@ -182,7 +182,10 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     await page.route(
       (url) => url.pathname.endsWith(`${INPUTS}/slow`),
       async (route) => {
-        if (route.request().method() !== "POST") return route.fallback();
+        if (route.request().method() !== "POST") {
+          await route.fallback();
+          return;
+        }
         posts += 1;
         held.push(() => route.fallback());
       },

@@ -117,7 +117,7 @@ export class DeliveryLane {
     for (;;) {
       if (this.#hurry.signal.aborted || (this.#closing && this.#dirty.size === 0)) return;
       if (this.#dirty.size === 0) {
-        // What the output refused is another member's by now, so only the next commit can try the output again.
+        // What the output refused is another member's by now, so only the next commit can try it again.
         this.#failure = undefined;
         await this.#rest(FIRST_PAUSE_MS);
         continue;
