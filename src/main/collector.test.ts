@@ -694,6 +694,7 @@ describe("a changed credential", () => {
     await bench.clock.advance(2 * MINUTE);
     expect(collector.summary()).toHaveLength(1);
     expect(bench.sink.sent).toHaveLength(1);
+    expect(bench.sink.healths.at(-1)?.streams[0]?.failure).toBeNull();
     bench.stop.abort();
   });
 
