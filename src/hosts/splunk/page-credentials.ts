@@ -157,7 +157,7 @@ function nothingTyped(name: string): Failure {
   return new Failure("secret-missing", {
     actor: "operator",
     retry: { when: "never" },
-    say: `No typed secret is waiting for the shared credential ${name}.`,
+    say: `No typed client_secret is waiting for the shared credential ${name}.`,
     nextStep: "Load the list again; if its end did not change, type the secret again.",
   });
 }
