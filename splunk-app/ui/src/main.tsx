@@ -15,6 +15,7 @@ import { LogPage } from "./pages/log.tsx";
 import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
 import { SettingsPage } from "./pages/settings.tsx";
+import { routeOf } from "./state/route.ts";
 
 const Page = styled.div`
   background: ${variables.backgroundColorSection};
@@ -34,24 +35,24 @@ function App(): ReactElement {
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);
-  const [, page = "", name = ""] = route.split("/");
+  const { page, name } = routeOf(route);
   return (
     <Page>
       <Navigation current={page === "" ? "customers" : page} />
       {page === "health" ? (
         <HealthPage />
       ) : page === "log" ? (
-        <LogPage key={name} about={decodeURIComponent(name)} />
+        <LogPage key={name} about={name} />
       ) : page === "settings" ? (
         <SettingsPage />
       ) : page === "add" ? (
-        <AddPage key={name} model={decodeURIComponent(name)} />
+        <AddPage key={name} model={name} />
       ) : page === "import" ? (
         <ImportPage />
       ) : page === "credentials" ? (
         <CredentialsPage />
       ) : page === "customer" ? (
-        <EditPage name={decodeURIComponent(name)} />
+        <EditPage key={name} name={name} />
       ) : (
         <CustomersPage />
       )}
