@@ -23,7 +23,7 @@ import {
   type Verdict,
 } from "../state/import.ts";
 import { slice } from "../state/paging.ts";
-import { PageSwitch } from "./parts.tsx";
+import { PageSwitch, pauseUntil } from "./parts.tsx";
 
 const TRY_AGAIN_MS = 3_000;
 /** Thousands of customers are some hundred kilobytes. */
@@ -305,16 +305,6 @@ function useLeaving(running: AbortController | undefined): void {
       running.abort();
     };
   }, [running]);
-}
-
-function pauseUntil(ms: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    stop.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }
 
 function download(name: string, content: string): void {

@@ -71,3 +71,14 @@ export function PageSwitch({ label, page, pages, onPage }: PageSwitchProps): Rea
     </nav>
   );
 }
+
+/** A pause that ends early when it is stopped. */
+export function pauseUntil(ms: number, stop: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    stop.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

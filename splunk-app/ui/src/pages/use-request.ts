@@ -1,5 +1,7 @@
 import { useEffect, useState } from "react";
 import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
+import { followRequest } from "../state/follow.ts";
+import { pauseUntil } from "./parts.tsx";
 
 const LOOK_MS = 1_000;
 /** A running input answers within seconds; one that was just saved is restarted first. */
@@ -23,34 +25,19 @@ export function useRequest(customer: string | undefined, what: Ask, attempt: num
   useEffect(() => {
     if (customer === undefined) return undefined;
     const over = new AbortController();
-    let key: string | undefined;
     setAsked({ answer: {}, note: "" });
     const startedMs = Date.now();
-    const step = async (): Promise<void> => {
-      key ??= await ask(customer, what);
-      const answer = await answerTo(key);
-      if (over.signal.aborted) return;
-      const isLate = answer.state === undefined && Date.now() - startedMs > ANSWER_EXPECTED_MS;
-      setAsked({ answer, note: isLate ? noAnswer(what) : "" });
-      if (answer.state === "done" || answer.state === "refused") over.abort();
-    };
-    const follow = async (): Promise<void> => {
-      while (!over.signal.aborted) {
-        try {
-          await step();
-        } catch (error) {
-          // A request that has expired is asked anew.
-          if (error instanceof RestProblem && error.status === 404) key = undefined;
-          if (!over.signal.aborted) setAsked((before) => ({ ...before, note: noteOf(error, what) }));
-        }
-        if (!over.signal.aborted) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      }
-    };
-    void follow();
-    return () => {
-      over.abort();
-      if (key !== undefined) void forget(key).catch(() => undefined);
-    };
+    void followRequest({
+      calls: { ask: () => ask(customer, what), answerTo, forget },
+      stop: over.signal,
+      pause: (ms) => pauseUntil(ms, over.signal),
+      onAnswer: (answer) => {
+        const isLate = answer.state === undefined && Date.now() - startedMs > ANSWER_EXPECTED_MS;
+        setAsked({ answer, note: isLate ? noAnswer(what) : "" });
+      },
+      onProblem: (error) => setAsked((before) => ({ ...before, note: noteOf(error, what) })),
+    });
+    return () => over.abort();
   }, [customer, what, attempt]);
   return asked;
 }
