@@ -12,6 +12,7 @@ import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
+import { postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { RestProblem } from "./state/rest-problem.ts";
 import { masked } from "./state/validate.ts";
@@ -124,7 +125,10 @@ function inputsIn(answer: unknown): readonly Input[] {
 
 type Values = Readonly<Record<string, string>>;
 
-/** Throws RestProblem 409 where there is an input of this name: its secrets must not be replaced. */
+/**
+ * Throws RestProblem 409 where there is an input of this name: its secrets must not be replaced. One whose
+ * creation got no answer is looked for before its secrets are deleted.
+ */
 export async function createInput(name: string, values: Values): Promise<void> {
   const exists = await readInput(name).then(
     () => true,
@@ -136,8 +140,9 @@ export async function createInput(name: string, values: Values): Promise<void> {
   if (exists) throw new RestProblem(409, sentenceFor(409, ""));
   const hasSecret = SECRET_KEYS.some((key) => (values[key] ?? "") !== "");
   const inherited = hasSecret ? await inheritedSettings() : {};
+  const settingsOf = async (): Promise<Values> => (await readInput(name)).values;
   await saveWithSecrets(name, values, { ...inherited, ...values }, (form) =>
-    call("POST", INPUTS, { form: { ...form, name } }),
+    postedOnce(form, () => call("POST", INPUTS, { form: { ...form, name } }), settingsOf),
   );
 }
 

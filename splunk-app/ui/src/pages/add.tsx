@@ -11,6 +11,7 @@ import styled from "styled-components";
 import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
 import { isWebAddress } from "../state/consent-link.ts";
 import { copyOf } from "../state/copy.ts";
+import { isThere } from "../state/create.ts";
 import { firstEventOf } from "../state/customers.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
@@ -44,6 +45,8 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
   const [failure, setFailure] = useState("");
   const [saved, setSaved] = useState<string>();
   const [sent, setSent] = useState<Values>({});
+  /** What was sent when no answer came: that input may be there. */
+  const [tried, setTried] = useState<{ readonly name: string; readonly values: Values }>();
   const [earlierTime, setEarlierTime] = useState<string>();
   const [isSaving, setSaving] = useState(false);
   const [isTicked, setTicked] = useState(false);
@@ -78,7 +81,13 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
     try {
       // Without the KV store there is no row, and nothing to wait for.
       if (saved === undefined) setEarlierTime((await statusRow(name).catch(() => undefined))?.time);
-      await (saved === undefined ? createInput(name, given) : editAgain(name, savedAgain(sent, given)));
+      let own = saved === undefined ? undefined : sent;
+      if (own === undefined && tried?.name === name && (await isThere(tried.values, () => settingsOf(name)))) {
+        own = tried.values;
+        setSaved(name);
+        setSent(own);
+      }
+      await (own === undefined ? createInput(name, given) : editAgain(name, savedAgain(own, given)));
       setSaved(name);
       // What was typed is in Splunk's hands now; nothing of it stays in the page.
       setSent(withoutSecrets(given));
@@ -86,6 +95,7 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
       setStep(2);
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
+      if (error.mayBeDone) setTried({ name, values: withoutSecrets(given) });
       setFailure(error.message);
     } finally {
       setSaving(false);
@@ -169,9 +179,13 @@ function withoutSecrets(values: Values): Values {
   return Object.fromEntries(Object.entries(values).filter(([key]) => !SECRETS.includes(key)));
 }
 
+async function settingsOf(name: string): Promise<Values> {
+  return (await readInput(name)).values;
+}
+
 /** A secret is bound to the addresses that hold for the input, those that it inherits too. */
 async function editAgain(name: string, changes: Values): Promise<void> {
-  const { values } = await readInput(name);
+  const values = await settingsOf(name);
   await editInput(name, changes, { ...values, ...changes });
 }
 

@@ -2,9 +2,12 @@
 export class RestProblem extends Error {
   override readonly name = "RestProblem";
   readonly status: number;
+  /** Of a new input: it may have been created all the same. */
+  readonly mayBeDone: boolean;
 
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, mayBeDone = false) {
     super(message);
     this.status = status;
+    this.mayBeDone = mayBeDone;
   }
 }
