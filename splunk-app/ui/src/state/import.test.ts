@@ -53,7 +53,38 @@ test("a domain of a configured customer leaves its tenant as it is, and a new on
     ["same", undefined],
     ["new", "new.example"],
   ]);
-  expect(rows[1]?.say).toContain("looks up the tenant of this domain");
+  expect(rows[1]?.say).toContain("cannot look up a domain");
+});
+
+test("a new row that cannot be compared because of a domain says that its tenant may be configured already", () => {
+  const doubled = "If its tenant is configured under another name, each of its events comes twice.";
+  const uncertain = (list: string, ...tenants: readonly string[]) =>
+    rowsOf(
+      `name,tenant\n${list}`,
+      tenants.map((tenant, at) => input(`Configured ${at}`, { tenant_id: tenant, credential: "mssp" })),
+    ).map(({ verdict, say }) => [verdict, say.includes(doubled)]);
+
+  expect(uncertain("New,new.example\n", guid(1))).toEqual([["new", true]]);
+  expect(uncertain("New,new.example\n", "other.example")).toEqual([["new", true]]);
+  expect(uncertain(`New,new.example\nNewer,${guid(2)}\n`)).toEqual([
+    ["new", true],
+    ["new", false],
+  ]);
+  expect(uncertain(`New,${guid(2)}\n`, guid(1), "other.example")).toEqual([["new", true]]);
+  expect(uncertain(`New,${guid(2)}\n`, guid(1))).toEqual([["new", false]]);
+  expect(uncertain("New,new.example\n")).toEqual([["new", false]]);
+  expect(uncertain("Configured 0,new.example\n", guid(1))).toEqual([["same", false]]);
+});
+
+test("rows that cannot be compared are counted above the list, with what compares them", () => {
+  const plan = planOf(`name,tenant\na,a.example\nb,b.example\nc,${guid(3)}\n`, "mssp", [], 0);
+
+  expect(plan).toMatchObject({
+    ok: true,
+    warnings: [
+      "2 new rows cannot be compared, because this page cannot look up a domain: two inputs of one tenant send each event twice. Give tenant IDs, or use `defender_mssp customers import`.",
+    ],
+  });
 });
 
 test("a list that cannot be used says why, and nothing of it counts", () => {

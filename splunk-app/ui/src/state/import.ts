@@ -5,6 +5,7 @@ import {
   differing,
   type FoundCustomer,
   foundCustomer,
+  type ListedDifference,
   type ListPlace,
   settingsInWords,
   settingsOfRow,
@@ -82,19 +83,20 @@ export function planOf(text: string, credential: string, inputs: readonly Input[
     tenantId: tenantOf(customer.values["tenant_id"] ?? ""),
   }));
   const difference = compareList(list.customers, found, wrong, configured, place);
-  const rows = difference.rows.map((row): PlannedRow => {
-    const isDomain = row.kind === "add" && tenantIdFrom(row.tenantId) === undefined;
-    return {
+  const added = difference.rows.filter(({ kind }) => kind === "add");
+  const uncertain = new Set(added.filter((row) => mayBeAnother(row, added, configured)));
+  const rows = difference.rows.map(
+    (row): PlannedRow => ({
       line: row.line,
       name: row.name,
       verdict: row.kind === "add" ? "new" : row.kind === "change" ? "changed" : "same",
-      say: [row.tenantId, ...settingsInWords(row), row.remark, isDomain ? LOOKED_UP_LATER : ""]
+      say: [row.tenantId, ...settingsInWords(row), row.remark, ...domainSentences(row, uncertain.has(row))]
         .filter((part) => part !== "")
         .join(" · "),
       change: row.kind === "unchanged" ? undefined : row.change,
       before: row.before,
-    };
-  });
+    }),
+  );
   const refused = difference.wrong.map(
     (row): PlannedRow => ({
       line: row.line,
@@ -107,7 +109,7 @@ export function planOf(text: string, credential: string, inputs: readonly Input[
   return {
     ok: true,
     rows: [...rows, ...refused].toSorted((a, b) => a.line - b.line),
-    warnings: list.warnings,
+    warnings: uncertain.size === 0 ? list.warnings : [...list.warnings, notCompared(uncertain.size)],
     notListed: difference.notListed.map(({ name }) => name),
     withoutCredential,
   };
@@ -120,7 +122,31 @@ function tenantLike(typed: string, present: string | undefined): string {
   return tenantOf(isUnknown ? present : typed);
 }
 
-const LOOKED_UP_LATER = "The input looks up the tenant of this domain when it starts.";
+/** A domain and another tenant may be one, and nothing here can say so; two tenant IDs can be compared. */
+function mayBeAnother(
+  { name, tenantId }: ListedDifference,
+  added: readonly ListedDifference[],
+  configured: readonly { readonly tenantId: string }[],
+): boolean {
+  const isDomain = (tenant: string): boolean => tenantIdFrom(tenant) === undefined;
+  return isDomain(tenantId)
+    ? configured.length > 0 || added.some((other) => other.name !== name)
+    : configured.some((other) => isDomain(other.tenantId));
+}
+
+function domainSentences({ kind, tenantId }: ListedDifference, isUncertain: boolean): readonly string[] {
+  if (kind !== "add") return [];
+  const isDomain = tenantIdFrom(tenantId) === undefined;
+  return [
+    ...(isDomain ? ["This page cannot look up a domain; the input does when it starts."] : []),
+    ...(isUncertain && !isDomain ? ["Some inputs have a domain, which this page cannot look up."] : []),
+    ...(isUncertain ? ["If its tenant is configured under another name, each of its events comes twice."] : []),
+  ];
+}
+
+function notCompared(count: number): string {
+  return `${count} new rows cannot be compared, because this page cannot look up a domain: two inputs of one tenant send each event twice. Give tenant IDs, or use \`defender_mssp customers import\`.`;
+}
 
 function tenantOf(typed: string): string {
   return tenantIdFrom(typed) ?? typed.trim().toLowerCase();
