@@ -60,7 +60,7 @@ inBrowser("the pages in Splunk Web", () => {
     expect(await page.locator("img[src=x]").count()).toBe(0);
 
     await row.getByRole("switch").click();
-    await row.getByText("new", { exact: true }).waitFor();
+    await row.getByText(/^(new|no report yet)$/).waitFor();
     await row.getByRole("switch").click();
     await row.getByText("off", { exact: true }).waitFor();
     await row.getByRole("button", { name: "Delete" }).click();

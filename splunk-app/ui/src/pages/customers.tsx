@@ -206,6 +206,7 @@ const LOOKS: Readonly<Record<State, "success" | "info" | "warning" | "error" | "
   throttled: "warning",
   "awaiting-consent": "warning",
   silent: "error",
+  "no report yet": "warning",
   failing: "error",
   "signed-out": "error",
   misconfigured: "error",

@@ -5,7 +5,7 @@ import { type ReactElement, useCallback, useEffect, useState } from "react";
 import type { RosterDifference } from "../../../../src/model/roster-report.ts";
 import { inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.ts";
 import { type CustomerRow, countsOf, duration, type Input, rowsOf, type Status } from "../state/customers.ts";
-import { isOld, overviewOf, type Reason, rosterOf, type Throttled } from "../state/health.ts";
+import { isOld, isUnheard, overviewOf, type Reason, rosterOf, type Throttled } from "../state/health.ts";
 import { eventsPerHour, lagPoints } from "../state/history.ts";
 import { Listing } from "./listing.tsx";
 import { useTick } from "./parts.tsx";
@@ -48,6 +48,12 @@ export function HealthPage(): ReactElement {
         {failure !== "" && <Message type="error">{failure}</Message>}
         {failure === "" && inputs === undefined && <p>Loading the states from splunkd</p>}
         {inputs?.length === 0 && <Message type="info">No customer yet.</Message>}
+        {known !== undefined && isUnheard(overview, rows) && (
+          <Message type="warning">
+            No input has reported yet. A new input reports within minutes. If none does, look into splunkd.log on the
+            host of the inputs.
+          </Message>
+        )}
         {isOld(overview) && (
           <Message type="warning">
             No input has reported for {duration((overview.newestAgeMs ?? 0) / 1000)}. Inputs report at each change and
@@ -77,10 +83,23 @@ export function HealthPage(): ReactElement {
               name="silent customers"
               rows={overview.silent}
               keyOf={({ name }) => name}
-              none="Every enabled input has reported within two hours, or is new."
+              none="No enabled input has stopped reporting."
               columns={[
                 ["Customer", customerLink],
                 ["Last report", ({ reportedMs }) => `${duration((nowMs - (reportedMs ?? 0)) / 1000)} ago`],
+                ["What to do", ({ nextStep }) => nextStep],
+              ]}
+            />
+          </Section>
+          <Section title="No report yet">
+            <Listing
+              name="customers without a report"
+              rows={overview.unreported}
+              keyOf={({ name }) => name}
+              none="No enabled input is without a report while others report."
+              columns={[
+                ["Customer", customerLink],
+                ["What is wrong", ({ say }) => say],
                 ["What to do", ({ nextStep }) => nextStep],
               ]}
             />

@@ -65,12 +65,26 @@ test("a customer that has not reported for two hours is silent, whatever its las
 });
 
 test("a disabled customer is off, one that never reported is new, and a row of a deleted input is not shown", () => {
-  const rows = rowsOf([input("a", {}, true), input("b")], [status("a", ["failing"]), status("gone", ["ok"])], NOW);
+  const statuses = [status("a", ["failing"], 2 * HOUR_MS + 1), status("gone", ["ok"])];
+  const rows = rowsOf([input("a", {}, true), input("b")], statuses, NOW);
 
   expect(rows.map(({ name, state }) => [name, state])).toEqual([
     ["a", "off"],
     ["b", "new"],
   ]);
+});
+
+test("an enabled customer without a report is not new for ever: while others report, you must look at it", () => {
+  const stateOf = (own: readonly Status[], othersAgoMs: number) =>
+    rowsOf([input("a"), input("b")], [status("a", ["ok"], othersAgoMs), ...own], NOW)[1];
+
+  expect(stateOf([], HOUR_MS)).toMatchObject({ state: "no report yet", actor: "you" });
+  expect(stateOf([], HOUR_MS)?.say).not.toBe("");
+  expect(stateOf([], HOUR_MS)?.nextStep).not.toBe("");
+  expect(stateOf([], 2 * HOUR_MS + 1)?.state).toBe("new");
+  // A disabled input reports hourly: it was enabled after that.
+  expect(stateOf([status("b", ["off"], HOUR_MS)], 0)?.state).toBe("new");
+  expect(stateOf([status("b", ["off"], 2 * HOUR_MS + 1)], 0)?.state).toBe("no report yet");
 });
 
 test("2,000 customers are shown 50 a page; the filter looks at all of them", () => {

@@ -22,7 +22,7 @@ export interface Status extends Pick<HealthEvent, "input" | "time" | "credential
 }
 
 /** What a page says of a customer: its worst stream's state, or what no health event can say. */
-export type State = HealthState | "silent" | "new";
+export type State = HealthState | "silent" | "no report yet" | "new";
 
 export interface CustomerRow {
   readonly name: string;
@@ -46,21 +46,29 @@ const RANKS: Readonly<Record<State, number>> = {
   "awaiting-consent": 2,
   failing: 3,
   silent: 4,
-  throttled: 5,
-  "catching-up": 6,
-  new: 7,
-  ok: 8,
-  off: 9,
+  "no report yet": 5,
+  throttled: 6,
+  "catching-up": 7,
+  new: 8,
+  ok: 9,
+  off: 10,
 };
 /** Each customer reports hourly. */
 const SILENT_AFTER_MS = 2 * 3_600_000;
 
 export function rowsOf(inputs: readonly Input[], statuses: readonly Status[], nowMs: number): readonly CustomerRow[] {
   const byInput = new Map(statuses.map((status) => [status.input, status]));
-  return inputs.map((input) => rowOf(input, byInput.get(input.name), nowMs));
+  const isHeard = (time: string): boolean => nowMs - Date.parse(time) <= SILENT_AFTER_MS;
+  const othersReport = inputs.some(({ name }) => isHeard(byInput.get(name)?.time ?? ""));
+  return inputs.map((input) => rowOf(input, byInput.get(input.name), othersReport, nowMs));
 }
 
-function rowOf({ name, isDisabled, values }: Input, status: Status | undefined, nowMs: number): CustomerRow {
+function rowOf(
+  { name, isDisabled, values }: Input,
+  status: Status | undefined,
+  othersReport: boolean,
+  nowMs: number,
+): CustomerRow {
   const streams = status?.streams ?? [];
   const worst = streams.toSorted((a, b) => RANKS[a.state] - RANKS[b.state])[0];
   const reportedMs = status === undefined ? undefined : Date.parse(status.time);
@@ -78,8 +86,19 @@ function rowOf({ name, isDisabled, values }: Input, status: Status | undefined, 
   };
   const quiet = { actor: "", say: "", nextStep: "" };
   if (isDisabled) return { ...base, ...quiet, state: "off" };
-  // A report from before it was enabled says nothing any more.
-  if (worst === undefined || worst.state === "off") return { ...base, ...quiet, state: "new" };
+  // A report from before it was enabled says only that it was enabled after that.
+  if (worst === undefined || worst.state === "off") {
+    const isJustEnabled = reportedMs !== undefined && !isSilent;
+    if (isJustEnabled || !othersReport) return { ...base, ...quiet, state: "new" };
+    return {
+      ...base,
+      state: "no report yet",
+      actor: "you",
+      say: "The input is enabled and has not reported, while others have.",
+      nextStep:
+        "A new input reports within minutes. If this stays, look for its name in splunkd.log on the host of the inputs.",
+    };
+  }
   if (isSilent)
     return {
       ...base,

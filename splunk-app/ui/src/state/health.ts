@@ -28,6 +28,8 @@ export interface Throttled {
 export interface Overview {
   readonly reasons: readonly Reason[];
   readonly silent: readonly CustomerRow[];
+  /** Enabled, and nothing has been heard of them, while others report. */
+  readonly unreported: readonly CustomerRow[];
   readonly throttled: readonly Throttled[];
   readonly expiring: readonly CustomerRow[];
   /** Since the newest report of all inputs that are enabled; undefined before the first. */
@@ -44,6 +46,9 @@ export function overviewOf(rows: readonly CustomerRow[], statuses: readonly Stat
     silent: watched
       .filter(({ state }) => state === "silent")
       .toSorted((a, b) => (a.reportedMs ?? 0) - (b.reportedMs ?? 0)),
+    unreported: watched
+      .filter(({ state }) => state === "no report yet")
+      .toSorted((a, b) => (a.reportedMs ?? Infinity) - (b.reportedMs ?? Infinity) || 0),
     throttled: watched.flatMap(({ name, tenant, state }): readonly Throttled[] => {
       const streams = state === "silent" ? [] : (byInput.get(name)?.streams ?? []);
       const slowed = streams.filter((stream) => stream.state === "throttled");
@@ -61,6 +66,11 @@ export function overviewOf(rows: readonly CustomerRow[], statuses: readonly Stat
 /** Whether nothing has been heard for so long that a person should be told. */
 export function isOld({ newestAgeMs }: Overview): boolean {
   return newestAgeMs !== undefined && newestAgeMs > OLD_AFTER_MS;
+}
+
+/** Whether inputs are enabled and none of them has ever reported, so that nothing is known of any. */
+export function isUnheard({ newestAgeMs }: Overview, rows: readonly CustomerRow[]): boolean {
+  return newestAgeMs === undefined && rows.some(({ isDisabled }) => !isDisabled);
 }
 
 function reasonsOf(rows: readonly CustomerRow[], byInput: ReadonlyMap<string, Status>): readonly Reason[] {
