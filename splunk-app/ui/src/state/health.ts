@@ -3,8 +3,8 @@ import { type Actor, FAILURE_CODES, type FailureCode, WHO_ACTS } from "../../../
 import type { RosterReport } from "../../../../src/model/roster-report.ts";
 import type { CustomerRow, Status } from "./customers.ts";
 
-/** A person is told when all reports are older; inputs report at each change and hourly. */
-const OLD_AFTER_MS = 600_000;
+/** A person is told when all reports are older: inputs report at each change, and hourly while quiet. */
+const OLD_AFTER_MS = 3_900_000;
 /** While something differs, the comparison is repeated hourly. */
 const ROSTER_OLD_AFTER_MS = 7_500_000;
 const ENDS_SOON_DAYS = 30;
