@@ -48,3 +48,12 @@ test("what the model inherits stays inherited", () => {
   expect(values).toMatchObject({ poll_seconds: "120" });
   expect(values).not.toHaveProperty("proxy");
 });
+
+test("the end date of a secret is not copied, because the secret is not", () => {
+  const dated = { tenant_id: MODEL.tenant_id, client_secret: "********", secret_expires: "2027-11-24" };
+  const { values, say } = copyOf(input("contoso", dated), [], {});
+  expect(values).toEqual({});
+  expect(say).toBe(
+    "The settings of contoso are copied. Not copied, type it again: Client secret, Client secret expires.",
+  );
+});
