@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { Failure } from "../../model/failure.ts";
 import type { ConsentState, DoctorCheck } from "../../model/sign-in.ts";
@@ -245,6 +245,41 @@ test("an answer is deleted an hour after its request was seen", async () => {
   await clock.advance(3_601 * SECOND_MS);
   await look();
   expect(stored.size).toBe(0);
+});
+
+test("an answer of an earlier run is deleted an hour after it was written", async () => {
+  const answered = (key: string, agoMs: number): Row => ({
+    ...doctor(key),
+    state: "done",
+    answered_at: new Date(T0 - agoMs).toISOString(),
+  });
+  const { look, stored } = bench([answered("old", 3_601 * SECOND_MS), answered("new", 3_599 * SECOND_MS)]);
+
+  await look();
+  expect([...stored.keys()]).toEqual(["new"]);
+});
+
+test("a request behind hundreds of answers is answered, and of the answers the oldest are deleted first", async () => {
+  const minutesAgo = (minutes: number) => new Date(T0 - minutes * 60 * SECOND_MS).toISOString();
+  const answers = Array.from({ length: 400 }, (_, at): Row => {
+    return { ...doctor(`done ${at}`), state: "refused", answered_at: minutesAgo(at < 250 ? 1 : 61 + at) };
+  });
+  const { look, stored, written } = bench([...answers, doctor("waiting")]);
+
+  await look();
+  expect(written.at(-1)).toMatchObject({ _key: "waiting", state: "done" });
+  expect(stored.size).toBe(251);
+});
+
+test("answers of an earlier run do not make the looks come often", async () => {
+  const done = { ...doctor(), state: "done", answered_at: new Date(T0).toISOString() };
+  const { clock, stop, requests } = bench([done]);
+  const running = requests.run(stop.signal);
+  await clock.advance(120 * SECOND_MS);
+
+  expect(clock.pauses.at(-1)).toBe(15 * SECOND_MS);
+  stop.abort();
+  await running;
 });
 
 test("a page that has deleted its request gets no row back", async () => {

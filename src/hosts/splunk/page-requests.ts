@@ -31,6 +31,7 @@ const UNKNOWN_AFTER_MS = 30_000;
 const CONSENT_EVERY_MS = 10_000;
 const CONSENT_WAITS_MS = 1_800_000;
 const NAME_MAX = 200;
+/** So many rows that wait, and so many that are answered, are seen in one look. */
 const ROWS_MAX = 200;
 
 /** What answers are made of; `main` injects it. */
@@ -64,6 +65,9 @@ export interface PageRequestsParts {
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/** As it is stored: anybody who may write the collection has written it. */
+type Row = Readonly<Record<string, unknown>>;
 
 interface Request extends KeyedRow {
   readonly customer: string;
@@ -128,29 +132,35 @@ export class PageRequests {
     const nowMs = this.#p.clock.monotonicMs();
     const rows = await collection.rows();
     this.#forgetOthers(rows);
-    for (const row of rows.slice(0, ROWS_MAX)) {
+    for (const row of inTurn(rows)) {
       if (stop.aborted) return;
       const key = row["_key"];
       if (typeof key !== "string") continue;
       if (!this.#seenAtMs.has(key)) {
         this.#seenAtMs.set(key, nowMs);
-        this.#oftenUntilMs = nowMs + OFTEN_AFTER_REQUEST_MS;
+        if (!isAnswered(row)) this.#oftenUntilMs = nowMs + OFTEN_AFTER_REQUEST_MS;
       }
       const seenAtMs = this.#seenAtMs.get(key) ?? nowMs;
       const request = requestIn(row, key, seenAtMs);
-      if (request === undefined || nowMs - seenAtMs > EXPIRES_AFTER_MS) await collection.remove(key);
-      else if (row["state"] !== "done" && row["state"] !== "refused") await this.#answer(request, row, stop);
+      if (request === undefined || this.#hasExpired(row, seenAtMs)) await collection.remove(key);
+      else if (!isAnswered(row)) await this.#answer(request, row, stop);
     }
   }
 
-  #forgetOthers(rows: readonly Readonly<Record<string, unknown>>[]): void {
+  /** An answer expires by its own time, as this program may be newer; else by when it was seen. */
+  #hasExpired(row: Row, seenAtMs: number): boolean {
+    const answeredAgoMs = isAnswered(row) ? this.#p.clock.nowMs() - (answeredAtMs(row) ?? Infinity) : 0;
+    return Math.max(answeredAgoMs, this.#p.clock.monotonicMs() - seenAtMs) > EXPIRES_AFTER_MS;
+  }
+
+  #forgetOthers(rows: readonly Row[]): void {
     const present = new Set(rows.map((row) => row["_key"]));
     for (const key of this.#seenAtMs.keys()) if (!present.has(key)) this.#seenAtMs.delete(key);
     const oldest = this.#p.clock.monotonicMs() - SAME_AGAIN_AFTER_MS;
     for (const [what, atMs] of this.#askedAtMs) if (atMs < oldest) this.#askedAtMs.delete(what);
   }
 
-  async #answer(request: Request, row: Readonly<Record<string, unknown>>, stop: AbortSignal): Promise<void> {
+  async #answer(request: Request, row: Row, stop: AbortSignal): Promise<void> {
     if (OF_CREDENTIALS.has(request.ask)) return this.#credentials(request);
     const nowMs = this.#p.clock.monotonicMs();
     const input = await this.#p.inputOf(request.customer);
@@ -252,7 +262,23 @@ export class PageRequests {
   }
 }
 
-function requestIn(row: Readonly<Record<string, unknown>>, key: string, seenAtMs: number): Request | undefined {
+function isAnswered(row: Row): boolean {
+  return row["state"] === "done" || row["state"] === "refused";
+}
+
+function answeredAtMs(row: Row): number | undefined {
+  const ms = Date.parse(String(row["answered_at"]));
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** What waits comes first, then the oldest answers: those that pile up hide no request. */
+function inTurn(rows: readonly Row[]): readonly Row[] {
+  const waiting = rows.filter((row) => !isAnswered(row));
+  const answered = rows.filter(isAnswered).toSorted((a, b) => (answeredAtMs(a) ?? 0) - (answeredAtMs(b) ?? 0));
+  return [...waiting.slice(0, ROWS_MAX), ...answered.slice(0, ROWS_MAX)];
+}
+
+function requestIn(row: Row, key: string, seenAtMs: number): Request | undefined {
   const { customer } = row;
   const ask = ASKS.find((one) => one === row["ask"]);
   if (typeof customer !== "string" || customer.length > NAME_MAX || ask === undefined) return undefined;
