@@ -194,7 +194,7 @@ inBrowser("the pages that watch", () => {
     );
     await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
     await page.getByText("2000 customers").waitFor();
-    await section(page, "Secrets that end within 30 days").getByText("Page 1 of 200").waitFor();
+    await section(page, "Secrets that end within 30 days").getByText("Page 1 of 250").waitFor();
     expect(await page.getByTestId("listed").count()).toBeLessThanOrEqual(50);
     await section(page, "Lag and events, last 24 hours").getByRole("button", { name: "Next" }).click();
     await section(page, "Lag and events, last 24 hours").getByText("Page 2 of 200").waitFor();

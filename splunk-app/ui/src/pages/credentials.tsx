@@ -12,8 +12,9 @@ import type { SharedCredentialRow } from "../../../../src/model/shared-credentia
 import { type Answer, RestProblem, sendCredential, statusRows } from "../rest.ts";
 import { credentialProblems, daysLeft, type TypedCredential } from "../state/credentials.ts";
 import type { Status } from "../state/customers.ts";
+import { slice } from "../state/paging.ts";
 import { type Problems, sentence } from "../state/validate.ts";
-import { Dialog, SecretWarning } from "./parts.tsx";
+import { Dialog, PageSwitch, SecretWarning } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
 import { answerOf, useRequest } from "./use-request.ts";
 
@@ -31,6 +32,7 @@ export function CredentialsPage(): ReactElement {
   const [deleting, setDeleting] = useState<SharedCredentialRow>();
   const [failure, setFailure] = useState("");
   const [said, setSaid] = useState("");
+  const [page, setPage] = useState(1);
   const over = useRef(new AbortController());
   useEffect(() => {
     // A page that is shown again begins anew.
@@ -42,6 +44,7 @@ export function CredentialsPage(): ReactElement {
   useEffect(() => void statusRows().then(setStatuses, () => undefined), []);
 
   const rows = changed ?? answer.credentials;
+  const part = slice(rows ?? [], page);
   const took = (found: Answer, sentenceOfSuccess: string): boolean => {
     if (found.state !== "done") {
       setFailure(`${found.say ?? ""} ${found.next_step ?? ""}`);
@@ -102,7 +105,7 @@ export function CredentialsPage(): ReactElement {
               <Table.HeadCell>Actions</Table.HeadCell>
             </Table.Head>
             <Table.Body>
-              {rows.map((row) => (
+              {part.rows.map((row) => (
                 <Table.Row key={row.name} data-test="credential">
                   <Table.Cell>
                     <div>
@@ -136,6 +139,7 @@ export function CredentialsPage(): ReactElement {
           </Table>
         </div>
       )}
+      <PageSwitch label="Pages of credentials" page={part.page} pages={part.pages} onPage={setPage} />
       {editing !== undefined && (
         <SecretDialog
           row={editing === "new" ? undefined : editing}

@@ -7,13 +7,13 @@ import { inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.
 import { type CustomerRow, countsOf, duration, type Input, rowsOf, type Status } from "../state/customers.ts";
 import { isOld, isUnheard, overviewOf, type Reason, rosterOf, type Throttled } from "../state/health.ts";
 import { eventsPerHour, lagPoints } from "../state/history.ts";
+import { PLOTTED_ROWS } from "../state/paging.ts";
 import { Listing } from "./listing.tsx";
 import { useTick } from "./parts.tsx";
 import { EventsPlot, LagPlot } from "./plot.tsx";
 import { SEARCH_MS, useHistory } from "./use-history.ts";
 
 const REFRESH_MS = 10_000;
-const PLOTTED = 10;
 const NAMED_MOST = 5;
 
 /** How all customers are, and who must act. */
@@ -200,7 +200,7 @@ function Plots({ rows, statuses }: PlotsProps): ReactElement {
     setOrdered(due);
   }
   const sorted = enabled.toSorted((a, b) => (order.get(a.name) ?? Infinity) - (order.get(b.name) ?? Infinity));
-  const shown = sorted.slice((page - 1) * PLOTTED, page * PLOTTED).map(({ name }) => name);
+  const shown = sorted.slice((page - 1) * PLOTTED_ROWS, page * PLOTTED_ROWS).map(({ name }) => name);
   const { moments, note } = useHistory(shown.toSorted());
   const nowMs = Date.now();
   const of = (name: string) => moments.filter(({ input }) => input === name);
@@ -215,7 +215,7 @@ function Plots({ rows, statuses }: PlotsProps): ReactElement {
           name="lag and events"
           rows={sorted}
           keyOf={({ name }) => name}
-          most={PLOTTED}
+          most={PLOTTED_ROWS}
           onShown={setPage}
           none="No input is enabled."
           columns={[

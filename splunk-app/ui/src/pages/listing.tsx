@@ -1,9 +1,8 @@
 import Button from "@splunk/react-ui/Button";
 import Table from "@splunk/react-ui/Table";
 import { type ReactElement, type ReactNode, useState } from "react";
+import { LIST_ROWS } from "../state/paging.ts";
 
-/** All lists of a page together render at most 50 rows. */
-const ROWS_MOST = 10;
 /** Narrower columns cannot be read: then the table is scrolled. */
 const MIN_COLUMN_WIDTH = 90;
 
@@ -27,7 +26,7 @@ export function Listing<Row>({
   columns,
   keyOf,
   none,
-  most = ROWS_MOST,
+  most = LIST_ROWS,
   onShown,
 }: ListingProps<Row>): ReactElement {
   const [wanted, setPage] = useState(1);

@@ -1,4 +1,7 @@
 const PAGE_SIZE = 50;
+/** The page Health has five lists of LIST_ROWS and one of PLOTTED_ROWS: at most 50 rows over all of them. */
+export const LIST_ROWS = 8;
+export const PLOTTED_ROWS = 10;
 
 /** One page of rows; the last one where there are fewer. */
 export function slice<Row>(
