@@ -6,7 +6,7 @@ import Message from "@splunk/react-ui/Message";
 import StepBar from "@splunk/react-ui/StepBar";
 import Text from "@splunk/react-ui/Text";
 import TextArea from "@splunk/react-ui/TextArea";
-import { type ReactElement, useEffect, useRef, useState } from "react";
+import { type ReactElement, useCallback, useEffect, useRef, useState } from "react";
 import styled from "styled-components";
 import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
 import { isWebAddress } from "../state/consent-link.ts";
@@ -17,7 +17,7 @@ import { STEP_FIELDS } from "../state/fields.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { Form, type Values } from "./form.tsx";
-import { SecretWarning, useTick } from "./parts.tsx";
+import { SecretWarning, usePolled } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
 import { useRequest } from "./use-request.ts";
 
@@ -253,13 +253,12 @@ function TestStep({ customer, earlierTime }: TestStepProps): ReactElement {
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(customer, "doctor", attempt);
   const [firstEventAt, setFirstEventAt] = useState<string>();
-  const tick = useTick(STATUS_MS);
-  useEffect(() => {
+  const load = useCallback(async () => {
     if (firstEventAt !== undefined) return;
-    statusRow(customer)
-      .then((row) => setFirstEventAt(firstEventOf(row, earlierTime)))
-      .catch(() => undefined);
-  }, [customer, earlierTime, firstEventAt, tick]);
+    const row = await statusRow(customer).catch(() => undefined);
+    if (row !== undefined) setFirstEventAt(firstEventOf(row, earlierTime));
+  }, [customer, earlierTime, firstEventAt]);
+  usePolled(load, STATUS_MS);
   return (
     <>
       {note !== "" && <Message type="warning">{note}</Message>}

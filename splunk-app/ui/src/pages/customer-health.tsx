@@ -1,13 +1,13 @@
 import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
-import { type ReactElement, useEffect, useState } from "react";
+import { type ReactElement, useCallback, useState } from "react";
 import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 import { RestProblem, statusRow } from "../rest.ts";
 import { duration, type Status, type StreamStatus } from "../state/customers.ts";
 import { spansOf } from "../state/history.ts";
 import { Listing } from "./listing.tsx";
-import { useTick } from "./parts.tsx";
+import { usePolled } from "./parts.tsx";
 import { STATE_COLOURS, StateStrip } from "./plot.tsx";
 import { useHistory } from "./use-history.ts";
 
@@ -18,20 +18,17 @@ export function CustomerHealth({ name }: { readonly name: string }): ReactElemen
   const [status, setStatus] = useState<Status>();
   const [failure, setFailure] = useState("");
   const [isRead, setRead] = useState(false);
-  const tick = useTick(REFRESH_MS);
-  useEffect(() => {
-    statusRow(name).then(
-      (row) => {
-        setStatus(row);
-        setFailure("");
-        setRead(true);
-      },
-      (error: unknown) => {
-        if (!(error instanceof RestProblem)) throw error;
-        setFailure(`The state cannot be shown. ${error.message}`);
-      },
-    );
-  }, [name, tick]);
+  const load = useCallback(async () => {
+    try {
+      setStatus(await statusRow(name));
+      setFailure("");
+      setRead(true);
+    } catch (error) {
+      if (!(error instanceof RestProblem)) throw error;
+      setFailure(`The state cannot be shown. ${error.message}`);
+    }
+  }, [name]);
+  usePolled(load, REFRESH_MS);
   const { moments, note } = useHistory([name]);
   const nowMs = Date.now();
   const streams = status?.streams ?? [];

@@ -9,7 +9,7 @@ import Select from "@splunk/react-ui/Select";
 import Switch from "@splunk/react-ui/Switch";
 import Table from "@splunk/react-ui/Table";
 import Text from "@splunk/react-ui/Text";
-import { type ReactElement, useCallback, useEffect, useMemo, useState } from "react";
+import { type ReactElement, useCallback, useMemo, useState } from "react";
 import { deleteInput, listInputs, RestProblem, statusRows, switchInput } from "../rest.ts";
 import {
   type CustomerRow,
@@ -24,7 +24,7 @@ import {
   type Status,
 } from "../state/customers.ts";
 import { Checks } from "./checks.tsx";
-import { Dialog, PageSwitch, useTick } from "./parts.tsx";
+import { Dialog, PageSwitch, usePolled } from "./parts.tsx";
 import { useRequest } from "./use-request.ts";
 
 const REFRESH_MS = 10_000;
@@ -47,8 +47,6 @@ export function CustomersPage(): ReactElement {
   const [testing, setTesting] = useState<CustomerRow>();
   /** Stays until the next action: the list is loaded again every few seconds. */
   const [refused, setRefused] = useState("");
-  const tick = useTick(REFRESH_MS);
-
   const load = useCallback(async () => {
     try {
       setInputs(await listInputs());
@@ -64,7 +62,7 @@ export function CustomersPage(): ReactElement {
       setNote(`States cannot be shown. ${messageOf(error)}`);
     }
   }, []);
-  useEffect(() => void load(), [load, tick]);
+  const loadAgain = usePolled(load, REFRESH_MS);
 
   const rows = useMemo(() => rowsOf(inputs ?? [], statuses, Date.now()), [inputs, statuses]);
   const page = useMemo(() => pageOf(rows, shown), [rows, shown]);
@@ -76,7 +74,7 @@ export function CustomersPage(): ReactElement {
     } catch (error) {
       setRefused(messageOf(error));
     }
-    await load();
+    await loadAgain();
   };
   return (
     <>

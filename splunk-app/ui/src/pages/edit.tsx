@@ -102,7 +102,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
           </Message>
         )}
       </div>
-      <CustomerHealth name={name} />
+      <CustomerHealth key={name} name={name} />
       <form onSubmit={(event) => event.preventDefault()}>
         <SecretWarning isTicked={isTicked} onTick={setTicked} />
         {FORM_PARTS.map(({ title, fields }) => (

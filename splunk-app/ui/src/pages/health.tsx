@@ -1,7 +1,7 @@
 import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
-import { type ReactElement, useCallback, useEffect, useState } from "react";
+import { type ReactElement, useCallback, useState } from "react";
 import type { RosterDifference } from "../../../../src/model/roster-report.ts";
 import { inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.ts";
 import { type CustomerRow, countsOf, duration, type Input, rowsOf, type Status } from "../state/customers.ts";
@@ -9,7 +9,7 @@ import { isOld, isUnheard, overviewOf, type Reason, rosterOf, type Throttled } f
 import { eventsPerHour, lagPoints } from "../state/history.ts";
 import { PLOTTED_ROWS } from "../state/paging.ts";
 import { Listing } from "./listing.tsx";
-import { useTick } from "./parts.tsx";
+import { usePolled, useTick } from "./parts.tsx";
 import { EventsPlot, LagPlot } from "./plot.tsx";
 import { SEARCH_MS, useHistory } from "./use-history.ts";
 
@@ -23,7 +23,6 @@ export function HealthPage(): ReactElement {
   const [known, setStatuses] = useState<readonly Status[]>();
   const [listOfCustomers, setList] = useState<string>();
   const [failure, setFailure] = useState("");
-  const tick = useTick(REFRESH_MS);
   const load = useCallback(async () => {
     try {
       setInputs(await listInputs());
@@ -35,7 +34,7 @@ export function HealthPage(): ReactElement {
       setFailure(`States cannot be shown. ${error.message}`);
     }
   }, []);
-  useEffect(() => void load(), [load, tick]);
+  usePolled(load, REFRESH_MS);
 
   const nowMs = Date.now();
   const statuses = known ?? [];

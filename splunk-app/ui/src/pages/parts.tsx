@@ -2,17 +2,43 @@ import Button from "@splunk/react-ui/Button";
 import Message from "@splunk/react-ui/Message";
 import Modal from "@splunk/react-ui/Modal";
 import Switch from "@splunk/react-ui/Switch";
-import { type ReactElement, type ReactNode, useEffect, useState } from "react";
+import { type ReactElement, type ReactNode, useEffect, useMemo, useState } from "react";
+import { oneAtATime } from "../state/one-at-a-time.ts";
 import { mustTick } from "./transport.ts";
 
-/** A number that grows as time goes on. */
+/** A number that grows as time goes on, while somebody can see the page; at once when it is seen again. */
 export function useTick(everyMs: number): number {
   const [tick, setTick] = useState(0);
   useEffect(() => {
-    const timer = setInterval(() => setTick((before) => before + 1), everyMs);
-    return () => clearInterval(timer);
+    let isDue = false;
+    const look = (): void => {
+      if (document.hidden || !isDue) return;
+      isDue = false;
+      setTick((before) => before + 1);
+    };
+    const timer = setInterval(() => {
+      isDue = true;
+      look();
+    }, everyMs);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", look);
+    };
   }, [everyMs]);
   return tick;
+}
+
+/**
+ * Loads at once and again and again, one load at a time. Returns what loads once more.
+ *
+ * @param load the same function as long as it loads the same; another one loads at once.
+ */
+export function usePolled(load: () => Promise<void>, everyMs: number): () => Promise<void> {
+  const tick = useTick(everyMs);
+  const loads = useMemo(() => oneAtATime(load), [load]);
+  useEffect(() => void loads.unlessBusy(), [loads, tick]);
+  return loads.again;
 }
 
 interface DialogProps {
