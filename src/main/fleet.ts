@@ -21,6 +21,7 @@ import type { Chosen } from "./arcsight-command.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { outputNames, outputsAlike } from "./fleet-outputs.ts";
 import { outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
@@ -43,8 +44,14 @@ export function fleetObstacle(
   if (config.settings.discovery !== undefined)
     return "`discover` cannot be used with fleet.url; run `defender-mssp customers discover` beside the fleet";
   const other = config.outputs.find(({ type }) => !FILES.has(type));
-  if (other === undefined) return undefined;
-  return `${other.name}.type=${other.type} cannot be used with fleet.url; use cef-file, json-lines, cef-folder or json-folder`;
+  if (other !== undefined)
+    return `${other.name}.type=${other.type} cannot be used with fleet.url; use cef-file, json-lines, cef-folder or json-folder`;
+  const alike = outputsAlike(config.outputs);
+  if (alike === undefined) return undefined;
+  return (
+    `${alike.join(" and ")} have the same type, profile and tenants, and would share one progress in a fleet; ` +
+    "change one of them, or remove it"
+  );
 }
 
 /** The parts of a collector that is a member of a fleet. */
@@ -118,6 +125,7 @@ export function fleetParts(
       const names = outputNames(config.outputs);
       const lanes = each().map((sink, i) => {
         const output = names[i] as string;
+        log.info("an output joined the fleet", { output, setting: config.outputs[i]?.name });
         return new DeliveryLane({ output, sink, store, isAlive: () => member.isAlive(), clock: realClock, log });
       });
       state.deliverInto(lanes);
@@ -157,7 +165,7 @@ class FleetOfCustomers {
     this.configHash = hashOf([
       all.map(({ name, tenantId }) => [name, tenantId]),
       stanzas.map(({ cloud, streams, start, pollSeconds }) => [cloud, streams, start.kind, pollSeconds]),
-      config.outputs.map(({ type, tenants }) => [type, tenants ?? null]),
+      outputNames(config.outputs),
     ]);
     const put = <T>(shards: Map<number, T[]>, shard: number, one: T) =>
       shards.set(shard, [...(shards.get(shard) ?? []), one]);
@@ -205,16 +213,6 @@ function refusedInFleet(stanza: Stanza, tenantId: TenantId | undefined): Misconf
   if (authOf(stanza) === "refresh_token")
     return refused("auth", "is refresh_token, which members of a fleet cannot share yet; use auth = app");
   return undefined;
-}
-
-/** The same on every member, wherever its files are: the type, and its place among outputs of that type. */
-function outputNames(outputs: readonly { readonly type: string }[]): readonly string[] {
-  const seen = new Map<string, number>();
-  return outputs.map(({ type }) => {
-    const times = (seen.get(type) ?? 0) + 1;
-    seen.set(type, times);
-    return `${type}-${times}`;
-  });
 }
 
 /** What the engine sees: it commits to the store, and health goes out at once. */
