@@ -397,6 +397,45 @@ withPostgres("the fleet's store", () => {
       expect(server.query(outputsKept)).toEqual(["a", "c"]);
     });
 
+    test("wait for an output that only another member has while configurations differ", async () => {
+      const fleet = await newFleet();
+      const [changed, other] = [await joined(fleet, "changed"), await joined(fleet, "other")];
+      const [id, firstEpoch] = await (async () => {
+        const lease = leaseOfKey(await other.claim(ALL));
+        const { id: stream, store } = await opened(other, lease, ["a", "b"]);
+        await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [1]) });
+        const seq = { stream, epoch: lease.epoch, seq: 1n };
+        await Promise.all(["a", "b"].map((output) => other.confirm(output, [seq])));
+        await other.release([lease]);
+        return [stream, lease.epoch] as const;
+      })();
+      server.query(`update ${schemaOf(fleet)}.member set config_hash = 'new' where name = 'changed'`);
+      const lease = leaseOfKey(await changed.claim(ALL));
+      const meanwhile = await opened(changed, lease, ["a"]);
+      await meanwhile.store.commit({ deliveries: deliveriesOf(KEY.tenantId, [2]) });
+      await changed.release([lease]);
+      const back = leaseOfKey(await other.claim(ALL));
+      await opened(other, back, ["a", "b"]);
+
+      expect(back.epoch).toBe(firstEpoch + 2n);
+      expect(await keysWaiting(other, id, "b")).toEqual(keysOf([2]));
+    });
+
+    test("that wait for an output whose settings changed are delivered by the one that replaces it", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const { id, store } = await opened(member, lease, ["cef-file-a", "json-lines-a"]);
+      for (const n of [1, 2]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
+      await member.confirm("cef-file-a", [{ stream: id, epoch: lease.epoch, seq: 1n }]);
+      await opened(member, lease, ["cef-file-b", "json-lines-a"]);
+
+      expect(await keysWaiting(member, id, "cef-file-b")).toEqual(keysOf([2]));
+      expect(await keysWaiting(member, id, "json-lines-a")).toEqual(keysOf([1, 2]));
+      const outputs = server.query(`select output from ${schemaOf(fleet)}.delivery order by output`);
+      expect(outputs).toEqual(["cef-file-b", "json-lines-a"]);
+    });
+
     test("are removed by the hour, once every output confirmed all of that hour", async () => {
       const fleet = await newFleet();
       const s = schemaOf(fleet);

@@ -70,18 +70,30 @@ export async function openFleetStream(place: StorePlace, open: OpenStream): Prom
     [...held, key.tenantId, key.stanza, key.stream],
   );
   if (row === undefined) throw fenced();
-  // An output that is new gets what is collected from now on. One that is gone is forgotten once it has
-  // confirmed everything: until then another member may still have it, and what waits for it is kept.
+  // An output that is new gets what is collected from now on, or goes on where one of its type stopped that
+  // is configured no more. One that is gone is forgotten once nothing waits for it, and only while no member
+  // of the last day has another configuration: that one may still have it, and would miss what is committed.
   await database.query(
-    `with gone as (
-       delete from ${s}.delivery d using ${s}.stream t
-       where t.id = $1 and t.epoch = $2 and d.stream = t.id and d.output <> all($3::text[])
-         and not exists (select from ${s}.packet p where p.stream = d.stream and p.seq > d.seq))
+    `with t as (select id, next_seq, epoch from ${s}.stream where id = $1 and epoch = $2),
+     mixed as (
+       select from ${s}.member
+       where config_hash is distinct from (select config_hash from ${s}.member where boot = $4)),
+     gone as (
+       select d.output, d.seq, ${typeOf("d.output")} as type from ${s}.delivery d join t on d.stream = t.id
+       where d.output <> all($3::text[])),
+     fresh as (
+       select o as output, ${typeOf("o")} as type from unnest($3::text[]) o
+       where not exists (select from ${s}.delivery d join t on d.stream = t.id where d.output = o)),
+     forgotten as (
+       delete from ${s}.delivery d using t, gone
+       where d.stream = t.id and d.output = gone.output and not exists (select from mixed)
+         and (exists (select from fresh where fresh.type = gone.type)
+           or not exists (select from ${s}.packet p where p.stream = d.stream and p.seq > d.seq)))
      insert into ${s}.delivery(stream, output, seq, epoch)
-     select t.id, o, t.next_seq - 1, t.epoch from ${s}.stream t, unnest($3::text[]) o
-     where t.id = $1 and t.epoch = $2
+     select t.id, o, coalesce((select min(seq) from gone where type = ${typeOf("o")}), t.next_seq - 1), t.epoch
+     from t, unnest($3::text[]) o
      on conflict (stream, output) do update set epoch = excluded.epoch where delivery.epoch < excluded.epoch`,
-    [row.id, String(lease.epoch), outputs],
+    [row.id, String(lease.epoch), outputs, boot],
   );
   const ledger = await database.query<LedgerRow>(
     `select object, ticks, written, bytes, crc, is_new from ${s}.ledger where stream = $1 order by written, ticks, object`,
@@ -89,6 +101,11 @@ export async function openFleetStream(place: StorePlace, open: OpenStream): Prom
   );
   const store = new PostgresStreamStore(place, open, row, ledger.map(entryOf));
   return { id: row.id, lease, store };
+}
+
+/** Of an output, by its name: what stands before the last hyphen. */
+function typeOf(output: string): string {
+  return `substring(${output} from '^(.*)-[^-]*$')`;
 }
 
 class PostgresStreamStore implements StreamStore {
