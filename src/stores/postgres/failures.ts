@@ -3,9 +3,12 @@ import { Failure, isFailure } from "../../model/failure.ts";
 
 /**
  * SQLSTATEs after which nobody knows whether the statement was committed: the server ended the connection,
- * perhaps while it waited for a standby. Source: PostgreSQL documentation, "PostgreSQL Error Codes".
+ * perhaps while it waited for a standby, or says that it does not know (40003). Source: PostgreSQL
+ * documentation, "PostgreSQL Error Codes".
  */
-const UNKNOWN_OUTCOME = /^(?:08|57P|XX)/;
+const UNKNOWN_OUTCOME = /^(?:08|57P|40003)/;
+/** Something is wrong in the server itself. With severity ERROR it undid the statement and goes on. */
+const INTERNAL = /^XX/;
 /** `insufficient_privilege` and such: what an operator reads beside the server's own words. */
 const NEXT_STEPS: Readonly<Record<string, string>> = {
   "25006": "Make the database writable, or put the primary into fleet.url.",
@@ -29,14 +32,20 @@ export function sqlStateOf(error: unknown): string | undefined {
  */
 export function statementFailed(error: unknown): Failure {
   if (isFailure(error)) return error;
-  if (!(error instanceof DatabaseError) || UNKNOWN_OUTCOME.test(error.code ?? "XX")) return unsettled(error);
+  if (!(error instanceof DatabaseError) || !isUndone(error)) return unsettled(error);
   return new Failure("fleet-refused", {
     actor: "operator",
     retry: { when: "later" },
-    say: `The fleet's database refused a statement (${error.code}): ${error.message}. Nothing of it was committed.`,
+    say: `The fleet's database refused a statement (${error.code}): ${oneLine(error)}. Nothing of it was committed.`,
     nextStep: NEXT_STEPS[error.code ?? ""] ?? "Check the database's log. Collection resumes by itself.",
     cause: error,
   });
+}
+
+/** A severity in the server's own language counts as unknown: a page is then read again, and never lost. */
+function isUndone({ code, severity }: DatabaseError): boolean {
+  if (code === undefined || UNKNOWN_OUTCOME.test(code)) return false;
+  return !INTERNAL.test(code) || severity === "ERROR";
 }
 
 function unsettled(cause: unknown): Failure {
