@@ -68,6 +68,7 @@ class Bench {
 
   startedAtMs: number | undefined;
   underContract: CollectorParts["customers"]["underContract"];
+  membership: CollectorParts["membership"];
 
   readonly stanzas: readonly Stanza[];
 
@@ -172,6 +173,7 @@ class Bench {
         },
         ...this.destination,
       }),
+      ...(this.membership === undefined ? {} : { membership: this.membership }),
       limits: this.limits,
       globals: {
         replayMib: 16,
@@ -413,6 +415,19 @@ describe("the stop", () => {
     expect((await collector.close()).exitCode).toBe(EXIT.state);
     expect(bench.said("fatal")).toEqual(["It is state-damaged."]);
   });
+});
+
+test("a member of a fleet that shares no customers any more ends, so that its supervisor starts it again", async () => {
+  const bench = new Bench(0);
+  bench.membership = { run: () => Promise.reject(new TypeError("no such shard")) };
+  const collector = await bench.open();
+  let hasEnded = false;
+  const running = collector.run().then(() => (hasEnded = true));
+  await bench.clock.advance(1_000);
+  expect(hasEnded).toBe(true);
+  await running;
+  expect(await collector.close()).toMatchObject({ exitCode: EXIT.ourFault, fatal: { code: "defect" } });
+  expect(bench.said("fatal")).toEqual([expect.stringContaining("no such shard")]);
 });
 
 describe("opening that fails", () => {

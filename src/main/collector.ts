@@ -238,10 +238,9 @@ export class Collector {
     const { customers, limits, world } = this.#p;
     const { clock, log, heap } = world;
     const stop = this.#stop;
-    const running = this.#scheduler.run(stop).catch((error: unknown) => {
-      this.#fatal = asFailure(error);
-      this.#ended.abort(this.#fatal);
-    });
+    const running = this.#scheduler.run(stop).catch((error: unknown) => this.#end(error));
+    // Its place in the fleet is renewed all the same: its customers would be collected by nobody.
+    void this.#p.membership?.run(this, stop).catch((error: unknown) => this.#end(error));
     for (const stanza of this.#later) this.#joinLater(stanza);
     const inBackground: readonly (readonly [string, Promise<void>])[] = [
       ["changed credentials are no longer noticed", this.#watchCredentials()],
@@ -249,7 +248,6 @@ export class Collector {
       ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
       ["the list of customers is no longer read", this.#p.discovery?.run(this, stop) ?? Promise.resolve()],
       ["customers are no longer compared with the list", this.#watchRoster(stop)],
-      ["customers are no longer shared with the fleet", this.#p.membership?.run(this, stop) ?? Promise.resolve()],
     ];
     for (const [message, work] of inBackground)
       void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
@@ -259,6 +257,12 @@ export class Collector {
       running.then(() => true),
       clock.pause(limits.finishPagesMs).then(() => false),
     ]);
+  }
+
+  /** For everybody, as a stop does. The first reason counts. */
+  #end(error: unknown): void {
+    this.#fatal ??= asFailure(error);
+    this.#ended.abort(this.#fatal);
   }
 
   async #watchRoster(stop: AbortSignal): Promise<void> {

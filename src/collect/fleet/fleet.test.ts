@@ -182,6 +182,34 @@ describe("a member of a fleet", () => {
   });
 });
 
+test("a member that fails to begin a customer for a reason of this program ends, and keeps no silent customers", async () => {
+  const clock = new FakeClock();
+  const member = new FleetMember({
+    store: new FakeStore() as unknown as FleetStore,
+    identity: { name: "one", version: "test", configHash: "x" },
+    clock,
+    log: new FakeLog(),
+  });
+  await member.begin();
+  const defect = new TypeError("no such customer");
+  const customers = {
+    take: () => {
+      throw defect;
+    },
+    drop: async () => undefined,
+    report: () => undefined,
+  };
+  const stop = new AbortController();
+  let ended: unknown;
+  void member.run(customers, stop.signal).catch((error: unknown) => (ended = error));
+  await clock.advance(1_000);
+
+  expect(ended).toBe(defect);
+  const left = member.leave();
+  await clock.advance(2_000);
+  await left;
+});
+
 describe("a lane to one output", () => {
   const deliveryOf = (key: string) => ({ key }) as unknown as Delivery;
   const lease: Lease = { shard: 1, epoch: 5n };

@@ -74,7 +74,7 @@ export class FleetMember {
     return this.#held.size;
   }
 
-  /** Claims and gives up shards until `stop`. */
+  /** Claims and gives up shards until `stop`. Rejects for a defect: what it left half done would be silent. */
   async run(customers: ShardCustomers, stop: AbortSignal): Promise<void> {
     this.#customers = customers;
     while (!stop.aborted) {
@@ -82,7 +82,9 @@ export class FleetMember {
         await this.#balance(customers);
         this.#report(undefined);
       } catch (error) {
-        this.#report(asFailure(error));
+        const failure = asFailure(error);
+        if (failure.code === "defect") throw error;
+        this.#report(failure);
       }
       await this.#p.clock.pause(BALANCE_EVERY_MS, stop);
     }
