@@ -72,7 +72,8 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
   }
 }
 
-async function joined() {
+/** @param dropping what giving a shard up takes. */
+async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
   const clock = new FakeClock();
   const store = new FakeStore();
   const taken: number[] = [];
@@ -88,7 +89,10 @@ async function joined() {
   const stop = new AbortController();
   const customers = {
     take: ({ shard }: Lease) => void taken.push(shard),
-    drop: async ({ shard }: Lease, { saves }: { readonly saves: boolean }) => void dropped.push({ shard, saves }),
+    drop: ({ shard }: Lease, { saves }: { readonly saves: boolean }) => {
+      dropped.push({ shard, saves });
+      return dropping();
+    },
     report: (failure: Failure | undefined) => void reported.push(failure?.code),
   };
   const ended = member.run(customers, stop.signal);
@@ -180,6 +184,24 @@ describe("a member of a fleet", () => {
     expect(member.shards).toBe(8);
     await end();
   });
+});
+
+test("a member whose output hangs gives shards up after ten seconds all the same, and claims none meanwhile", async () => {
+  const hung: (() => void)[] = [];
+  const { clock, store, member, end } = await joined(() => new Promise((resolve) => hung.push(resolve)));
+  store.members = 2;
+  await clock.advance(9_000);
+  expect(store.freed).toEqual([]);
+  await clock.advance(2_000);
+
+  expect(store.freed).toHaveLength(4);
+  store.members = 1;
+  await clock.advance(2_000);
+  expect(member.shards).toBe(4);
+  for (const arrive of hung) arrive();
+  await clock.advance(2_000);
+  expect(member.shards).toBe(8);
+  await end();
 });
 
 test("a member that fails to begin a customer for a reason of this program ends, and keeps no silent customers", async () => {

@@ -6,6 +6,8 @@ const RENEW_EVERY_MS = 1_000;
 const BALANCE_EVERY_MS = 500;
 /** Shorter than the lease in the store: this member counts as gone here before it does there. */
 const TRUSTED_FOR_MS = 5_000;
+/** Saving and the last delivery may take so long; an output that hangs must not keep its customers. */
+const DROP_WITHIN_MS = 10_000;
 const KEEP_HOUSE_EVERY_MS = 600_000;
 
 export interface FleetMemberParts {
@@ -39,8 +41,9 @@ export class FleetMember {
   /** Given up here, but perhaps not in the store yet. */
   readonly #unreleased = new Map<number, Lease>();
   readonly #dropping = new Set<Promise<void>>();
-  /** Of the unreleased: nothing of them runs here any more. */
+  /** Of the unreleased: nothing of them runs here any more, or it hangs, and what it commits is refused. */
   readonly #dropped = new Set<Lease>();
+  readonly #hanging = new Set<Promise<void>>();
   readonly #left = new AbortController();
   #customers: ShardCustomers | undefined;
   #isMember = false;
@@ -74,7 +77,7 @@ export class FleetMember {
     return this.#held.size;
   }
 
-  /** Claims and gives up shards until `stop`. Rejects for a defect: what it left half done would be silent. */
+  /** Claims and gives up shards until `stop`. Rejects for a defect: what it left undone would be silent. */
   async run(customers: ShardCustomers, stop: AbortSignal): Promise<void> {
     this.#customers = customers;
     while (!stop.aborted) {
@@ -154,7 +157,8 @@ export class FleetMember {
     if (otherConfigurations.length > 0) this.#differs(otherConfigurations);
     const share = Math.ceil(shards / Math.max(1, members));
     const held = this.#held.size + this.#unreleased.size;
-    if (held < share) {
+    // Behind a drop that hangs, customers that are claimed now would wait and be silent.
+    if (held < share && this.#hanging.size === 0) {
       const claimed = await this.#claim(share - held);
       for (const lease of claimed) this.#held.set(lease.shard, lease);
       for (const lease of claimed) customers.take(lease);
@@ -211,15 +215,37 @@ export class FleetMember {
   }
 
   async #dropAll(leases: readonly Lease[], saves: boolean): Promise<void> {
+    let isLate = false;
     for (const lease of leases) {
-      try {
-        await this.#customers?.drop(lease, { saves });
-      } catch (error) {
-        // What could not be saved is read again by the next owner.
-        this.#p.log.warn("a part of the customers was given up without saving", { failure: asFailure(error).say });
+      const dropped = this.#dropOne(lease, saves);
+      if (!isLate) isLate = !(await this.#inTime(dropped));
+      if (isLate) {
+        this.#hanging.add(dropped);
+        void dropped.then(() => this.#hanging.delete(dropped));
       }
       if (this.#unreleased.has(lease.shard)) this.#dropped.add(lease);
     }
+  }
+
+  /** Never rejects. */
+  async #dropOne(lease: Lease, saves: boolean): Promise<void> {
+    try {
+      await this.#customers?.drop(lease, { saves });
+    } catch (error) {
+      // What could not be saved is read again by the next owner.
+      this.#p.log.warn("a part of the customers was given up without saving", { failure: asFailure(error).say });
+    }
+  }
+
+  async #inTime(dropped: Promise<void>): Promise<boolean> {
+    const { clock, log } = this.#p;
+    const done = new AbortController();
+    const timeUp = clock.pause(DROP_WITHIN_MS, done.signal).then(() => false);
+    const isInTime = await Promise.race([dropped.then(() => true), timeUp]);
+    done.abort();
+    if (!isInTime)
+      log.warn("customers are given up although an output hangs; events that it took may be delivered again");
+    return isInTime;
   }
 
   /** In the store too, once nothing of them runs here. */
