@@ -60,7 +60,7 @@ test.each(["ask", "answerTo", 1] as const)(
   },
 );
 
-test.each([0, 401, 403, 404, 503])("after %d splunkd is asked in growing pauses, at most 30 s", async (status) => {
+test.each([0, 401, 403, 404, 503])("splunkd is asked in growing pauses after %d, at most 30 s", async (status) => {
   const { did, pauses, heard } = await followed({ asked: [status], stopIn: 8 });
 
   expect(pauses).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
