@@ -14,7 +14,7 @@ import type { SharedCredentialRow } from "../../../src/model/shared-credential.t
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import { postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
-import { RestProblem } from "./state/rest-problem.ts";
+import { RestProblem, sentenceFor } from "./state/rest-problem.ts";
 import { masked } from "./state/validate.ts";
 
 export { RestProblem } from "./state/rest-problem.ts";
@@ -54,7 +54,9 @@ export async function call(
   }
   const text = await answer.text();
   if (answer.ok) return jsonOf(text);
-  throw new RestProblem(answer.status, sentenceFor(answer.status, messageIn(jsonOf(text))));
+  // A search and a request to the input save nothing of the person.
+  const isSave = method !== "GET" && !path.startsWith("search/") && !path.startsWith(REQUESTS);
+  throw new RestProblem(answer.status, sentenceFor(answer.status, messageIn(jsonOf(text)), isSave));
 }
 
 function jsonOf(text: string): unknown {
@@ -69,20 +71,6 @@ function messageIn(answer: unknown): string {
   const messages = (answer as { readonly messages?: readonly { readonly text?: unknown }[] } | undefined)?.messages;
   const text = messages?.[0]?.text;
   return typeof text === "string" ? text : "";
-}
-
-function sentenceFor(status: number, message: string): string {
-  if (status === 401)
-    return message.includes("CSRF")
-      ? "Splunk Web rejected the form key of this page, probably after a new login. Nothing was saved. Load the page again."
-      : "Your session has ended. Log in to Splunk in another tab, then try again here; what you typed stays.";
-  if (status === 403) return `You are not allowed to do this. ${message || "Ask for the role admin or sc_admin."}`;
-  if (status === 404) return "This no longer exists in Splunk. It may have been deleted in another tab.";
-  if (status === 409) return "An input with this name already exists. Choose another name.";
-  if (status === 503) return `Splunk is not ready: ${message || "wait until it has started"}`;
-  if (status >= 500)
-    return `Splunk failed (${status}): ${message || "look for the cause in splunkd.log"}. Nothing was saved.`;
-  return message || `Splunk refused this (${status}).`;
 }
 
 interface Entry {
