@@ -7,6 +7,7 @@ import { MASK } from "../../../../src/config/splunk-keys.ts";
 import { editInput, RestProblem, readInput } from "../rest.ts";
 import type { Input } from "../state/customers.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
+import { maskProblems, meantBy, shownOf } from "../state/proxy-password.ts";
 import { boundSecrets, changesOf, meanwhileOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { CustomerHealth } from "./customer-health.tsx";
@@ -37,15 +38,16 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       .then((input) => {
         const own = ownValues(input);
         setBefore(own);
-        setValues(own);
+        setValues(shownOf(own));
       })
       .catch((error: unknown) => setFailure(error instanceof RestProblem ? error.message : String(error)));
   }, [name]);
   if (before === undefined) return failure === "" ? <p>Loading</p> : <Message type="error">{failure}</Message>;
 
   const save = async (): Promise<void> => {
-    const changed = changesOf(before, values);
-    const found = problemsOf(name, values, Date.now());
+    const meant = meantBy(values, before);
+    const changed = changesOf(before, meant);
+    const found = { ...problemsOf(name, meant, Date.now()), ...maskProblems(meant, before) };
     setProblems(found);
     setFailure("");
     setSaid("");
@@ -54,25 +56,25 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
     setSaving(true);
     try {
       const now = ownValues(await readInput(name));
-      const meanwhile = meanwhileOf(FIELDS, before, now, values);
+      const meanwhile = meanwhileOf(FIELDS, before, now, meant);
       if (meanwhile !== undefined) {
         setBefore(now);
-        setValues(meanwhile.values);
+        setValues({ ...shownOf(now), ...changed });
         setFailure(
           `Somebody else changed this customer meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
         );
         return;
       }
       // splunkd's own form sends the tenant with each edit, and the input checks it with the rest.
-      await editInput(name, { tenant_id: values["tenant_id"] ?? "", ...changed }, values);
+      await editInput(name, { tenant_id: meant["tenant_id"] ?? "", ...changed }, meant);
       const kept = Object.fromEntries(
-        FIELDS.map(({ key, secret }) => [key, secret === true && changed[key] ? MASK : (values[key] ?? "")]),
+        FIELDS.map(({ key, secret }) => [key, secret === true && changed[key] ? MASK : (meant[key] ?? "")]),
       );
       // As splunkd has it now: it may write a value in another way than it was typed.
       const after = await readInput(name).then(ownValues, () => kept);
       setBefore(after);
-      setValues((typed) => ({ ...after, ...changesOf(values, typed) }));
-      const bound = boundSecrets(changed, values);
+      setValues((typed) => ({ ...shownOf(after), ...changesOf(values, typed) }));
+      const bound = boundSecrets(changed, meant);
       if (bound.length === 0) setSaid("Saved. The input restarts and goes on where it was.");
       else
         setFailure(

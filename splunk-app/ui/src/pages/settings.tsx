@@ -16,6 +16,7 @@ import {
   processProblemsOf,
   restartInput,
 } from "../state/process-settings.ts";
+import { maskProblems, meantBy, shownOf } from "../state/proxy-password.ts";
 import { changesOf, meanwhileOf, type Problems, sentence } from "../state/validate.ts";
 import { Form, type Values } from "./form.tsx";
 
@@ -53,7 +54,7 @@ function ProcessSettings(): ReactElement {
       const own = processValues(process);
       setInputs(all);
       setBefore(own);
-      setValues(own);
+      setValues(shownOf(own));
       setSaid(undefined);
     };
     load().catch((error: unknown) => setSaid({ type: "error", text: messageOf(error) }));
@@ -67,9 +68,10 @@ function ProcessSettings(): ReactElement {
     );
 
   const save = async (): Promise<void> => {
-    const changed = changesOf(before, values);
-    const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ""));
-    const found = processProblemsOf(given, inputs, Date.now());
+    const meant = meantBy(values, before);
+    const changed = changesOf(before, meant);
+    const given = Object.fromEntries(Object.entries(meant).filter(([, value]) => value !== ""));
+    const found = { ...processProblemsOf(given, inputs, Date.now()), ...maskProblems(meant, before) };
     setProblems(found);
     setSaid(undefined);
     if (Object.keys(found).length > 0) return;
@@ -77,10 +79,10 @@ function ProcessSettings(): ReactElement {
     setSaving(true);
     try {
       const now = processValues(await inheritedSettings());
-      const meanwhile = meanwhileOf(PROCESS_FIELDS, before, now, values);
+      const meanwhile = meanwhileOf(PROCESS_FIELDS, before, now, meant);
       if (meanwhile !== undefined) {
         setBefore(now);
-        setValues(meanwhile.values);
+        setValues({ ...shownOf(now), ...changed });
         return setSaid({
           type: "error",
           text: `Somebody else changed these settings meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
@@ -88,9 +90,9 @@ function ProcessSettings(): ReactElement {
       }
       await saveProcessSettings(changed);
       // As splunkd has it now: it may write a value in another way than it was typed.
-      const after = await inheritedSettings().then(processValues, () => values);
+      const after = await inheritedSettings().then(processValues, () => meant);
       setBefore(after);
-      setValues((typed) => ({ ...after, ...changesOf(values, typed) }));
+      setValues((typed) => ({ ...shownOf(after), ...changesOf(values, typed) }));
       setSaid(await restartedWith(changed));
     } catch (error) {
       setSaid({ type: "error", text: messageOf(error) });
