@@ -59,7 +59,8 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       const meanwhile = meanwhileOf(FIELDS, before, now, meant);
       if (meanwhile !== undefined) {
         setBefore(now);
-        setValues({ ...shownOf(now), ...changed });
+        // A password that is typed here is not yet stored: it stays as it is typed.
+        setValues("proxy" in changed ? meanwhile.values : shownOf(meanwhile.values));
         setFailure(
           `Somebody else changed this customer meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
         );

@@ -82,7 +82,8 @@ function ProcessSettings(): ReactElement {
       const meanwhile = meanwhileOf(PROCESS_FIELDS, before, now, meant);
       if (meanwhile !== undefined) {
         setBefore(now);
-        setValues({ ...shownOf(now), ...changed });
+        // A password that is typed here is not yet stored: it stays as it is typed.
+        setValues("proxy" in changed ? meanwhile.values : shownOf(meanwhile.values));
         return setSaid({
           type: "error",
           text: `Somebody else changed these settings meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
