@@ -454,6 +454,18 @@ withPostgres("the fleet's store", () => {
       expect(server.query(`select to_regclass('${s}.packet_7') is null`)).toEqual(["t"]);
     });
 
+    test("that wait keep no member from starting while their hours cannot be removed", async () => {
+      const fleet = await newFleet();
+      const s = schemaOf(fleet);
+      server.query(`create or replace function ${s}.drop_delivered_hours() returns int language plpgsql
+        as 'begin raise exception using errcode = ''55P03'', message = ''lock timeout''; end'`);
+      const member = await joined(fleet, "member");
+
+      expect(await codeOf(member.keepHouse())).toBe("fleet-refused");
+      server.query(`revoke execute on function ${s}.make_packet_hours() from ${MEMBER_ROLE}`);
+      expect(await codeOf(memberOf(server, fleet))).toBe("fleet-refused");
+    });
+
     test("are committed after the server's clock has left the hours that were made", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");

@@ -64,7 +64,7 @@ export class PostgresFleet implements FleetStore {
     const store = new PostgresFleet(parts);
     try {
       checkSchemaVersion(parts.fleet, await schemaVersion(parts.database, parts.fleet));
-      await store.keepHouse();
+      await store.#makeHours();
     } catch (error) {
       await store.close();
       throw error;
@@ -196,8 +196,12 @@ export class PostgresFleet implements FleetStore {
   }
 
   async keepHouse(): Promise<void> {
-    await this.#p.database.query(`select ${this.#schema}.make_packet_hours()`);
+    await this.#makeHours();
     await this.#p.database.query(`select ${this.#schema}.drop_delivered_hours()`);
+  }
+
+  async #makeHours(): Promise<void> {
+    await this.#p.database.query(`select ${this.#schema}.make_packet_hours()`);
   }
 
   async close(): Promise<void> {
