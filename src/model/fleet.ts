@@ -72,8 +72,11 @@ export interface FleetStore {
   open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream>;
   /** What waits for the output, of each stream oldest first; at least one packet when there is one. */
   waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]>;
-  /** Moves the output's progress; streams that are another's by now are left alone. */
-  confirm(output: string, confirmations: readonly Confirmation[]): Promise<void>;
+  /**
+   * Moves the output's progress, never back. Returns the streams that are still this member's; the others are
+   * left alone.
+   */
+  confirm(output: string, confirmations: readonly Confirmation[]): Promise<readonly number[]>;
   /** Prepares the next hours for packets, and removes hours that every output confirmed. */
   keepHouse(): Promise<void>;
   close(): Promise<void>;

@@ -207,7 +207,7 @@ withPostgres("the fleet's store", () => {
       const compacting = await opened(zombie, before.lease);
       await heir.claim(ALL);
       const seq = { stream: before.id, epoch: before.lease.epoch, seq: 1n };
-      await zombie.confirm(OUTPUTS[0] as string, [seq]);
+      expect(await zombie.confirm(OUTPUTS[0] as string, [seq])).toEqual([]);
 
       expect(await codeOf(before.store.commit({ checkpoint: checkpoint(9) }))).toBe("fleet-fenced");
       expect(await codeOf(compacting.store.compact([]))).toBe("fleet-fenced");
@@ -379,9 +379,9 @@ withPostgres("the fleet's store", () => {
       const lease = leaseOfKey(await member.claim(ALL));
       const { id, store } = await opened(member, lease, ["a", "b"]);
       for (const n of [1, 2]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
-      await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 1n }]);
+      expect(await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 1n }])).toEqual([id]);
       // An older confirmation that arrives late takes nothing back.
-      await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 0n }]);
+      expect(await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 0n }])).toEqual([id]);
       const again = await opened(member, lease, ["a", "c"]);
       const outputsKept = `select output from ${schemaOf(fleet)}.delivery order by output`;
       expect(server.query(outputsKept)).toEqual(["a", "b", "c"]);

@@ -25,14 +25,16 @@ export interface DeliveryLaneParts {
 
 /**
  * Delivers the packets of this member's streams to one output, each stream's in the order of its commits, and
- * moves the output's progress after it. What was delivered and not confirmed is delivered again, here or by
- * the next owner, with equal keys.
+ * moves the output's progress after it. A confirmation that fails is tried again before anything else is
+ * delivered. What was delivered and never confirmed is delivered again by the next owner, with equal keys.
  */
 export class DeliveryLane {
   readonly #p: DeliveryLaneParts;
   readonly #streams = new Map<number, { readonly lease: Lease; readonly stanza: string }>();
   /** Streams that may have packets. */
   readonly #dirty = new Set<number>();
+  /** Delivered, and not confirmed in the store yet: how far, under which lease. */
+  readonly #unconfirmed = new Map<number, { readonly lease: Lease; readonly seq: bigint }>();
   /** Packets of each stream that were committed here and wait. */
   readonly #backlog = new Map<number, number>();
   #waiting = 0;
@@ -75,6 +77,7 @@ export class DeliveryLane {
     for (const stream of streams) {
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
+      this.#unconfirmed.delete(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
     await this.#round;
@@ -146,6 +149,7 @@ export class DeliveryLane {
       for (const stream of asked) if (this.#streams.has(stream)) this.#dirty.add(stream);
     };
     try {
+      await this.#confirm();
       const packets = (await store.waiting(output, asked, BYTES_AT_ONCE)).filter(({ stream }) =>
         this.#streams.has(stream),
       );
@@ -165,15 +169,35 @@ export class DeliveryLane {
         ),
       );
       this.#accepted();
-      const progress = new Map(packets.map(({ stream, seq }) => [stream, seq]));
-      await store.confirm(
-        output,
-        [...progress].map(([stream, seq]) => ({ stream, seq, epoch: streams.get(stream)?.lease.epoch ?? 0n })),
-      );
-      for (const { stream } of packets) this.#waits(stream, -1);
+      for (const { stream, seq } of packets) {
+        const lease = streams.get(stream)?.lease;
+        if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
+        this.#waits(stream, -1);
+      }
+      await this.#confirm();
     } catch (error) {
       again();
       throw error;
+    }
+  }
+
+  /** What the store does not take is another member's by now, who delivers what waits. */
+  async #confirm(): Promise<void> {
+    if (this.#unconfirmed.size === 0) return;
+    const { output, store } = this.#p;
+    const sent = [...this.#unconfirmed];
+    const taken = new Set(
+      await store.confirm(
+        output,
+        sent.map(([stream, { lease, seq }]) => ({ stream, seq, epoch: lease.epoch })),
+      ),
+    );
+    for (const [stream, one] of sent) {
+      if (this.#unconfirmed.get(stream) === one) this.#unconfirmed.delete(stream);
+      if (taken.has(stream) || this.#streams.get(stream)?.lease.epoch !== one.lease.epoch) continue;
+      this.#streams.delete(stream);
+      this.#dirty.delete(stream);
+      this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
   }
 

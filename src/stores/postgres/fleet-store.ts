@@ -181,11 +181,12 @@ export class PostgresFleet implements FleetStore {
     return packets;
   }
 
-  async confirm(output: string, confirmations: readonly Confirmation[]): Promise<void> {
-    await this.#p.database.query(
-      `update ${this.#schema}.delivery d set seq = x.seq
+  async confirm(output: string, confirmations: readonly Confirmation[]): Promise<readonly number[]> {
+    const rows = await this.#p.database.query<{ stream: number }>(
+      `update ${this.#schema}.delivery d set seq = greatest(d.seq, x.seq)
        from unnest($2::int[], $3::bigint[], $4::bigint[]) x(stream, epoch, seq)
-       where d.stream = x.stream and d.output = $1 and d.epoch = x.epoch and d.seq < x.seq`,
+       where d.stream = x.stream and d.output = $1 and d.epoch = x.epoch
+       returning d.stream`,
       [
         output,
         confirmations.map(({ stream }) => stream),
@@ -193,6 +194,7 @@ export class PostgresFleet implements FleetStore {
         confirmations.map(({ seq }) => String(seq)),
       ],
     );
+    return rows.map(({ stream }) => stream);
   }
 
   async keepHouse(): Promise<void> {
