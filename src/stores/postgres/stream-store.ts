@@ -163,7 +163,9 @@ class PostgresStreamStore implements StreamStore {
         `with f as (
            update ${s}.stream set next_seq = next_seq + 1
            where id = $1::int and epoch = $2::bigint and next_seq = $3::bigint returning next_seq - 1 as seq),
-         gone as (delete from ${s}.ledger l using f where l.stream = $1 and l.object <> all($4::uuid[])),
+         gone as (
+           delete from ${s}.ledger l using f
+           where l.stream = $1 and not exists (select from unnest($4::uuid[]) k where k = l.object)),
          kept as (${this.#putLedger(4)})
          select seq from f`,
         kept,
