@@ -101,12 +101,12 @@ inBrowser("what is done to one customer in Splunk Web", () => {
   test("of two admins who edit one customer the second is told what the first changed, and what it typed stays", async () => {
     const page = await edited("edited");
     await page.getByLabel("Poll every (seconds)").fill("90");
-    await callSplunkd(world.splunkd, "POST", "edited", { tenant_id: TENANT, start: "7d", sweep_hours: "12" });
+    await callSplunkd(world.splunkd, "POST", "edited", { tenant_id: TENANT, start: "14d", sweep_hours: "12" });
     await save(page);
     await page.getByText(/Somebody else changed this customer meanwhile: .*Start/).waitFor();
     expect(await page.getByLabel("Start").inputValue()).toBe("30d");
     expect(await page.getByLabel("Poll every (seconds)").inputValue()).toBe("90");
-    expect(stanza("edited")).toMatch(/^start = 7d$/m);
+    expect(stanza("edited")).toMatch(/^start = 14d$/m);
     expect(await accessibilityFaults(page)).toEqual([]);
 
     await save(page);
