@@ -97,10 +97,12 @@ const KIT_PAGES = [
   "docs/monitoring",
   "docs/containers.md",
   "docs/splunk/hec.md",
+  "docs/fleet",
+  "docs/proofs.json",
 ];
 
 function addPages(files: Files, path: string): void {
-  if (path.endsWith(".md")) {
+  if (/\.(?:md|json)$/.test(path)) {
     files.set(path, plain(readFileSync(resolve(ROOT, path))));
     return;
   }
