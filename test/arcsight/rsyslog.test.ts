@@ -8,10 +8,11 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, describe, expect, jest, test } from "@jest/globals";
+import { afterEach, expect, jest, test } from "@jest/globals";
 import { readCef } from "../contracts/strict-cef.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
 import { consult } from "../harness/oracle/main.ts";
+import { describeWith } from "../harness/real-parts.ts";
 import { Rsyslog } from "../harness/rsyslog/rsyslog.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
@@ -20,8 +21,6 @@ import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
 jest.setTimeout(300_000);
 
-const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
-const PRESENT = Rsyslog.isPresent();
 const PROGRAM = resolve(import.meta.dirname, "../../src/main/main.ts");
 const ARRIVED_WITHIN_MS = 120_000;
 const CUSTOMERS = ["contoso", "fabrikam", "tailspin"];
@@ -39,10 +38,6 @@ const SCENARIO = {
     ],
   })),
 };
-
-test("rsyslog is installed where real parts are required", () => {
-  expect(PRESENT || !REQUIRED).toBe(true);
-});
 
 let endings: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -152,9 +147,9 @@ async function settledWithoutLoss(story: Scene): Promise<Awaited<ReturnType<type
   }
 }
 
-const whenPresent = PRESENT ? describe : describe.skip;
+const withRsyslog = describeWith("rsyslogd and its parts", Rsyslog.isPresent() ? undefined : "no rsyslogd in PATH");
 
-whenPresent("a real receiver that is stopped and killed under load loses nothing", () => {
+withRsyslog("a real receiver that is stopped and killed under load loses nothing", () => {
   test.each([
     ["tcp", []],
     ["tls", []],
@@ -184,7 +179,7 @@ whenPresent("a real receiver that is stopped and killed under load loses nothing
   });
 });
 
-whenPresent("all that a real receiver gets", () => {
+withRsyslog("all that a real receiver gets", () => {
   test.each([
     ["tcp", []],
     ["tls", []],

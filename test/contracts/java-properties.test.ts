@@ -11,16 +11,11 @@ import { expect, jest, test } from "@jest/globals";
 import fc from "fast-check";
 import { readExactly, withProperties } from "../../src/config/java-properties.ts";
 import { anyCharacter } from "../harness/any-character.ts";
+import { describeWith } from "../harness/real-parts.ts";
 
 jest.setTimeout(120_000);
 
-const REQUIRED = process.env["DEFENDER_MSSP_REAL_PARTS"] === "1";
-const PRESENT = spawnSync("javac", ["-version"]).error === undefined;
 const ROOT = resolve(import.meta.dirname, "../..");
-
-test("a JDK is installed where real parts are required", () => {
-  expect(PRESENT || !REQUIRED).toBe(true);
-});
 
 /** One character per byte in; key and value pairs out, undefined when refused. */
 function asJava(files: readonly string[]): (Readonly<Record<string, string>> | undefined)[] {
@@ -58,50 +53,53 @@ function asWe(text: string): Readonly<Record<string, string>> | undefined {
   return reading.ok ? Object.fromEntries([...reading.byKey].map(([key, { value }]) => [key, value])) : undefined;
 }
 
-const whenPresent = PRESENT ? test : test.skip;
+const hasJava = spawnSync("javac", ["-version"]).error === undefined;
+const withJava = describeWith("Programs of a JDK", hasJava ? undefined : "no javac in PATH");
 
-whenPresent("Java reads the shipped template and parser files as we do, filled in or not", () => {
-  const flex = join(ROOT, "arcsight/user/agent/flexagent");
-  const template = readFileSync(join(ROOT, "arcsight/defender-mssp.properties.template"), "latin1");
-  const filled = template.replaceAll(/^#((?:tenants|outputs|serve)\S*=)/gm, "$1");
-  const files = [
-    template,
-    filled,
-    withProperties(template, [["outputs[0].path", "C:\\users\\svc\\Söhne"]]),
-    ...readdirSync(flex).map((name) => readFileSync(join(flex, name), "latin1")),
-  ];
-  expect(files.length).toBeGreaterThan(4);
-  expect(files.map(asWe)).toEqual(asJava(files));
-  expect(asWe(filled)?.["outputs[0].rotate_mib"]).toBe("64");
-});
-
-whenPresent("Java reads any file as we do, and refuses what we refuse", () => {
-  const sign = fc.constantFrom(..." \t\f\r\n\\\\\\=:#!uabtnrf0419é\u00c3\u00bc[].".split(""));
-  const files = fc.sample(
-    fc.array(sign, { maxLength: 60 }).map((signs) => signs.join("")),
-    { numRuns: 3_000, seed: 20261124 },
-  );
-  const java = asJava(files);
-  const differing = files.flatMap((text, i) => {
-    const [ours, theirs] = [asWe(text), java[i]];
-    return JSON.stringify(sorted(ours)) === JSON.stringify(sorted(theirs)) ? [] : [{ text, ours, theirs }];
+withJava("java.util.Properties", () => {
+  test("Java reads the shipped template and parser files as we do, filled in or not", () => {
+    const flex = join(ROOT, "arcsight/user/agent/flexagent");
+    const template = readFileSync(join(ROOT, "arcsight/defender-mssp.properties.template"), "latin1");
+    const filled = template.replaceAll(/^#((?:tenants|outputs|serve)\S*=)/gm, "$1");
+    const files = [
+      template,
+      filled,
+      withProperties(template, [["outputs[0].path", "C:\\users\\svc\\Söhne"]]),
+      ...readdirSync(flex).map((name) => readFileSync(join(flex, name), "latin1")),
+    ];
+    expect(files.length).toBeGreaterThan(4);
+    expect(files.map(asWe)).toEqual(asJava(files));
+    expect(asWe(filled)?.["outputs[0].rotate_mib"]).toBe("64");
   });
-  expect(differing.slice(0, 3)).toEqual([]);
-  expect(java.filter((one) => one === undefined).length).toBeGreaterThan(20);
-});
 
-whenPresent("Java reads every value that we wrote into a file unchanged", () => {
-  const pairs = fc.sample(
-    fc.tuple(fc.string({ unit: anyCharacter, minLength: 1 }), fc.string({ unit: anyCharacter })),
-    {
-      numRuns: 500,
-      seed: 20261124,
-    },
-  );
-  const java = asJava(pairs.map(([key, value]) => withProperties("# before\n", [[key, value]])));
-  expect(java).toEqual(pairs.map(([key, value]) => ({ [key]: value })));
-});
+  test("Java reads any file as we do, and refuses what we refuse", () => {
+    const sign = fc.constantFrom(..." \t\f\r\n\\\\\\=:#!uabtnrf0419é\u00c3\u00bc[].".split(""));
+    const files = fc.sample(
+      fc.array(sign, { maxLength: 60 }).map((signs) => signs.join("")),
+      { numRuns: 3_000, seed: 20261124 },
+    );
+    const java = asJava(files);
+    const differing = files.flatMap((text, i) => {
+      const [ours, theirs] = [asWe(text), java[i]];
+      return JSON.stringify(sorted(ours)) === JSON.stringify(sorted(theirs)) ? [] : [{ text, ours, theirs }];
+    });
+    expect(differing.slice(0, 3)).toEqual([]);
+    expect(java.filter((one) => one === undefined).length).toBeGreaterThan(20);
+  });
 
-function sorted(values: Readonly<Record<string, string>> | undefined): unknown {
-  return values && Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
-}
+  test("Java reads every value that we wrote into a file unchanged", () => {
+    const pairs = fc.sample(
+      fc.tuple(fc.string({ unit: anyCharacter, minLength: 1 }), fc.string({ unit: anyCharacter })),
+      {
+        numRuns: 500,
+        seed: 20261124,
+      },
+    );
+    const java = asJava(pairs.map(([key, value]) => withProperties("# before\n", [[key, value]])));
+    expect(java).toEqual(pairs.map(([key, value]) => ({ [key]: value })));
+  });
+
+  function sorted(values: Readonly<Record<string, string>> | undefined): unknown {
+    return values && Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+});

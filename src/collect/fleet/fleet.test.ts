@@ -274,9 +274,9 @@ describe("a lane to one output", () => {
             .slice(0, 2),
         confirm: async (_, confirmations: readonly Confirmation[]) => {
           if (it.confirmFailure !== undefined) throw it.confirmFailure;
-          const ours = confirmations.filter(({ epoch }) => epoch === it.epoch);
-          for (const { stream, seq } of ours) progress.set(stream, seq);
-          return ours.map(({ stream }) => stream);
+          const valid = confirmations.filter(({ epoch }) => epoch === it.epoch);
+          for (const { stream, seq } of valid) progress.set(stream, seq);
+          return valid.map(({ stream }) => stream);
         },
       },
       isAlive: () => it.alive,
