@@ -221,7 +221,7 @@ class Day {
   }
 
   async #quiet(): Promise<void> {
-    for (let idle = 0; idle < 8; idle += 1) {
+    for (let idle = 0; idle < 40; idle += 1) {
       await settled();
       if (this.#inFlight > 0 || this.#isReading) idle = 0;
     }
