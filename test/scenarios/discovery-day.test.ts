@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { readArcSightConfig, realSecretReader } from "../../src/hosts/arcsight/index.ts";
 import { filePlace } from "../../src/hosts/cli/roster-place.ts";
-import type { CollectorForDiscovery } from "../../src/main/collector.ts";
 import { Collector } from "../../src/main/collector.ts";
 import { CustomerBuilder } from "../../src/main/customers.ts";
 import { fileCredentials, fileVaults } from "../../src/main/file-vaults.ts";
@@ -25,7 +24,7 @@ import { readDiscovered } from "../../src/stores/disk/discovered-file.ts";
 import { realDisk } from "../../src/stores/disk/disk.ts";
 import { openStateFolder } from "../../src/stores/disk/folder.ts";
 import { SimSink } from "../harness/collect/world.ts";
-import { FakeClock, settled } from "../harness/fakes/clock.ts";
+import { FakeClock, quiet } from "../harness/fakes/clock.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
@@ -33,7 +32,8 @@ import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
 jest.setTimeout(240_000);
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const START = "2026-11-24T08:00:00Z";
 const EVERYBODY = [...numbered("old", 12), ...numbered("new", 5)];
 /** What discovery says, and the failures of the list itself. */
@@ -58,7 +58,7 @@ class Day {
   readonly #web = createHttp();
   readonly simulator: Simulator;
   #inFlight = 0;
-  #isReading = false;
+  #heapLooks = 0;
   #mustReload = false;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
@@ -158,10 +158,7 @@ class Day {
       http,
       clock,
       log,
-      place: (roster) => {
-        this.#isReading = true;
-        return filePlace({ readText: readTextIfThere, roster }, this.properties);
-      },
+      place: (roster) => filePlace({ readText: readTextIfThere, roster }, this.properties),
       secrets: () => Promise.resolve(this.#secrets()),
       readText: () => Promise.reject(new Error("the list is not a file")),
       changed: () => {
@@ -182,9 +179,7 @@ class Day {
       },
       openState: (configured) => openStateFolder(stateDir, { clock, log }, { waitForLock: "10s", stop, configured }),
       openDestination: () => ({ sink, close: () => Promise.resolve(true) }),
-      discovery: {
-        run: (running, until) => discovery.run(this.#watched(running), until),
-      },
+      discovery,
       limits: { finishPagesMs: 600_000 },
       globals: settings.globals,
       world: {
@@ -194,58 +189,47 @@ class Day {
         random,
         log,
         commands: commandLines({ program: ["defender-mssp"], shell: "posix", flags: {}, secrets: "files" }),
-        heap: { usedBytes: () => 0, collect: () => undefined },
+        heap: {
+          usedBytes: () => {
+            this.#heapLooks += 1;
+            return 0;
+          },
+          collect: () => undefined,
+        },
       },
       stop,
     });
     this.#collector = collector;
     this.#running = collector.run();
+    // Its first requests need no time to pass.
+    await this.#quiet();
   }
 
-  /** Notices when a reading of the list has ended. */
-  #watched(collector: CollectorForDiscovery): CollectorForDiscovery {
-    return {
-      announce: (...what) => collector.announce(...what),
-      forget: (tenantId) => collector.forget(tenantId),
-      status: () => collector.status(),
-      healthOf: (...whose) => {
-        const health = collector.healthOf(...whose);
-        return {
-          be: (...state) => {
-            health.be(...state);
-            this.#isReading = false;
-          },
-        };
-      },
-    };
-  }
-
-  async #quiet(): Promise<void> {
-    for (let idle = 0; idle < 40; idle += 1) {
-      await settled();
-      if (this.#inFlight > 0 || this.#isReading) idle = 0;
-    }
+  #quiet(): Promise<void> {
+    return quiet(() => this.#inFlight > 0);
   }
 
   async #close(): Promise<void> {
     this.#stop.abort();
-    const over = new AbortController();
-    const ending = this.#running.then(() => this.#collector?.close()).finally(() => over.abort());
-    while (!over.signal.aborted) {
-      await this.clock.advance(50);
-      await settled();
-    }
+    let isOver = false;
+    const ending = this.#running
+      .then(() => this.#collector?.close())
+      .finally(() => {
+        isOver = true;
+      });
+    // Time moves only for what waits for it: how slow the disk is must not change the hours of this day.
+    for (await this.#quiet(); !isOver; ) await this.#toNextPause(HOUR_MS);
     await ending;
   }
 
-  async #step(ms: number): Promise<void> {
+  /** Moves both clocks to where the next pause ends, at most so far, and waits for what happens then. */
+  async #toNextPause(atMostMs: number): Promise<void> {
+    const ms = Math.min(atMostMs, this.clock.nextPauseEndsInMs() ?? atMostMs);
+    const before = { ended: this.clock.endedPauses, looks: this.#heapLooks };
     this.simulator.control.advance(ms);
     await this.clock.advance(ms);
-    await this.#quiet();
-    if (!this.#mustReload) return;
-    this.#mustReload = false;
-    await this.#close();
-    await this.#open();
+    // Of 3,600 looks at the heap in an hour nothing follows.
+    if (this.clock.endedPauses - before.ended > this.#heapLooks - before.looks) await this.#quiet();
   }
 
   /** An hour, and what discovery said in it, in the order of names. */
@@ -253,8 +237,14 @@ class Day {
     for (const action of actions) this.simulator.control.perform(action);
     const from = this.sink.healths.length;
     this.askedFor = new Set();
-    const steps = [...Array<number>(6).fill(1_000), ...Array<number>(6).fill(9_000), ...Array<number>(4).fill(885_000)];
-    for (const ms of steps) await this.#step(ms);
+    const endMs = this.clock.now + HOUR_MS;
+    while (this.clock.now < endMs) {
+      await this.#toNextPause(endMs - this.clock.now);
+      if (!this.#mustReload) continue;
+      this.#mustReload = false;
+      await this.#close();
+      await this.#open();
+    }
     return this.sink.healths
       .slice(from)
       .flatMap(({ tenant, streams }) =>

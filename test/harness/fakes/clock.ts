@@ -20,6 +20,8 @@ export class FakeClock implements Clock {
   wallOffsetMs = 0;
   /** Every pause that was asked for, ms. */
   readonly pauses: number[] = [];
+  /** How many pauses ended because time has passed them. */
+  endedPauses = 0;
   readonly #startMs: number;
   readonly #pass: boolean;
   /** In the order in which they end, those of one instant as they were asked for. */
@@ -68,12 +70,19 @@ export class FakeClock implements Clock {
     stop?.addEventListener("abort", stopped, { once: true });
   }
 
+  /** How long until the next pause ends; undefined when nothing waits. */
+  nextPauseEndsInMs(): number | undefined {
+    const next = this.#timers[0];
+    return next && Math.max(0, next.at - this.now);
+  }
+
   /** Moves time on by `ms`, from pause to pause, letting everything that is due happen in order. */
   async advance(ms: number): Promise<void> {
     const until = this.now + ms;
     await settle();
     for (let next = this.#timers[0]; next !== undefined && next.at <= until; next = this.#timers[0]) {
       this.#timers.shift();
+      this.endedPauses += 1;
       this.now = Math.max(this.now, next.at);
       next.fire();
       await settle();
@@ -106,3 +115,17 @@ async function settle(): Promise<void> {
 export async function settled(): Promise<void> {
   for (let i = 0; i < 6; i += 1) await yieldToEventLoop();
 }
+
+/**
+ * Everything that is ready has run, and nothing is under way any more: no real file is read or written, and
+ * `isBusy` is false. How long that takes is the machine's affair; what has happened by then is not.
+ */
+export async function quiet(isBusy: () => boolean): Promise<void> {
+  for (let idle = 0; idle < QUIET_LOOKS; idle += 1) {
+    await settled();
+    if (isBusy() || process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq"))) idle = 0;
+  }
+}
+
+/** Between two files or requests, work goes through some promises of its own. */
+const QUIET_LOOKS = 3;
