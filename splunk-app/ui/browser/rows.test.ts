@@ -26,7 +26,10 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const enabled = `[defender_mssp://running]\ntenant_id = ${TENANT}\ncredential = nowhere\ntenant_name = running\n\n`;
     const model = `[defender_mssp://model]\ntenant_id = ${TENANT}\nclient_id = ${TENANT}\nclient_secret = ********\ntenant_name = Model ${MARKUP}\npoll_seconds = 120\nindex = model\ndisabled = 1\n\n`;
     const others = ["edited", "deleted", "twice", "slow"].map(disabledInput).join("");
-    world = await startWorld({ tenants: ["contoso"], inputs: enabled + model + others });
+    const lost = ["lost", "taken", "not-taken"]
+      .map((name) => disabledInput(name).replace("disabled = 1", "client_secret = ********"))
+      .join("");
+    world = await startWorld({ tenants: ["contoso"], inputs: enabled + model + others + lost });
   });
 
   beforeEach(() => {
@@ -60,6 +63,24 @@ inBrowser("what is done to one customer in Splunk Web", () => {
   }
 
   const save = (page: Page) => page.getByRole("button", { name: "Save", exact: true }).click();
+  /** Edits of this input get no answer; they arrive where it is `taken`. */
+  async function loseEdits(page: Page, name: string, isTaken: boolean): Promise<{ goOn(): Promise<void> }> {
+    const isEdit = (url: URL): boolean => url.pathname.endsWith(`${INPUTS}/${name}`);
+    await page.route(isEdit, async (route) => {
+      if (route.request().method() !== "POST") return route.fallback();
+      if (isTaken) await route.fetch();
+      return route.abort();
+    });
+    return { goOn: () => page.unroute(isEdit) };
+  }
+
+  /** The stored text of an own client secret. */
+  function storedSecret(name: string): string | undefined {
+    const entries = world.splunkd.rest.passwords.list();
+    const chunk = entries.find((one) => one.name.startsWith(`customer.${name}.client_secret.`));
+    return chunk === undefined ? undefined : (JSON.parse(chunk.password) as string);
+  }
+
   const intake = () => world.splunkd.rest.passwords.list().filter(({ realm }) => realm === "defender_mssp:intake");
 
   test("a customer is tested from its row by the real binary, and Escape closes the test and gives the focus back", async () => {
@@ -174,6 +195,44 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(stanza("crashed")).toMatch(/^client_secret = \*{8}$/m);
     expect(world.faults).toEqual([]);
   });
+
+  test("an edit that splunkd took but whose answer was lost is saved when it can be seen, and its secret counts", async () => {
+    const page = await edited("lost");
+    await page.getByLabel("Client secret", { exact: true }).fill("v~lost");
+    await loseEdits(page, "lost", true);
+    await save(page);
+    await page.getByText("Saved.").waitFor();
+    expect(stanza("lost")).toMatch(/^start = 30d$/m);
+    await world.splunkd.until(() => storedSecret("lost") === "v~lost", "the secret to be taken over");
+    expect(world.faults).toEqual([]);
+  });
+
+  test.each([
+    ["taken", true],
+    ["not-taken", false],
+  ])(
+    "a secret whose edit got no answer (%s) is kept for the input, the person is told, and the next save goes on",
+    async (name, isTaken) => {
+      const page = await (isTaken ? world.open({ hash: `#/customer/${name}` }) : edited(name));
+      const secret = page.getByLabel("Client secret", { exact: true });
+      await secret.fill(`v~${name}`);
+      const connection = await loseEdits(page, name, isTaken);
+      await save(page);
+      await page.getByText("Splunk Web does not answer. What you typed stays").waitFor();
+      await page.getByText("The secret you typed lies in Splunk's credential store").waitFor();
+      expect(await secret.inputValue()).toBe(`v~${name}`);
+      if (isTaken) await world.splunkd.until(() => storedSecret(name) === `v~${name}`, "the secret to be taken over");
+      else expect(intake().map((one) => one.name)[0]).toContain(`${name}~client_secret`);
+
+      await connection.goOn();
+      await save(page);
+      await page.getByText("Saved.").waitFor();
+      if (!isTaken) expect(stanza(name)).toMatch(/^start = 30d$/m);
+      const isOver = (): boolean => storedSecret(name) === `v~${name}` && intake().length === 0;
+      await world.splunkd.until(isOver, "the secret to be taken over");
+      expect(world.faults).toEqual([]);
+    },
+  );
 
   test("while splunkd is slow a save is sent once, and what is typed meanwhile stays", async () => {
     const page = await edited("slow");

@@ -12,7 +12,7 @@ import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
-import { postedOnce } from "./state/create.ts";
+import { editedOnce, postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { RestProblem, sentenceFor } from "./state/rest-problem.ts";
 import { masked } from "./state/validate.ts";
@@ -128,15 +128,21 @@ export async function createInput(name: string, values: Values): Promise<void> {
   if (exists) throw new RestProblem(409, sentenceFor(409, ""));
   const hasSecret = SECRET_KEYS.some((key) => (values[key] ?? "") !== "");
   const inherited = hasSecret ? await inheritedSettings() : {};
-  const settingsOf = async (): Promise<Values> => (await readInput(name)).values;
   await saveWithSecrets(name, values, { ...inherited, ...values }, (form) =>
-    postedOnce(form, () => call("POST", INPUTS, { form: { ...form, name } }), settingsOf),
+    postedOnce(form, () => call("POST", INPUTS, { form: { ...form, name } }), settingsOf(name)),
   );
 }
 
-/** @param all what holds for the input beside the changes. */
-export async function editInput(name: string, changes: Values, all: Values): Promise<void> {
-  await saveWithSecrets(name, changes, all, (form) => call("POST", `${INPUTS}/${encodeURIComponent(name)}`, { form }));
+/** @param before what holds for the input now. */
+export async function editInput(name: string, changes: Values, before: Values): Promise<void> {
+  const path = `${INPUTS}/${encodeURIComponent(name)}`;
+  await saveWithSecrets(name, changes, { ...before, ...changes }, (form) =>
+    editedOnce(form, before, () => call("POST", path, { form }), settingsOf(name)),
+  );
+}
+
+function settingsOf(name: string): () => Promise<Values> {
+  return async () => (await readInput(name)).values;
 }
 
 /** What every input has that sets nothing else. */
@@ -151,9 +157,13 @@ export async function inheritedSettings(): Promise<Values> {
   }
 }
 
+const SECRET_KEPT =
+  "The secret you typed lies in Splunk's credential store: the input uses it from its next start, also when the rest was not saved.";
+
 /**
  * Puts typed secrets into the credential store, where the input takes them over, then saves the input with
- * masks in their place. When that fails, the secrets are deleted.
+ * masks in their place. When that fails, the secrets are deleted; where splunkd may have saved the input,
+ * they stay, as it would have none.
  */
 async function saveWithSecrets(
   name: string,
@@ -168,6 +178,8 @@ async function saveWithSecrets(
     for (const key of secrets) await putInSlot(name, key, typed[key] ?? "", where, written);
     await save({ ...typed, ...Object.fromEntries(secrets.map((key) => [key, MASK])) });
   } catch (error) {
+    const mayBeDone = error instanceof RestProblem && error.mayBeDone;
+    if (mayBeDone && secrets.length > 0) throw new RestProblem(error.status, `${error.message} ${SECRET_KEPT}`, true);
     await emptySlot(written);
     throw error;
   }

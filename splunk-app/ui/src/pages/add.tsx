@@ -186,7 +186,7 @@ async function settingsOf(name: string): Promise<Values> {
 /** A secret is bound to the addresses that hold for the input, those that it inherits too. */
 async function editAgain(name: string, changes: Values): Promise<void> {
   const values = await settingsOf(name);
-  await editInput(name, changes, { ...values, ...changes });
+  await editInput(name, changes, values);
 }
 
 const NAME_HELP =

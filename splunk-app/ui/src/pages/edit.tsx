@@ -5,6 +5,7 @@ import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useEffect, useState } from "react";
 import { MASK } from "../../../../src/config/splunk-keys.ts";
 import { editInput, RestProblem, readInput } from "../rest.ts";
+import { comparedWith } from "../state/create.ts";
 import type { Input } from "../state/customers.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
 import { maskProblems, meantBy, shownOf } from "../state/proxy-password.ts";
@@ -22,6 +23,15 @@ function ownValues({ values }: Input): Values {
   return Object.fromEntries(FIELDS.map(({ key }) => [key, values[key] ?? ""]));
 }
 
+/** With the mask that stands in place of a saved secret. */
+function withMasks(changes: Values): Values {
+  return Object.fromEntries(
+    Object.entries(changes).map(([key, value]) => [key, SECRETS.has(key) && value !== "" ? MASK : value]),
+  );
+}
+
+const SECRETS: ReadonlySet<string> = new Set(FIELDS.filter(({ secret }) => secret === true).map(({ key }) => key));
+
 /** One customer: its settings and its checks. */
 export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [before, setBefore] = useState<Values>();
@@ -31,6 +41,8 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [said, setSaid] = useState("");
   const [isSaving, setSaving] = useState(false);
   const [isTicked, setTicked] = useState(false);
+  /** What was sent when no answer came: splunkd may have taken it. */
+  const [tried, setTried] = useState<Values>();
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
   useEffect(() => {
@@ -46,36 +58,42 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
 
   const save = async (): Promise<void> => {
     const meant = meantBy(values, before);
-    const changed = changesOf(before, meant);
+    const typed = changesOf(before, meant);
     const found = { ...problemsOf(name, meant, Date.now()), ...maskProblems(meant, before) };
     setProblems(found);
     setFailure("");
     setSaid("");
     if (Object.keys(found).length > 0) return;
-    if (Object.keys(changed).length === 0) return setSaid("Nothing has changed.");
+    if (Object.keys(typed).length === 0) return setSaid("Nothing has changed.");
     setSaving(true);
     try {
       const now = ownValues(await readInput(name));
-      const meanwhile = meanwhileOf(FIELDS, before, now, meant);
+      const known = comparedWith(before, now, tried);
+      const changed = known === before ? typed : changesOf(known, meant);
+      const meanwhile = meanwhileOf(FIELDS, known, now, meant);
       if (meanwhile !== undefined) {
         setBefore(now);
         // A password that is typed here is not yet stored: it stays as it is typed.
-        setValues("proxy" in changed ? meanwhile.values : shownOf(meanwhile.values));
+        setValues("proxy" in typed ? meanwhile.values : shownOf(meanwhile.values));
         setFailure(
           `Somebody else changed this customer meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
         );
         return;
       }
       // splunkd's own form sends the tenant with each edit, and the input checks it with the rest.
-      await editInput(name, { tenant_id: meant["tenant_id"] ?? "", ...changed }, meant);
+      if (Object.keys(changed).length > 0) {
+        setTried({ ...tried, ...withMasks(changed) });
+        await editInput(name, { tenant_id: meant["tenant_id"] ?? "", ...changed }, now);
+      }
+      setTried(undefined);
       const kept = Object.fromEntries(
-        FIELDS.map(({ key, secret }) => [key, secret === true && changed[key] ? MASK : (meant[key] ?? "")]),
+        FIELDS.map(({ key, secret }) => [key, secret === true && typed[key] ? MASK : (meant[key] ?? "")]),
       );
       // As splunkd has it now: it may write a value in another way than it was typed.
       const after = await readInput(name).then(ownValues, () => kept);
       setBefore(after);
       setValues((typed) => ({ ...shownOf(after), ...changesOf(values, typed) }));
-      const bound = boundSecrets(changed, meant);
+      const bound = boundSecrets(typed, meant);
       if (bound.length === 0) setSaid("Saved. The input restarts and goes on where it was.");
       else
         setFailure(

@@ -1,4 +1,4 @@
-/** A new input whose creation got no answer: it may be there all the same. */
+/** A save that got no answer: splunkd may have taken it all the same. */
 import { differing } from "../../../../src/config/list-difference.ts";
 import { RestProblem } from "./rest-problem.ts";
 
@@ -6,6 +6,9 @@ type Values = Readonly<Record<string, string>>;
 
 /** Reads an input's settings; throws RestProblem 404 where there is none. */
 type ReadSettings = () => Promise<Values>;
+
+/** splunkd's own answer that it failed; the rest of 500 and more is somebody between who gave up waiting. */
+const SPLUNKD_FAILED: ReadonlySet<number> = new Set([500, 503]);
 
 /**
  * Posts a new input. When the answer is lost and the input is there as it was sent, that counts as success:
@@ -16,12 +19,49 @@ export async function postedOnce(sent: Values, post: () => Promise<unknown>, set
   try {
     await post();
   } catch (error) {
-    // Without an answer of splunkd, or with one of somebody between.
-    const isLost = error instanceof RestProblem && (error.status === 0 || error.status >= 500);
-    if (!isLost) throw error;
-    if (await isThere(sent, settingsOf).catch(() => false)) return;
-    throw new RestProblem(error.status, error.message, true);
+    if (!isLost(error)) throw error;
+    const found = await isThere(sent, settingsOf).catch(() => undefined);
+    if (found === true) return;
+    // A slow splunkd may create it after it was looked for.
+    throw new RestProblem(error.status, error.message, found === undefined || !SPLUNKD_FAILED.has(error.status));
   }
+}
+
+/**
+ * Posts changes of an input. When the answer is lost, what splunkd has says whether they were taken. A secret
+ * cannot be seen there, so changes of secrets alone may be done.
+ *
+ * @param before the settings that the input had.
+ */
+export async function editedOnce(
+  sent: Values,
+  before: Values,
+  post: () => Promise<unknown>,
+  settingsOf: ReadSettings,
+): Promise<void> {
+  try {
+    await post();
+  } catch (error) {
+    if (!isLost(error)) throw error;
+    const canBeSeen = Object.keys(differing(before, sent)).length > 0;
+    const found = await isThere(sent, settingsOf).catch(() => undefined);
+    if (found === true && canBeSeen) return;
+    throw new RestProblem(error.status, error.message, found !== false || !SPLUNKD_FAILED.has(error.status));
+  }
+}
+
+/** Without an answer of splunkd, or with one of somebody between. */
+function isLost(error: unknown): error is RestProblem {
+  return error instanceof RestProblem && (error.status === 0 || error.status >= 500);
+}
+
+/**
+ * What a form compares with: what splunkd has now, where only an own save whose answer was lost made it so.
+ *
+ * @param sent by that save; undefined where there was none.
+ */
+export function comparedWith(before: Values, now: Values, sent: Values | undefined): Values {
+  return sent !== undefined && Object.keys(differing(now, { ...before, ...sent })).length === 0 ? now : before;
 }
 
 /** Whether there is an input with these settings. Throws RestProblem. */

@@ -2,7 +2,7 @@
 export class RestProblem extends Error {
   override readonly name = "RestProblem";
   readonly status: number;
-  /** Of a new input: it may have been created all the same. */
+  /** Of a save: splunkd may have taken it all the same. */
   readonly mayBeDone: boolean;
 
   constructor(status: number, message: string, mayBeDone = false) {
