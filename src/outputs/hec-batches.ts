@@ -1,4 +1,5 @@
-import type { Spool, Spooled, SpoolPlace } from "./spool.ts";
+import type { Spooled, SpoolPlace } from "./spool.ts";
+import type { ConfirmedQueue } from "./unconfirmed-batches.ts";
 import { objectOfKey } from "./version-key.ts";
 
 /** Larger requests are not faster, and this much of each connection is in memory. */
@@ -50,14 +51,14 @@ export type TakenBatch = Pick<HecBatch, "slices" | "count">;
  * object waits until HEC has taken the one before it: each object's versions arrive oldest first.
  */
 export class HecBatches {
-  readonly #spool: Spool;
+  readonly #spool: ConfirmedQueue;
   readonly #again: HecBatch[] = [];
   readonly #resend: TakenBatch[] = [];
   /** Objects of batches that HEC has not taken yet, with the number of such batches. */
   readonly #busy = new Map<string, number>();
   #cutting: Cutting | undefined;
 
-  constructor(spool: Spool) {
+  constructor(spool: ConfirmedQueue) {
     this.#spool = spool;
   }
 

@@ -136,7 +136,7 @@ export function hecStopped(name: string, url: string, reason: HecReason, nextSte
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: HEC at ${url} refuses events (${inWords(reason)}). They wait in the spool, and it is tried again each minute.`,
+    say: `${name}: HEC at ${url} refuses events (${inWords(reason)}). They wait, and it is tried again each minute.`,
     nextStep,
   });
 }
@@ -146,7 +146,7 @@ export function hecWithoutAck(name: string, url: string): Failure {
   return new Failure("output-broken", {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: HEC at ${url} does not acknowledge events, but .ack is on. They wait in the spool.`,
+    say: `${name}: HEC at ${url} does not acknowledge events, but .ack is on. They wait.`,
     nextStep:
       "Enable indexer acknowledgement for the token in Splunk, or set .ack to auto and accept the weaker promise.",
   });

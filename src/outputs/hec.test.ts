@@ -66,13 +66,13 @@ interface Story {
 }
 
 function story(
-  options: Partial<Pick<HecParts, "urls" | "ack" | "spoolBytes" | "disk">> & {
+  options: Partial<Pick<HecParts, "urls" | "ack" | "spoolBytes" | "disk" | "withoutSpool">> & {
     readonly network?: (network: HecNetwork) => void;
     readonly from?: Story;
     readonly gzip?: boolean;
   } = {},
 ): Story {
-  const { urls = [A], ack = "auto", spoolBytes = 8 << 20, disk = fs, gzip = false } = options;
+  const { urls = [A], ack = "auto", spoolBytes = 8 << 20, disk = fs, gzip = false, withoutSpool = false } = options;
   const clock = options.from?.clock ?? new FakeClock(EVENING_MS);
   const network = options.from?.network ?? new HecNetwork(clock);
   const folder = options.from?.folder ?? newFolder();
@@ -95,6 +95,7 @@ function story(
     random: FakeRandom.always(),
     newChannel: () => `00000000-0000-4000-8000-${String((channels += 1)).padStart(12, "0")}`,
     log,
+    withoutSpool,
   });
   output.listen({ noticed: (notice) => notices.push(notice) });
   open.push(output);
@@ -732,5 +733,91 @@ describe("on the wire", () => {
     expect(post?.headers["content-encoding"]).toBe("gzip");
     expect(eventsIn(gunzipSync(post?.body as Uint8Array))).toEqual(["a", "b"]);
     expect(it.network.indexed).toEqual(["a", "b"]);
+  });
+});
+
+describe("without a spool, because the writer keeps what it writes", () => {
+  /** A write, and what became of it. */
+  function written(it: Story, batch: Batch) {
+    const one: { is: "waits" | "confirmed" | unknown } = { is: "waits" };
+    void it.output.write(batch).then(
+      () => (one.is = "confirmed"),
+      (error: unknown) => (one.is = error),
+    );
+    return one;
+  }
+  const health: Batch = { bytes: Buffer.from('{"event":"health"}\n'), keys: [], ends: [] };
+
+  test("a write ends when the indexer says that it has indexed the events, and nothing lies on disk", async () => {
+    const it = story({ withoutSpool: true, network: (n) => n.indexer(A, { indexAfterMs: 5_000 }) });
+    const write = written(it, versions("a", "b"));
+    await it.clock.pass(4_000);
+    expect([write.is, it.network.posts.length]).toEqual(["waits", 1]);
+    expect(it.output.condition()).toMatchObject({ unconfirmed: 2, waitingSinceMs: EVENING_MS });
+    await it.clock.pass(10_000);
+
+    expect([write.is, it.network.indexed, waiting(it)]).toEqual(["confirmed", ["a", "b"], 0]);
+    expect(fs.existsSync(join(it.folder, "outputs", "hec-1"))).toBe(false);
+  });
+
+  test("events that are only on their way are wanted when they come again, and confirmed ones are not", async () => {
+    const it = story({ withoutSpool: true, network: (n) => n.indexer(A, { indexAfterMs: 5_000 }) });
+    const { keys } = versions("a");
+    written(it, versions("a"));
+    await it.clock.pass(4_000);
+    expect(keys.map((key) => it.output.wants(key))).toEqual([true]);
+    await it.clock.pass(10_000);
+
+    expect(keys.map((key) => it.output.wants(key))).toEqual([false]);
+  });
+
+  test("a write waits while the indexer forgets what it took, and ends when it was sent again and indexed", async () => {
+    const it = story({ withoutSpool: true });
+    const indexer = it.network.indexer(A, { indexAfterMs: 60_000 });
+    const write = written(it, versions("a"));
+    await it.clock.pass(2_000);
+    indexer.restart();
+    await it.clock.pass(290_000);
+    expect(write.is).toBe("waits");
+    await it.clock.pass(120_000);
+
+    expect([write.is, new Set(it.network.indexed)]).toEqual(["confirmed", new Set(["a"])]);
+  });
+
+  test("a write whose events nobody confirmed before the output closes ends with a failure", async () => {
+    const it = story({ withoutSpool: true, network: ({ down }) => down.add(A) });
+    const write = written(it, versions("a"));
+    await it.clock.pass(1_000);
+    const closing = it.output.close(1_000);
+    await it.clock.pass(2_000);
+    await closing;
+
+    expect(write.is).toMatchObject({ code: "output-unreachable" });
+  });
+
+  test("an event that is refused for good is kept in a file, and the write ends", async () => {
+    const it = story({ withoutSpool: true, network: (n) => n.indexer(A) });
+    const refused = { status: 400, headers: {}, body: '{"text":"Invalid","code":6,"invalid-event-number":0}' };
+    it.network.onReply = (reply, { body }) => (eventsIn(body as Uint8Array).includes("a") ? refused : reply);
+    const write = written(it, versions("a", "b"));
+    await it.clock.pass(5_000);
+    await passUntil(it, () => write.is !== "waits");
+
+    expect(write.is).toBe("confirmed");
+    expect(it.output.condition()).toMatchObject({ rejected: 1 });
+    expect(new RejectedEvents(it.folder, fs, it.clock).list()).toMatchObject([{ output: "outputs[0]" }]);
+  });
+
+  test("health waits for no receiver, and takes no more than its share of memory while it is down", async () => {
+    const it = story({ withoutSpool: true, network: ({ down }) => down.add(A) });
+    await it.output.write(health);
+    const large: Batch = { ...health, bytes: Buffer.alloc(16 << 20, "x") };
+    await expect(it.output.write(large)).rejects.toMatchObject({ code: "output-full" });
+    it.network.down.delete(A);
+    it.network.indexer(A);
+    await it.clock.pass(10_000);
+
+    expect(it.network.indexed).toEqual(["health"]);
+    expect(waiting(it)).toBe(0);
   });
 });

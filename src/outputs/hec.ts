@@ -13,6 +13,7 @@ import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool } from "./spool.ts";
 import { SpoolIntake } from "./spool-intake.ts";
+import { type ConfirmedQueue, UnconfirmedBatches } from "./unconfirmed-batches.ts";
 import { withoutStanza } from "./version-key.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -33,6 +34,8 @@ const WINDOW_MOST = 64;
 const COOKIE_CHANGES_MOST = 3;
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
+/** Health events in memory while the receiver is down, where there is no spool. */
+const HEALTH_MOST_BYTES = 16 << 20;
 
 export interface HecParts {
   readonly name: string;
@@ -40,6 +43,11 @@ export interface HecParts {
   readonly ack: "auto" | "on" | "off";
   readonly client: HecClient;
   readonly spoolBytes: number;
+  /**
+   * The writer keeps what it writes until that is confirmed, as the database of a fleet does: nothing goes to
+   * a spool, and `write` resolves when Splunk has confirmed the events.
+   */
+  readonly withoutSpool?: boolean;
   readonly stateFolder: string;
   readonly rejected: RejectedEvents;
   /** Names the folder of rejected events. */
@@ -98,8 +106,13 @@ export class HecOutput implements Output {
   readonly #p: HecParts;
   readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
-  readonly #spool: Spool;
-  readonly #intake: SpoolIntake;
+  /** The spool on disk, or what is on its way. */
+  readonly #spool: ConfirmedQueue;
+  /** Undefined: there is a spool. */
+  readonly #unconfirmed: UnconfirmedBatches | undefined;
+  /** Of health events that nobody has confirmed yet; counted without a spool. */
+  #healthBytes = 0;
+  readonly #intake: SpoolIntake | undefined;
   readonly #batches: HecBatches;
   readonly #commits: CommitQueue<Batch>;
   readonly #lanes: readonly Lane[];
@@ -119,25 +132,22 @@ export class HecOutput implements Output {
     this.name = parts.name;
     this.#reports = new OutputReports(this, parts.log);
     this.where = parts.urls.join(", ");
-    const opened = Spool.open({
-      folder: `${parts.stateFolder}/spool`,
-      limitBytes: parts.spoolBytes,
-      disk: parts.disk,
-      clock: parts.clock,
-      until: "confirmed",
-      segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
-      onSkipped: reportSkipped({ name: this.name, where: this.where, log: parts.log }, `${parts.stateFolder}/spool`),
-    });
-    this.#spool = opened.spool;
-    this.#recent.took(opened.keys);
-    this.#intake = new SpoolIntake({
-      ...parts,
-      where: this.where,
-      reports: this.#reports,
-      append: (group) => this.#spool.appendAll(group),
-      isReceiverUp: () => this.#lanes.some(({ failure }) => failure === undefined),
-      hurry: this.#hurry.signal,
-    });
+    if (parts.withoutSpool === true) {
+      this.#unconfirmed = new UnconfirmedBatches(parts.clock);
+      this.#spool = this.#unconfirmed;
+    } else {
+      const { spool, keys } = this.#openSpool();
+      this.#spool = spool;
+      this.#recent.took(keys);
+      this.#intake = new SpoolIntake({
+        ...parts,
+        where: this.where,
+        reports: this.#reports,
+        append: (group) => spool.appendAll(group),
+        isReceiverUp: () => this.#lanes.some(({ failure }) => failure === undefined),
+        hurry: this.#hurry.signal,
+      });
+    }
     this.#batches = new HecBatches(this.#spool);
     this.#commits = new CommitQueue(
       (group) => this.#commit(group),
@@ -174,9 +184,12 @@ export class HecOutput implements Output {
     return this.#recent.wants(key);
   }
 
-  /** Resolves when the events are on this machine's disk: from then on they are delivered. */
+  /**
+   * Resolves when the events are on this machine's disk: from then on they are delivered. Without a spool it
+   * resolves when Splunk has confirmed them, and rejects when the output closes before.
+   */
   write(batch: Batch): Promise<void> {
-    return this.#commits.write(batch);
+    return this.#unconfirmed === undefined ? this.#commits.write(batch) : this.#writeThrough(this.#unconfirmed, batch);
   }
 
   condition(): OutputCondition {
@@ -220,11 +233,44 @@ export class HecOutput implements Output {
     this.#stop.abort();
     this.#news.wake();
     await this.#running;
-    this.#spool.close();
+    if (this.#unconfirmed === undefined) this.#spool.close();
+    else this.#unconfirmed.close(notConfirmed(this.name, this.where));
+  }
+
+  #openSpool() {
+    const { stateFolder, spoolBytes, disk, clock, log } = this.#p;
+    const folder = `${stateFolder}/spool`;
+    return Spool.open({
+      folder,
+      limitBytes: spoolBytes,
+      disk,
+      clock,
+      until: "confirmed",
+      segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, spoolBytes / 16)),
+      onSkipped: reportSkipped({ name: this.name, where: this.where, log }, folder),
+    });
+  }
+
+  async #writeThrough(unconfirmed: UnconfirmedBatches, batch: Batch): Promise<void> {
+    if (batch.keys.length === 0) return this.#writeHealth(unconfirmed, batch);
+    const confirmed = unconfirmed.add(batch);
+    this.#news.wake();
+    await confirmed;
+    // Not before: an event that only was on its way must be written when it comes again.
+    this.#recent.took(batch.keys);
+  }
+
+  /** Health is repeated each hour: nobody keeps it, and whoever sends it does not wait for a receiver. */
+  #writeHealth(unconfirmed: UnconfirmedBatches, { bytes }: Batch): void {
+    if (this.#healthBytes + bytes.length > HEALTH_MOST_BYTES) throw healthDropped(this.name, this.where);
+    this.#healthBytes += bytes.length;
+    const forget = () => void (this.#healthBytes -= bytes.length);
+    unconfirmed.add({ bytes: Uint8Array.from(bytes), keys: [], ends: [] }).then(forget, forget);
+    this.#news.wake();
   }
 
   async #commit(group: readonly Batch[]): Promise<void> {
-    await this.#intake.take(group);
+    await this.#intake?.take(group);
     for (const { keys } of group) this.#recent.took(keys);
     this.#news.wake();
     this.#reports.changed();
@@ -365,7 +411,7 @@ export class HecOutput implements Output {
 
   #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
     this.#batches.confirm(batch, { keepsAWhile: !isIndexed });
-    this.#intake.released();
+    this.#intake?.released();
     this.#reports.changed();
   }
 
@@ -563,10 +609,28 @@ export class HecOutput implements Output {
     return new Failure("output-unreachable", {
       actor: "operator",
       retry: { when: "later" },
-      say: `${this.name}: HEC at ${lane.url} takes nothing now (${inWords(reason)}). Events wait in the spool.`,
+      say: `${this.name}: HEC at ${lane.url} takes nothing now (${inWords(reason)}). Events wait.`,
       nextStep: "Check the health of Splunk's indexers if this lasts. Delivery resumes by itself.",
     });
   }
+}
+
+function notConfirmed(name: string, where: string): Failure {
+  return new Failure("output-unreachable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: HEC at ${where} did not confirm events before this program stopped. They are sent again.`,
+    nextStep: "Check the health of Splunk's indexers if this happens at each stop.",
+  });
+}
+
+function healthDropped(name: string, where: string): Failure {
+  return new Failure("output-full", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: HEC at ${where} takes nothing, so health events are no longer kept for it. No alert is lost.`,
+    nextStep: "Start Splunk, or check .urls and the network. Delivery resumes by itself.",
+  });
 }
 
 /** Events that were taken and are not confirmed yet. */

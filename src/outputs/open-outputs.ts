@@ -33,6 +33,8 @@ export interface OutputsWorld {
   readonly http: Http;
   /** This machine's name, for syslog headers and HEC events. */
   readonly hostName: string;
+  /** Whoever writes keeps the events until the receiver confirms them: a fleet's database. */
+  readonly withoutSpool?: boolean;
 }
 
 /**
@@ -69,10 +71,12 @@ export function openEachOutput(
       ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
     }),
   );
-  reportLeftSpools(join(stateDir, "outputs"), new Set(names), world);
+  const spooling = names.filter((_, i) => !(world.withoutSpool === true && outputs[i]?.type === "hec"));
+  reportLeftSpools(join(stateDir, "outputs"), new Set(spooling), world);
   const admitted = (stanza: Stanza) => styles.set(stanza.name, stanza);
-  const sinkOf = (some: readonly Branch[]) => new OutputsSink(some, () => world.clock.nowMs(), world.log, admitted);
-  return { all: sinkOf(branches), each: () => branches.map((branch) => sinkOf([branch])) };
+  const sinkOf = (some: readonly Branch[], reports: boolean) =>
+    new OutputsSink(some, () => world.clock.nowMs(), world.log, admitted, { reports });
+  return { all: sinkOf(branches, true), each: () => branches.map((branch) => sinkOf([branch], false)) };
 }
 
 interface OutputWorld extends OutputsWorld {
@@ -162,6 +166,7 @@ function openHec(settings: OutputSettings, stateFolder: string, world: OutputWor
     random,
     newChannel: randomUUID,
     log,
+    withoutSpool: world.withoutSpool === true,
   });
   noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
   return output;
@@ -246,7 +251,12 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  * An output that was removed from the file, or has another address now, leaves queued events behind. They are
  * not lost, but they are not sent before somebody acts, so they are reported.
  */
-function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: { disk }, log }: OutputsWorld): void {
+function reportLeftSpools(folder: string, names: ReadonlySet<string>, world: OutputsWorld): void {
+  const {
+    ports: { disk },
+    log,
+    withoutSpool,
+  } = world;
   for (const name of namesIn(disk, folder)) {
     if (!/^(?:syslog|hec|kafka)-/.test(name) || names.has(name)) continue;
     const spool = join(folder, name, "spool");
@@ -257,12 +267,16 @@ function reportLeftSpools(folder: string, names: ReadonlySet<string>, { ports: {
         ?.toString("utf8")
         .trim() || "a receiver";
     log.warn(
-      `events are still queued for ${where}, which is no longer a configured output: they are kept and not sent`,
+      withoutSpool === true
+        ? `events are still queued on this machine for ${where}: a member of a fleet keeps them and does not send them`
+        : `events are still queued for ${where}, which is no longer a configured output: they are kept and not sent`,
       {
         kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
         folder: join(folder, name),
         next_step:
-          "Configure an output with that address until they are sent, or delete the folder if you do not need them.",
+          withoutSpool === true
+            ? "Run this machine with that output and without fleet.url until they are sent, or delete the folder if you do not need them."
+            : "Configure an output with that address until they are sent, or delete the folder if you do not need them.",
       },
     );
   }

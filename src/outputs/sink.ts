@@ -40,19 +40,23 @@ export class OutputsSink implements Sink {
   readonly #reportedFilling = new Set<string>();
   readonly #memory = new BatchMemory();
 
-  /** @param admitted see `admit`; undefined: the formats need no settings of customers. */
+  /**
+   * @param admitted see `admit`; undefined: the formats need no settings of customers.
+   * @param options `reports`: false when another sink with the same outputs reports on them.
+   */
   constructor(
     branches: readonly Branch[],
     nowMs: () => number,
     log: Log,
     admitted: (customer: Stanza) => void = () => undefined,
+    { reports = true }: { readonly reports?: boolean } = {},
   ) {
     this.#admitted = admitted;
     this.#branches = branches;
     this.#nowMs = nowMs;
     this.#log = log;
     this.kind = branches.every(({ output }) => output.kind === "durable") ? "durable" : "provisional";
-    for (const branch of branches)
+    for (const branch of reports ? branches : [])
       branch.output.listen({
         changed: (condition) => this.#noteCondition(branch, condition),
         noticed: (notice) => this.#notice(notice),
