@@ -32,6 +32,29 @@ describe("the names of outputs in a fleet", () => {
     expect(outputNames([today])[0]).toMatch(/^cef-file-[0-9a-f]{8}$/);
   });
 
+  test("of two indexers differ, and stay when indexers are added behind the first address", () => {
+    const hec = (...urls: readonly string[]) => output("outputs[0]", { type: "hec", urls });
+    const [first, second] = outputNames([hec("https://a:8088"), hec("https://b:8088")]);
+
+    expect(outputNames([hec("https://a:8088", "https://c:8088")])).toEqual([first]);
+    expect(second).not.toBe(first);
+    expect(first).toMatch(/^hec-[0-9a-f]{8}$/);
+  });
+
+  test("an output whose promise a fleet does not keep yet is refused, and so is a cap on HEC", () => {
+    const obstacleOf = (one: FleetOutput & { readonly maxEps?: number }) =>
+      fleetObstacle({ config: { settings: {}, outputs: [one] } } as unknown as Parameters<typeof fleetObstacle>[0], {
+        once: false,
+        customer: undefined,
+      });
+
+    expect(obstacleOf(output("outputs[0]", { type: "hec" }))).toBeUndefined();
+    expect(obstacleOf(output("outputs[0]", { type: "syslog" }))).toMatch(/^outputs\[0\]\.type=syslog cannot be used/);
+    expect(obstacleOf({ ...output("outputs[0]", { type: "hec" }), maxEps: 10 })).toBe(
+      "outputs[0].max_eps cannot be used with type=hec and fleet.url; remove it",
+    );
+  });
+
   test("two outputs that would share one progress are refused before anything is opened", () => {
     const obstacleOf = (outputs: readonly FleetOutput[]) =>
       fleetObstacle({ config: { settings: {}, outputs } } as unknown as Parameters<typeof fleetObstacle>[0], {

@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
-import { DeliveryLane } from "../collect/fleet/delivery-lane.ts";
 import { FleetState } from "../collect/fleet/fleet-state.ts";
 import { FleetMember, type ShardCustomers } from "../collect/fleet/member.ts";
+import { OutputLanes } from "../collect/fleet/output-lanes.ts";
 import type { FleetSettings } from "../config/fleet-settings.ts";
+import type { OutputSettings } from "../config/output-settings.ts";
 import { settingsRefused } from "../config/settings.ts";
 import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
-import { openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
+import { type OutputsSink, openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
 import { bodiesInList } from "../json/record-bodies.ts";
+import { Failure } from "../model/failure.ts";
 import type { Lease } from "../model/fleet.ts";
 import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
@@ -31,8 +33,14 @@ const CONNECTIONS = 4;
 const HEARTBEAT_WITHIN = { connectWithinMs: 2_000, answerWithinMs: 2_000 } as const;
 /** As the single process drains its outputs. */
 const DRAIN_MS = 10_000;
-/** Delivered means on this member's disk: nothing else has a promise in a fleet yet. */
-const FILES: ReadonlySet<string> = new Set(["cef-file", "json-lines", "cef-folder", "json-folder"]);
+/** Nothing else has a promise in a fleet yet. */
+const DELIVERED_TO: ReadonlySet<string> = new Set(["cef-file", "json-lines", "cef-folder", "json-folder", "hec"]);
+/** Of packets that wait for a file. */
+const FILE_BACKLOG_BYTES = 64 << 20;
+/** HEC confirms after a second or more, so several deliveries are under way. */
+const HEC_LANES = 4;
+/** Shorter than what giving up customers may take: what HEC confirms later is delivered again by the next owner. */
+const HEC_REMOVE_WITHIN_MS = 5_000;
 
 /** Why this configuration cannot be run by a member of a fleet; undefined: it can. */
 export function fleetObstacle(
@@ -43,9 +51,12 @@ export function fleetObstacle(
   if (customer?.length) return "`--customer` cannot be used with fleet.url; every member needs all customers";
   if (config.settings.discovery !== undefined)
     return "`discover` cannot be used with fleet.url; run `defender-mssp customers discover` beside the fleet";
-  const other = config.outputs.find(({ type }) => !FILES.has(type));
+  const other = config.outputs.find(({ type }) => !DELIVERED_TO.has(type));
   if (other !== undefined)
-    return `${other.name}.type=${other.type} cannot be used with fleet.url; use cef-file, json-lines, cef-folder or json-folder`;
+    return `${other.name}.type=${other.type} cannot be used with fleet.url; use hec, cef-file, json-lines, cef-folder or json-folder`;
+  // Its parts would wait for one another's acknowledgement.
+  const paced = config.outputs.find(({ type, maxEps }) => type === "hec" && maxEps > 0);
+  if (paced !== undefined) return `${paced.name}.max_eps cannot be used with type=hec and fleet.url; remove it`;
   const alike = outputsAlike(config.outputs);
   if (alike === undefined) return undefined;
   return (
@@ -120,22 +131,27 @@ export function fleetParts(
         dialer: realDialer,
         http,
         hostName: hostname(),
+        withoutSpool: true,
       };
       const { all, each } = openEachOutput(config.outputs, config.settings.stanzas, stateDir, world);
       const names = outputNames(config.outputs);
       const lanes = each().map((sink, i) => {
-        const output = names[i] as string;
-        log.info("an output joined the fleet", { output, setting: config.outputs[i]?.name });
-        return new DeliveryLane({ output, sink, store, isAlive: () => member.isAlive(), clock: realClock, log });
+        const [output, settings] = [names[i] as string, config.outputs[i] as OutputSettings];
+        log.info("an output joined the fleet", { output, setting: settings.name });
+        const isAlive = () => member.isAlive();
+        return new OutputLanes({ output, sink, store, isAlive, clock: realClock, log, ...laneTo(settings, sink) });
       });
       state.deliverInto(lanes);
       return {
         sink: committingSink(all),
+        renew: (output, secrets) => all.renew(output, secrets),
         outputs: () => outputStatuses(all.conditions(), config.outputs, realClock.nowMs()),
         async close() {
+          const giveUp = realClock.monotonicMs() + DRAIN_MS;
           try {
             await Promise.all(lanes.map((lane) => lane.close(DRAIN_MS)));
-            await all.close(DRAIN_MS);
+            await all.close(Math.max(0, giveUp - realClock.monotonicMs()));
+            await Promise.all(lanes.map((lane) => lane.ended()));
           } finally {
             await http.close().catch(() => undefined);
           }
@@ -150,6 +166,29 @@ export function fleetParts(
       },
     },
   };
+}
+
+/** What differs between a file, which has an event when it is written, and a receiver that confirms. */
+function laneTo({ name, type, spoolMib }: OutputSettings, sink: OutputsSink) {
+  if (type !== "hec") return { lanes: 1, backlogMostBytes: FILE_BACKLOG_BYTES };
+  return {
+    lanes: HEC_LANES,
+    backlogMostBytes: spoolMib * 1_048_576,
+    removeWithinMs: HEC_REMOVE_WITHIN_MS,
+    receiverFailure: () => {
+      const [one] = sink.conditions();
+      return one?.condition.state === "down" ? backlogFull(name, one.output.where, spoolMib) : undefined;
+    },
+  };
+}
+
+function backlogFull(name: string, where: string, spoolMib: number): Failure {
+  return new Failure("output-full", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: ${where} accepts no events and ${spoolMib} MiB wait for it in the fleet's database, so collection waits. Nothing is lost.`,
+    nextStep: "Start the receiver again, and collection resumes by itself. Raise .spool_mib for longer outages.",
+  });
 }
 
 /** Which customers are in which shard, and how their collection begins and ends. */

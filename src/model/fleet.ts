@@ -34,6 +34,8 @@ export interface FleetStream {
 export interface WaitingPacket {
   readonly stream: number;
   readonly seq: bigint;
+  /** What it takes in the store. */
+  readonly bytes: number;
   readonly deliveries: readonly Delivery[];
 }
 
@@ -46,8 +48,8 @@ export interface Confirmation {
 
 /** What a stream's store reports beside the results of its calls. */
 export interface FleetStreamEvents {
-  /** A packet was committed: it can be delivered from now on. */
-  committed(stream: number): void;
+  /** A packet was committed, of so many bytes: it can be delivered from now on. */
+  committed(stream: number, bytes: number): void;
   /** The shard is no longer this member's, or nobody knows: it must be forgotten and claimed anew. */
   lost(lease: Lease): void;
 }

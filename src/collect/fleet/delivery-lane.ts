@@ -3,10 +3,8 @@ import type { FleetStore, Lease } from "../../model/fleet.ts";
 import type { Clock, Log, Sink } from "../../model/ports.ts";
 
 /** Streams asked for at once, and bytes of packets held at once. */
-const STREAMS_AT_ONCE = 64;
+const STREAMS_AT_ONCE = 256;
 const BYTES_AT_ONCE = 1 << 20;
-/** Packets that were committed here and wait for an output: beyond this, collection waits. */
-const BACKLOG_MOST = 2_000;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const ROOM_LOOK_MS = 100;
@@ -16,6 +14,12 @@ export interface DeliveryLaneParts {
   readonly output: string;
   /** Resolved means delivered. */
   readonly sink: Pick<Sink, "write">;
+  /** Of packets that were committed here and wait for the output: beyond this, collection waits. */
+  readonly backlogMostBytes: number;
+  /** Why nothing is delivered while the sink waits for its receiver; undefined: all is well. */
+  readonly receiverFailure?: () => Failure | undefined;
+  /** A stream that is given up is waited for so long. Absent: until nothing of it is on its way. */
+  readonly removeWithinMs?: number;
   readonly store: Pick<FleetStore, "waiting" | "confirm">;
   /** False as soon as others may take this member for gone: nothing is sent then, which only saves copies. */
   readonly isAlive: () => boolean;
@@ -35,7 +39,7 @@ export class DeliveryLane {
   readonly #dirty = new Set<number>();
   /** Delivered, and not confirmed in the store yet: how far, under which lease. */
   readonly #unconfirmed = new Map<number, { readonly lease: Lease; readonly seq: bigint }>();
-  /** Packets of each stream that were committed here and wait. */
+  /** Bytes of each stream's packets that were committed here and wait. */
   readonly #backlog = new Map<number, number>();
   #waiting = 0;
   #failure: Failure | undefined;
@@ -66,13 +70,13 @@ export class DeliveryLane {
     this.#enqueue(stream);
   }
 
-  committed(stream: number): void {
+  committed(stream: number, bytes: number): void {
     if (!this.#streams.has(stream)) return;
-    this.#waits(stream, 1);
+    this.#waits(stream, bytes);
     this.#enqueue(stream);
   }
 
-  /** Resolves when nothing of these streams is on its way any more. */
+  /** Resolves when nothing of these streams is on its way any more, or `removeWithinMs` have passed. */
   async remove(streams: readonly number[]): Promise<void> {
     for (const stream of streams) {
       this.#streams.delete(stream);
@@ -80,26 +84,43 @@ export class DeliveryLane {
       this.#unconfirmed.delete(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
-    await this.#round;
+    const { removeWithinMs, clock } = this.#p;
+    if (removeWithinMs === undefined) return this.#round;
+    const arrived = new AbortController();
+    await Promise.race([this.#round, clock.pause(removeWithinMs, arrived.signal)]);
+    arrived.abort();
   }
 
-  /** Waits while too much waits for this output. Throws the output's Failure while it refuses. */
+  /**
+   * Waits while too much waits for this output. Throws the output's Failure while it refuses, or cannot reach
+   * its receiver and has no room.
+   */
   async room(): Promise<void> {
+    const { backlogMostBytes, receiverFailure } = this.#p;
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#waiting < BACKLOG_MOST || this.#closing) return;
+      if (this.#waiting < backlogMostBytes || this.#closing) return;
+      const failure = receiverFailure?.();
+      if (failure !== undefined) throw failure;
       await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
     }
   }
 
-  /** Delivers what waits, as far as that takes no longer. What is left waits in the store. */
+  /**
+   * Delivers what waits, as far as that takes no longer. What is left waits in the store. What the sink has
+   * then may be on its way until the sink is closed: `ended` waits for that.
+   */
   async close(withinMs: number): Promise<void> {
     this.#closing = true;
     this.#wake.abort();
     await Promise.race([this.#running, this.#p.clock.pause(withinMs, this.#hurry.signal)]);
     this.#hurry.abort();
     this.#wake.abort();
-    await this.#running;
+  }
+
+  /** Resolves when nothing is on its way any more, after `close`. */
+  ended(): Promise<void> {
+    return this.#running;
   }
 
   /** What waited when a stream was opened was not counted, so a stream's count ends at none. */
@@ -169,10 +190,10 @@ export class DeliveryLane {
         ),
       );
       this.#accepted();
-      for (const { stream, seq } of packets) {
+      for (const { stream, seq, bytes } of packets) {
         const lease = streams.get(stream)?.lease;
         if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
-        this.#waits(stream, -1);
+        this.#waits(stream, -bytes);
       }
       await this.#confirm();
     } catch (error) {
@@ -210,6 +231,8 @@ export class DeliveryLane {
   /** The database's failures are said by the member; here only those of the output hold up collection. */
   #refused(failure: Failure): void {
     this.#failures += 1;
+    // The sink was closed while it waited for its receiver: the next owner delivers it.
+    if (this.#hurry.signal.aborted) return;
     if (isFailure(failure) && failure.code.startsWith("fleet-")) return;
     if (this.#failure?.say !== failure.say)
       this.#p.log.error(failure.say, { output: this.#p.output, failure: failure.code, next_step: failure.nextStep });

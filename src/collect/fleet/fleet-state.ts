@@ -3,8 +3,8 @@ import { Failure } from "../../model/failure.ts";
 import type { FleetStore, FleetStream, Lease } from "../../model/fleet.ts";
 import type { PageCommit, StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import type { DeliveryLane } from "./delivery-lane.ts";
 import type { FleetMember } from "./member.ts";
+import type { OutputLanes } from "./output-lanes.ts";
 
 export interface FleetStateParts {
   /** This machine's: its lock, temporary files and small facts. Streams are in the store. */
@@ -21,14 +21,14 @@ export class FleetState implements StateFolder {
   readonly lastStopWasOrderly = true;
   readonly #p: FleetStateParts;
   readonly #streams = new Map<number, { readonly lease: Lease; readonly key: StateKey }>();
-  #lanes: readonly DeliveryLane[] = [];
+  #lanes: readonly OutputLanes[] = [];
 
   constructor(parts: FleetStateParts) {
     this.#p = parts;
   }
 
   /** Called once, before a stream is opened. */
-  deliverInto(lanes: readonly DeliveryLane[]): void {
+  deliverInto(lanes: readonly OutputLanes[]): void {
     this.#lanes = lanes;
   }
 
@@ -41,8 +41,8 @@ export class FleetState implements StateFolder {
       lease,
       this.#lanes.map(({ output }) => output),
       {
-        committed: (stream) => {
-          for (const lane of this.#lanes) lane.committed(stream);
+        committed: (stream, bytes) => {
+          for (const lane of this.#lanes) lane.committed(stream, bytes);
         },
         lost: (lost) => member.lost(lost),
       },
@@ -51,7 +51,7 @@ export class FleetState implements StateFolder {
     if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
     this.#streams.set(opened.id, { lease, key });
     for (const lane of this.#lanes) lane.add(opened.id, lease, key.stanza);
-    return this.#withRoom(opened.store);
+    return this.#withRoom(opened.id, opened.store);
   }
 
   /** Nothing of the shard is delivered here any more. */
@@ -85,7 +85,7 @@ export class FleetState implements StateFolder {
   }
 
   /** The store's bodies have no bound of their own: an output that is slow or refuses holds up collection. */
-  #withRoom(store: StreamStore): StreamStore {
+  #withRoom(stream: number, store: StreamStore): StreamStore {
     const { reduce } = this.#p;
     return {
       key: store.key,
@@ -98,7 +98,7 @@ export class FleetState implements StateFolder {
       commit: async ({ huge, pieces, ...page }: PageCommit) => {
         const reduced = huge === undefined || pieces === undefined ? [] : [await reduce(huge, pieces)];
         const deliveries = [...(page.deliveries ?? []), ...reduced];
-        if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room()));
+        if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room(stream)));
         await store.commit({ ...page, deliveries });
       },
       flush: () => store.flush(),

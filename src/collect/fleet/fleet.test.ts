@@ -4,8 +4,9 @@ import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import type { Delivery } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Confirmation, FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
-import { DeliveryLane } from "./delivery-lane.ts";
+import { DeliveryLane, type DeliveryLaneParts } from "./delivery-lane.ts";
 import { FleetMember } from "./member.ts";
+import { OutputLanes } from "./output-lanes.ts";
 
 const unreachable = new Failure("fleet-unreachable", {
   actor: "operator",
@@ -236,7 +237,7 @@ describe("a lane to one output", () => {
   const deliveryOf = (key: string) => ({ key }) as unknown as Delivery;
   const lease: Lease = { shard: 1, epoch: 5n };
 
-  function opened(packets: WaitingPacket[]) {
+  function opened(packets: WaitingPacket[], more: Partial<DeliveryLaneParts> = {}) {
     const clock = new FakeClock();
     const log = new FakeLog();
     const written: string[] = [];
@@ -254,6 +255,7 @@ describe("a lane to one output", () => {
       epoch: lease.epoch,
       writeFailure: undefined as Failure | undefined,
       confirmFailure: undefined as Failure | undefined,
+      receiverFailure: undefined as Failure | undefined,
       beforeWrite: async () => undefined as void,
     };
     const lane = new DeliveryLane({
@@ -280,6 +282,9 @@ describe("a lane to one output", () => {
         },
       },
       isAlive: () => it.alive,
+      backlogMostBytes: 2_000,
+      receiverFailure: () => it.receiverFailure,
+      ...more,
       clock,
       log,
     });
@@ -287,7 +292,7 @@ describe("a lane to one output", () => {
   }
 
   const packetsOf = (...seqs: readonly bigint[]): WaitingPacket[] =>
-    seqs.map((seq) => ({ stream: 1, seq, deliveries: [deliveryOf(`v${seq}`)] }));
+    seqs.map((seq) => ({ stream: 1, seq, bytes: 1, deliveries: [deliveryOf(`v${seq}`)] }));
 
   test("delivers what waited and what is committed, in order, and moves the progress after it", async () => {
     const { lane, clock, packets, written, progress } = opened(packetsOf(1n, 2n, 3n));
@@ -295,7 +300,7 @@ describe("a lane to one output", () => {
     await clock.advance(1_000);
     expect(written).toEqual(["v1", "v2", "v3"]);
     packets.push(...packetsOf(4n));
-    lane.committed(1);
+    lane.committed(1, 1);
     await clock.advance(1_000);
 
     expect(written).toEqual(["v1", "v2", "v3", "v4"]);
@@ -306,7 +311,7 @@ describe("a lane to one output", () => {
   test("what waited under an older name of its customer is delivered under the present one", async () => {
     const { lane, clock, packets, stanzas } = opened([]);
     const deliveries = [{ ...deliveryOf("v1"), stanza: "older" }];
-    packets.push({ stream: 1, seq: 1n, deliveries });
+    packets.push({ stream: 1, seq: 1n, bytes: 1, deliveries });
     lane.add(1, lease, "customer");
     await clock.advance(1_000);
 
@@ -355,8 +360,8 @@ describe("a lane to one output", () => {
     await clock.advance(60_000);
 
     await expect(lane.room()).resolves.toBeUndefined();
-    packets.push({ stream: 2, seq: 1n, deliveries: [deliveryOf("later")] });
-    lane.committed(2);
+    packets.push({ stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("later")] });
+    lane.committed(2, 1);
     await clock.advance(2_000);
     expect(written).toEqual(["later"]);
     await lane.close(1_000);
@@ -404,7 +409,7 @@ describe("a lane to one output", () => {
     arrive();
     await removing;
     packets.push(...packetsOf(2n));
-    lane.committed(1);
+    lane.committed(1, 1);
     await clock.advance(5_000);
 
     expect(written).toEqual(["v1"]);
@@ -415,7 +420,7 @@ describe("a lane to one output", () => {
     const { it, lane, clock } = opened([]);
     it.alive = false;
     lane.add(1, lease, "customer");
-    for (let n = 0; n < 2_000; n += 1) lane.committed(1);
+    for (let n = 0; n < 2_000; n += 1) lane.committed(1, 1);
     let hasRoom = false;
     const room = lane.room().then(() => (hasRoom = true));
     await clock.advance(5_000);
@@ -428,15 +433,131 @@ describe("a lane to one output", () => {
     expect(hasRoom).toBe(true);
   });
 
+  test("too much that waits for a receiver that is down fails commits with the reason, and counts until it is delivered", async () => {
+    const { it, lane, clock, packets } = opened(packetsOf(1n));
+    it.alive = false;
+    lane.add(1, lease, "customer");
+    lane.committed(1, 2_000);
+    it.receiverFailure = outputFull;
+    await expect(lane.room()).rejects.toBe(outputFull);
+    it.alive = true;
+    packets[0] = { ...(packets[0] as WaitingPacket), bytes: 2_000 };
+    await clock.advance(2_000);
+
+    await expect(lane.room()).resolves.toBeUndefined();
+    await lane.close(0);
+  });
+
+  test("a stream whose receiver confirms too late is given up after its time, and what is confirmed later counts under its lease only", async () => {
+    const { it, lane, clock, written, progress } = opened(packetsOf(1n), { removeWithinMs: 5_000 });
+    let arrive: () => void = () => undefined;
+    it.beforeWrite = () => new Promise<void>((resolve) => (arrive = resolve));
+    lane.add(1, lease, "customer");
+    await clock.advance(100);
+    let removed = false;
+    const removing = lane.remove([1]).then(() => (removed = true));
+    await clock.advance(4_000);
+    expect(removed).toBe(false);
+    await clock.advance(2_000);
+    await removing;
+    it.epoch = 6n;
+    it.beforeWrite = async () => undefined;
+    lane.add(1, { ...lease, epoch: 6n }, "customer");
+    arrive();
+    await clock.advance(1_000);
+
+    // The second time under the new lease: with an equal key.
+    expect(written).toEqual(["v1", "v1"]);
+    expect(progress.get(1)).toBe(1n);
+    await lane.close(0);
+  });
+
+  test("a close waits no longer than it may for a receiver that confirms nothing, and nothing counts as delivered", async () => {
+    const { it, lane, clock, progress, log } = opened(packetsOf(1n));
+    let fail: (why: unknown) => void = () => undefined;
+    it.beforeWrite = () => new Promise<void>((_, reject) => (fail = reject));
+    lane.add(1, lease, "customer");
+    await clock.advance(100);
+    const closing = lane.close(1_000);
+    await clock.advance(2_000);
+    await closing;
+    fail(outputFull);
+    await lane.ended();
+
+    expect(progress.get(1)).toBeUndefined();
+    expect(log.lines.filter(({ level }) => level === "error")).toEqual([]);
+  });
+
   test("what waits of a stream that is another's by now holds up nobody", async () => {
     const { it, lane } = opened([]);
     it.alive = false;
     lane.add(1, lease, "customer");
-    for (let n = 0; n < 2_000; n += 1) lane.committed(1);
+    for (let n = 0; n < 2_000; n += 1) lane.committed(1, 1);
     await lane.remove([1]);
-    for (let n = 0; n < 2_000; n += 1) lane.committed(1);
+    for (let n = 0; n < 2_000; n += 1) lane.committed(1, 1);
 
     await expect(lane.room()).resolves.toBeUndefined();
     await lane.close(0);
+  });
+});
+
+describe("all lanes to one output", () => {
+  const lease: Lease = { shard: 1, epoch: 5n };
+
+  test("a stream whose delivery takes its time holds up no stream of another lane, and its own packets keep their order", async () => {
+    const clock = new FakeClock();
+    const written: string[] = [];
+    const waits = new Map<number, WaitingPacket[]>();
+    const packet = (stream: number, seq: bigint): WaitingPacket => ({
+      stream,
+      seq,
+      bytes: 1,
+      deliveries: [{ key: `${stream}/${seq}` } as unknown as Delivery],
+    });
+    let arrive: () => void = () => undefined;
+    const lanes = new OutputLanes({
+      output: "hec-1",
+      lanes: 2,
+      backlogMostBytes: 100,
+      sink: {
+        write: async (batch) => {
+          if (batch.some(({ key }) => key === "1/1")) await new Promise<void>((resolve) => (arrive = resolve));
+          written.push(...batch.map(({ key }) => key));
+          return 1;
+        },
+      },
+      store: {
+        waiting: async (_, streams) => streams.flatMap((stream) => waits.get(stream)?.slice(0, 1) ?? []),
+        confirm: async (_, confirmations) => {
+          for (const { stream, seq } of confirmations)
+            waits.set(stream, waits.get(stream)?.filter((one) => one.seq > seq) ?? []);
+          return confirmations.map(({ stream }) => stream);
+        },
+      },
+      isAlive: () => true,
+      clock,
+      log: new FakeLog(),
+    });
+    for (const stream of [1, 2]) {
+      waits.set(stream, [packet(stream, 1n), packet(stream, 2n)]);
+      lanes.add(stream, lease, "customer");
+    }
+    await clock.advance(3_000);
+    expect(written).toEqual(["2/1", "2/2"]);
+    arrive();
+    await clock.advance(3_000);
+
+    expect(written).toEqual(["2/1", "2/2", "1/1", "1/2"]);
+    // Half of the room for each of two lanes.
+    lanes.committed(2, 60);
+    let hasRoom = false;
+    void lanes.room(2).then(() => (hasRoom = true));
+    await expect(lanes.room(1)).resolves.toBeUndefined();
+    expect(hasRoom).toBe(false);
+    await lanes.remove([2]);
+    await clock.advance(1_000);
+    expect(hasRoom).toBe(true);
+    await lanes.close(1_000);
+    await lanes.ended();
   });
 });

@@ -15,6 +15,7 @@ export { sendOnce } from "../../outputs/hec-once.ts";
 export { commitOnce } from "../../outputs/kafka-once.ts";
 export { hecClientOf, kafkaWhere, openEachOutput, openOutputs } from "../../outputs/open-outputs.ts";
 export { RejectedEvents, type RejectedFile } from "../../outputs/rejected.ts";
+export type { OutputsSink } from "../../outputs/sink.ts";
 export { objectOfKey } from "../../outputs/version-key.ts";
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";

@@ -177,7 +177,12 @@ export class PostgresFleet implements FleetStore {
     );
     const packets: WaitingPacket[] = [];
     for (const { stream, seq, body } of rows)
-      packets.push({ stream, seq: BigInt(seq), deliveries: await unpacked(body, this.#p.bodiesOf) });
+      packets.push({
+        stream,
+        seq: BigInt(seq),
+        bytes: body.length,
+        deliveries: await unpacked(body, this.#p.bodiesOf),
+      });
     return packets;
   }
 

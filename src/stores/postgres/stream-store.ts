@@ -198,7 +198,7 @@ class PostgresStreamStore implements StreamStore {
       [...columnsOf(entries), checkpoint === undefined ? null : encodeCheckpoint(checkpoint), records, body],
     );
     if (checkpoint !== undefined) this.#checkpoint = checkpoint;
-    if (packet !== undefined) this.#events.committed(this.#id);
+    if (body !== null) this.#events.committed(this.#id, body.length);
   }
 
   /** @param first number of the first of six parameters. */
