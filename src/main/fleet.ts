@@ -136,10 +136,10 @@ export function fleetParts(
       const { all, each } = openEachOutput(config.outputs, config.settings.stanzas, stateDir, world);
       const names = outputNames(config.outputs);
       const lanes = each().map((sink, i) => {
-        const [output, settings] = [names[i] as string, config.outputs[i] as OutputSettings];
-        log.info("an output joined the fleet", { output, setting: settings.name });
+        const [output, configured] = [names[i] as string, config.outputs[i] as OutputSettings];
+        log.info("an output joined the fleet", { output, setting: configured.name });
         const isAlive = () => member.isAlive();
-        return new OutputLanes({ output, sink, store, isAlive, clock: realClock, log, ...laneTo(settings, sink) });
+        return new OutputLanes({ output, sink, store, isAlive, clock: realClock, log, ...laneTo(configured, sink) });
       });
       state.deliverInto(lanes);
       return {

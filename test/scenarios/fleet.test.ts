@@ -1,13 +1,14 @@
 /**
  * Collectors of one fleet over a real PostgreSQL. One is killed while it collects, and the other one takes
- * over; then a storm of everything that can happen to three of them. DEFENDER_MSSP_REAL_PARTS=1 runs every
- * fault, FLEET_ROUNDS says how often.
+ * over; then a storm of everything that can happen to three of them, with files as output and with HEC.
+ * DEFENDER_MSSP_REAL_PARTS=1 runs every fault, FLEET_ROUNDS says how often.
  */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
+import { type HecServer, startHec } from "../harness/hec/server.ts";
 import { CuttingProxy } from "../harness/postgres/cutting-proxy.ts";
 import { FleetStory, type MemberProcess } from "../harness/postgres/fleet-story.ts";
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
@@ -22,11 +23,13 @@ jest.setTimeout(3_600_000);
 const ROUNDS = Number(process.env["FLEET_ROUNDS"] ?? 1);
 const CUSTOMERS = Array.from({ length: 8 }, (_, n) => `customer-${n + 1}`);
 const HISTORY = 20;
+const TOKEN = "5b0b8f6e-3a51-4e3c-9d0a-e9d2f0c1a777";
 
 let folder: string;
 let server: PostgresServer;
 let simulator: Simulator | undefined;
 let current: FleetStory | undefined;
+let hec: HecServer | undefined;
 const proxies: CuttingProxy[] = [];
 
 describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", () => {
@@ -39,6 +42,8 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     for (const proxy of proxies.splice(0)) await proxy.close();
     await simulator?.stop();
     simulator = undefined;
+    await hec?.stop();
+    hec = undefined;
   });
   afterAll(async () => {
     await server?.remove();
@@ -46,7 +51,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
   });
 
   /** Customers with a history. */
-  async function begin(name: string, members: readonly string[]) {
+  async function begin(name: string, members: readonly string[], output: "files" | "hec" = "files") {
     const started = await startSimulator({
       scenario: scenarioOf(
         JSON.stringify({
@@ -65,7 +70,10 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     simulator = started;
     for (const _ of members) proxies.push(await CuttingProxy.open(server.port));
     const ports = Object.fromEntries(members.map((member, i) => [member, proxies[i]?.port ?? 0]));
-    const story = new FleetStory({ folder, name, server, ready: started.ready, members: ports });
+    const indexed = join(folder, `${name}.indexed.jsonl`);
+    if (output === "hec") hec = await startHec({ ack: "on", token: TOKEN, port: 0, out: indexed });
+    const receiver = hec === undefined ? {} : { hec: { server: hec, indexed } };
+    const story = new FleetStory({ folder, name, server, ready: started.ready, members: ports, ...receiver });
     current = story;
     await story.init();
     let all = CUSTOMERS.length * HISTORY;
@@ -88,7 +96,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     await one.ended;
     appear(2);
     await story.until(() => story.owners()["two"] === 256, "the other one owns everything");
-    await story.until(() => story.delivered >= all(), "everything was delivered");
+    await story.until(() => story.delivered >= all() && story.waiting === 0, "everything was delivered");
     two.kill("SIGTERM");
     expect([await two.ended, story.log]).toEqual([0, expect.any(String)]);
 
@@ -99,73 +107,104 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
   });
 
   const storm = REAL_PARTS_REQUIRED ? test : test.skip;
-  storm("three members survive kills, pauses, cut networks and a database that crashes", async () => {
-    const names = ["one", "two", "three"];
-    const { story, appear, all } = await begin("storm", names);
-    const running = new Map<string, MemberProcess>(names.map((name) => [name, story.start(name)]));
-    const counts = { kills: 0, pauses: 0, cuts: 0, database_crashes: 0, takeovers: 0 };
-    const balanced = () => names.every((name) => (story.owners()[name] ?? 0) >= 84);
-    /** The others own what it had. */
-    const takenOver = async (name: string) => {
-      await story.until(
-        () =>
-          story.owners()[name] === undefined && Object.values(story.owners()).reduce((sum, n) => sum + n, 0) === 256,
-        `the others own what ${name} had`,
-      );
-      counts.takeovers += 1;
-    };
-    const delivered = () => story.until(() => story.delivered >= all(), "everything so far was delivered");
-    const faults: Readonly<Record<string, (name: string, proxy: CuttingProxy) => Promise<void>>> = {
-      kill: async (name) => {
-        running.get(name)?.kill("SIGKILL");
-        await running.get(name)?.ended;
-        counts.kills += 1;
+  storm.each([
+    ["files", "storm"],
+    ["hec", "storm-hec"],
+  ] as const)(
+    "three members that deliver to %s survive kills, pauses, cut networks and restarts",
+    async (output, name) => {
+      const names = ["one", "two", "three"];
+      const { story, appear, all } = await begin(name, names, output);
+      const running = new Map<string, MemberProcess>(names.map((name) => [name, story.start(name)]));
+      const counts = { kills: 0, pauses: 0, cuts: 0, database_crashes: 0, takeovers: 0 };
+      let restarts = 0;
+      const balanced = () => names.every((name) => (story.owners()[name] ?? 0) >= 84);
+      /** The others own what it had. */
+      const takenOver = async (name: string) => {
+        await story.until(
+          () =>
+            story.owners()[name] === undefined && Object.values(story.owners()).reduce((sum, n) => sum + n, 0) === 256,
+          `the others own what ${name} had`,
+        );
+        counts.takeovers += 1;
+      };
+      const delivered = () => story.until(() => story.delivered >= all(), "everything so far was delivered");
+      const faults: Readonly<Record<string, (name: string, proxy: CuttingProxy) => Promise<void>>> = {
+        kill: async (name) => {
+          running.get(name)?.kill("SIGKILL");
+          await running.get(name)?.ended;
+          counts.kills += 1;
+          appear(1);
+          await takenOver(name);
+          running.set(name, story.start(name));
+        },
+        pause: async (name) => {
+          running.get(name)?.kill("SIGSTOP");
+          counts.pauses += 1;
+          appear(1);
+          await takenOver(name);
+          // It believes that it owns its shards, and has pages and packets on their way.
+          running.get(name)?.kill("SIGCONT");
+        },
+        cut: async (name, proxy) => {
+          // The database gets what the member says, and the member gets no answer.
+          proxy.mode = "swallow-answers";
+          counts.cuts += 1;
+          appear(1);
+          await takenOver(name);
+          proxy.mode = "pass";
+          proxy.cut();
+        },
+        crash: async () => {
+          await server.kill("SIGQUIT");
+          counts.database_crashes += 1;
+          appear(1);
+          await server.startAgain();
+        },
+        ...(hec === undefined ? {} : { restart: () => restart(hec as HecServer) }),
+      };
+      /** What HEC took and did not index is gone, its ids begin at 0, and for a while nobody answers. */
+      const restart = async (server: HecServer) => {
+        const before = server.indexer.posts;
         appear(1);
-        await takenOver(name);
-        running.set(name, story.start(name));
-      },
-      pause: async (name) => {
-        running.get(name)?.kill("SIGSTOP");
-        counts.pauses += 1;
+        await story.until(() => server.indexer.posts > before, "HEC took something");
+        server.indexer.restart();
+        restarts += 1;
+        await server.suspend();
         appear(1);
-        await takenOver(name);
-        // It believes that it owns its shards, and has pages and packets on their way.
-        running.get(name)?.kill("SIGCONT");
-      },
-      cut: async (name, proxy) => {
-        // The database gets what the member says, and the member gets no answer.
-        proxy.mode = "swallow-answers";
-        counts.cuts += 1;
-        appear(1);
-        await takenOver(name);
-        proxy.mode = "pass";
-        proxy.cut();
-      },
-      crash: async () => {
-        await server.kill("SIGQUIT");
-        counts.database_crashes += 1;
-        appear(1);
-        await server.startAgain();
-      },
-    };
-    for (let round = 0; round < ROUNDS; round += 1)
-      for (const [place, fault] of Object.values(faults).entries()) {
-        await story.until(balanced, "every member owns its share");
-        const at = (round + place) % names.length;
-        appear(2);
-        await fault(names[at] as string, proxies[at] as CuttingProxy);
-        appear(1);
-        await delivered();
-      }
-    for (const member of running.values()) member.kill("SIGTERM");
-    for (const member of running.values()) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
+        await story.until(
+          () => story.waiting > 0 && story.committed >= all(),
+          "what HEC does not take waits in the store",
+        );
+        await server.resume();
+      };
+      for (let round = 0; round < ROUNDS; round += 1)
+        for (const [place, fault] of Object.values(faults).entries()) {
+          await story.until(balanced, "every member owns its share");
+          const at = (round + place) % names.length;
+          appear(2);
+          await fault(names[at] as string, proxies[at] as CuttingProxy);
+          appear(1);
+          await delivered();
+        }
+      await story.until(() => story.waiting === 0, "everything was confirmed");
+      for (const member of running.values()) member.kill("SIGTERM");
+      for (const member of running.values()) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
 
-    const copies = await story.expectWhole(all());
-    expect(counts.takeovers).toBeGreaterThanOrEqual(3);
-    noteProof({
-      name: "fleet-storm",
-      seed: null,
-      counts: { ...counts, delivered: all(), lost: 0, doubled: 0, copies },
-    });
-  });
+      const copies = await story.expectWhole(all());
+      expect(counts.takeovers).toBeGreaterThanOrEqual(3);
+      noteProof({
+        name: `fleet-${name}`,
+        seed: null,
+        counts: {
+          ...counts,
+          ...(hec === undefined ? {} : { hec_restarts: restarts }),
+          delivered: all(),
+          lost: 0,
+          doubled: 0,
+          copies,
+        },
+      });
+    },
+  );
 });

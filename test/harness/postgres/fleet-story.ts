@@ -1,20 +1,27 @@
 /**
- * Members of a fleet as processes: the program from its sources, a simulator as Microsoft, a real PostgreSQL.
+ * Members of a fleet as processes: the program as it is shipped, or from its sources where it was not built,
+ * a simulator as Microsoft, a real PostgreSQL, and files or a fake HEC that get the events.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "@jest/globals";
+import { binaryPath } from "../../../scripts/build/platforms.ts";
 import { childEnvironment } from "../child-environment.ts";
+import type { HecServer } from "../hec/server.ts";
 import { consult } from "../oracle/main.ts";
 import type { Ready } from "../simulator/start.ts";
 import { tenantLines } from "../simulator/tenant-lines.ts";
 import { type PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "./server.ts";
 
-const MAIN = join(import.meta.dirname, "../../../src/main/main.ts");
+const ROOT = resolve(import.meta.dirname, "../../..");
+const BINARY = join(ROOT, binaryPath("linux-x64"));
+const [PROGRAM, BEFORE_ARGUMENTS]: readonly [string, readonly string[]] = existsSync(BINARY)
+  ? [BINARY, []]
+  : [process.execPath, [join(ROOT, "src/main/main.ts")]];
 const WITHIN_MS = 240_000;
 const ROLE = "collector";
 const PASSWORD = "the collector's password";
@@ -38,6 +45,8 @@ export interface FleetStoryOptions {
   readonly ready: Ready;
   /** Each with the port through which it reaches the database. */
   readonly members: Readonly<Record<string, number>>;
+  /** What gets the events, with the file of those that count as indexed. Absent: a file of each member. */
+  readonly hec?: { readonly server: HecServer; readonly indexed: string };
 }
 
 export class FleetStory {
@@ -47,19 +56,19 @@ export class FleetStory {
   #log = "";
 
   constructor(options: FleetStoryOptions) {
-    const { folder, name, server, ready, members } = options;
+    const { folder, name, server, ready, members, hec } = options;
     this.#options = options;
     this.schema = `defender_mssp_${name}`;
     mkdirSync(this.#home, { recursive: true });
     const password = join(folder, name, "password");
     writeFileSync(password, PASSWORD, { mode: 0o600 });
+    if (hec !== undefined) writeFileSync(this.#tokenFile, hec.server.ready.token, { mode: 0o600 });
     for (const [member, port] of Object.entries(members))
       writeFileSync(
         this.#config(member),
         [
           ...tenantLines(ready, { poll_seconds: "1" }),
-          "outputs[0].type=json-lines",
-          `outputs[0].path=${this.#out(member)}`,
+          ...this.#outputLines(member),
           `state_dir=${join(this.#home, member)}`,
           `fleet.url=postgres://127.0.0.1:${port}/postgres`,
           `fleet.user=${ROLE}`,
@@ -77,7 +86,7 @@ export class FleetStory {
   /** Makes the schema with the program, as its documentation says. */
   async init(): Promise<void> {
     const config = this.#config(Object.keys(this.#options.members)[0] as string);
-    const child = spawn(process.execPath, [MAIN, "fleet", "init", "--config", config, "--owner", SUPERUSER], {
+    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "fleet", "init", "--config", config, "--owner", SUPERUSER], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment({ DEFENDER_MSSP_FLEET_OWNER_PASSWORD: SUPERUSER_PASSWORD }),
     });
@@ -91,7 +100,7 @@ export class FleetStory {
   /** What `doctor --fleet` prints, with its exit code. */
   async doctor(): Promise<string> {
     const config = this.#config(Object.keys(this.#options.members)[0] as string);
-    const child = spawn(process.execPath, [MAIN, "doctor", "--fleet", "--config", config], {
+    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "doctor", "--fleet", "--config", config], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
     });
@@ -102,7 +111,7 @@ export class FleetStory {
   }
 
   start(member: string): MemberProcess {
-    const child = spawn(process.execPath, [MAIN, "run", "--config", this.#config(member)], {
+    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "run", "--config", this.#config(member)], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
     });
@@ -141,26 +150,29 @@ export class FleetStory {
     return Object.fromEntries(rows.map((row) => [row.split("|")[0] ?? "", Number(row.split("|")[1])]));
   }
 
+  /** What got the events: a file of each member, or all that was indexed. */
   get files(): readonly string[] {
-    return Object.keys(this.#options.members).map((member) => this.#out(member));
+    const { members, hec } = this.#options;
+    return hec === undefined ? Object.keys(members).map((member) => this.#out(member)) : [hec.indexed];
   }
 
   /** Of one member; health and such left out. */
   eventsOf(member: string): readonly Event[] {
-    if (!existsSync(this.#out(member))) return [];
-    return readFileSync(this.#out(member), "utf8")
-      .split("\n")
-      .slice(0, -1)
-      .flatMap((text) => {
-        const { mssp } = JSON.parse(text) as { readonly mssp?: { readonly key: string } };
-        return mssp === undefined ? [] : [{ key: mssp.key, text }];
-      });
+    return eventsIn(this.#out(member));
   }
 
-  /** Distinct versions in the files of all members. */
+  /** Distinct versions in the files of all members, or that were indexed. */
   get delivered(): number {
-    const { members } = this.#options;
-    return new Set(Object.keys(members).flatMap((member) => this.eventsOf(member).map(({ key }) => key))).size;
+    return new Set(this.files.flatMap((file) => eventsIn(file).map(({ key }) => key))).size;
+  }
+
+  /** Packets that no output has confirmed yet. */
+  get waiting(): number {
+    const { schema } = this;
+    const [count = ""] = this.#options.server.query(
+      `select count(*) from ${schema}.packet p join ${schema}.delivery d on d.stream = p.stream where p.seq > d.seq`,
+    );
+    return Number(count);
   }
 
   /** Versions that were committed; each counts as often as it was. */
@@ -171,16 +183,16 @@ export class FleetStory {
 
   /**
    * Expects what a fleet promises, once all versions were delivered and every member has stopped: the store
-   * has each once, no file has one twice, and a copy in another file is the same event. Returns how many
-   * copies there are.
+   * has each once, no file of a member has one twice, and each copy is the same event. Returns how many copies
+   * there are.
    */
   async expectWhole(all: number): Promise<number> {
-    const { server, ready, members } = this.#options;
+    const { server, ready, hec } = this.#options;
     const texts = new Map<string, string>();
     let copies = 0;
-    for (const member of Object.keys(members)) {
-      const events = this.eventsOf(member);
-      expect(new Set(events.map(({ key }) => key)).size).toBe(events.length);
+    for (const file of this.files) {
+      const events = eventsIn(file);
+      if (hec === undefined) expect(new Set(events.map(({ key }) => key)).size).toBe(events.length);
       for (const { key, text } of events) {
         if (texts.has(key)) copies += 1;
         expect(texts.get(key) ?? text).toBe(text);
@@ -188,7 +200,7 @@ export class FleetStory {
       }
     }
     expect(texts.size).toBe(all);
-    expect(this.committed).toBe(all);
+    expect([this.committed, this.waiting]).toEqual([all, 0]);
     const delivered = this.files.filter((file) => existsSync(file));
     const { totals } = await consult({ truth: ready.control_url, delivered, format: "jsonl" });
     expect(totals).toMatchObject({ shown: all, delivered: all, lost: 0, stale: 0, changed_bytes: 0, unknown: 0 });
@@ -216,4 +228,33 @@ export class FleetStory {
   #out(member: string): string {
     return join(this.#home, `${member}.jsonl`);
   }
+
+  get #tokenFile(): string {
+    return join(this.#home, "hec-token");
+  }
+
+  #outputLines(member: string): readonly string[] {
+    const { hec } = this.#options;
+    if (hec === undefined) return ["outputs[0].type=json-lines", `outputs[0].path=${this.#out(member)}`];
+    const { url, ca_file } = hec.server.ready;
+    return [
+      "outputs[0].type=hec",
+      `outputs[0].urls=${url}`,
+      `outputs[0].token=file:${this.#tokenFile}`,
+      `outputs[0].ca_file=${ca_file}`,
+      "outputs[0].ack=on",
+    ];
+  }
+}
+
+/** Whole lines with events; health and such left out. */
+function eventsIn(file: string): readonly Event[] {
+  if (!existsSync(file)) return [];
+  return readFileSync(file, "utf8")
+    .split("\n")
+    .slice(0, -1)
+    .flatMap((text) => {
+      const { mssp } = JSON.parse(text) as { readonly mssp?: { readonly key: string } };
+      return mssp === undefined ? [] : [{ key: mssp.key, text }];
+    });
 }
