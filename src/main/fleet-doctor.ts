@@ -2,12 +2,15 @@ import { Failure } from "../model/failure.ts";
 import type { DoctorCheck, FleetChecks } from "../model/sign-in.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
-import { lookAtDatabase, lookAtFleet } from "../stores/postgres/look.ts";
+import { lookAtDatabase, lookAtFleet, type SetAside } from "../stores/postgres/look.ts";
 import { checkSchemaVersion, schemaOf } from "../stores/postgres/schema.ts";
 import { placeOf } from "./command-place.ts";
 import { settingsFailure } from "./configuration.ts";
 import { fleetOf } from "./fleet-command.ts";
 import { fleetConnections } from "./fleet-database.ts";
+
+/** Streams that one sentence names. */
+const NAMED_MOST = 5;
 
 /** What `doctor --fleet` checks, with the rights of a member. Throws Failure `settings`. */
 export async function fleetChecks(
@@ -80,7 +83,30 @@ export function checksOf(database: Database, fleet: string, where: string): read
         return `${outputs.map(({ output, packets, streams }) => `${packets} packets of ${streams} streams wait for ${output}`).join(", ")}.`;
       },
     },
+    {
+      name: "packets",
+      run: async () => {
+        const { setAside } = await lookAtFleet(database, fleet);
+        if (setAside.length > 0) throw damagedPackets(setAside);
+        return "None is damaged.";
+      },
+    },
   ];
+}
+
+function damagedPackets(setAside: readonly SetAside[]): Failure {
+  const sum = (count: (one: SetAside) => number) => setAside.reduce((all, one) => all + count(one), 0);
+  const named = setAside.slice(0, NAMED_MOST).map(({ customer, stream, records, sinceMs, damage }) => {
+    const since = new Date(sinceMs).toISOString();
+    return `${customer}, ${stream}: ${records} since ${since} (${damage.replaceAll(/\s+/g, " ")})`;
+  });
+  const more = setAside.length > NAMED_MOST ? ` and ${setAside.length - NAMED_MOST} more streams` : "";
+  return new Failure("fleet-set-aside", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${sum(({ packets }) => packets)} damaged packets with ${sum(({ records }) => records)} events were set aside and not delivered: ${named.join("; ")}${more}.`,
+    nextStep: "Check the database's disk. docs/fleet says how to send them again or give them up.",
+  });
 }
 
 function withoutOwner(unowned: number, alive: number): Failure {

@@ -102,7 +102,13 @@ export function fleetParts(
         });
         const name = settings.member ?? hostname();
         const identity = { name, version: VERSION, configHash: fleet.configHash };
-        const member = new FleetMember({ store, identity, clock: realClock, log });
+        const member = new FleetMember({
+          store,
+          identity,
+          clock: realClock,
+          log,
+          held: () => opened?.state.held ?? [],
+        });
         await member.begin().catch(async (error: unknown) => {
           await store.close();
           throw error;

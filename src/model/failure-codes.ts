@@ -892,6 +892,20 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "state",
   },
+  "fleet-set-aside": {
+    meaning:
+      "The fleet's database holds packets of events that are damaged. They are kept there and were not delivered.",
+    action:
+      "Run `doctor --fleet`, check the database's disk, and follow docs/fleet to send them again or give them up.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-undelivered": {
+    meaning: "This program fails to deliver events of one customer of a fleet. They wait in the database.",
+    action: "Report the log's line. The events are tried again each minute and by every newer release.",
+    actors: ["us"],
+    exit: "state",
+  },
   "fleet-unowned": {
     meaning: "No live member of the fleet collects a part of the customers.",
     action: "Start the members. Wait ten seconds after a member has stopped.",

@@ -14,6 +14,8 @@ export interface Standing {
   readonly shards: number;
   /** Live members that run with another configuration than this one. */
   readonly otherConfigurations: readonly string[];
+  /** Damaged packets of the whole fleet that nobody has sent again or given up yet. */
+  readonly setAside: number;
 }
 
 export interface MemberIdentity {
@@ -34,9 +36,17 @@ export interface FleetStream {
 export interface WaitingPacket {
   readonly stream: number;
   readonly seq: bigint;
-  /** What it takes in the store. */
+  /** What it takes in the store; 0 when that cannot be read. */
   readonly bytes: number;
+  /** None when it is damaged. */
   readonly deliveries: readonly Delivery[];
+  /** Why it cannot be read, and never will be. */
+  readonly damage?: string;
+}
+
+/** A packet that cannot be read, found under a lease. */
+export interface DamagedPacket extends Confirmation {
+  readonly damage: string;
 }
 
 /** How far an output has confirmed a stream. */
@@ -74,6 +84,11 @@ export interface FleetStore {
   open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream>;
   /** What waits for the output, of each stream oldest first; at least one packet when there is one. */
   waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]>;
+  /**
+   * Notes packets that cannot be read, so that they are kept and every member says so. What is another
+   * member's by now is left alone. Repeating it changes nothing.
+   */
+  setAside(packets: readonly DamagedPacket[]): Promise<void>;
   /**
    * Moves the output's progress, never back. Returns the streams that are still this member's; the others are
    * left alone.

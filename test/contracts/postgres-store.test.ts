@@ -3,93 +3,31 @@
  * members share can promise.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { isFailure } from "../../src/model/failure.ts";
-import type { FleetStream, Lease } from "../../src/model/fleet.ts";
-import type { TenantId } from "../../src/model/tenant.ts";
+import type { Lease } from "../../src/model/fleet.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
-import { type PostgresFleet, shardOf } from "../../src/stores/postgres/fleet-store.ts";
+import type { PostgresFleet } from "../../src/stores/postgres/fleet-store.ts";
 import { initFleet } from "../../src/stores/postgres/init.ts";
-import { roleSql, SCHEMA_VERSION, schemaOf } from "../../src/stores/postgres/schema.ts";
+import { roleSql, SCHEMA_VERSION, schemaOf, upgradeSql } from "../../src/stores/postgres/schema.ts";
 import { CuttingProxy } from "../harness/postgres/cutting-proxy.ts";
 import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE, memberOf } from "../harness/postgres/fleet.ts";
-import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
+import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
+import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, entry, KEY, type OpenedStore, storeContract } from "./store-contract.ts";
 
-const OUTPUTS = ["json-lines-1"];
-const ALL = 256;
 const withPostgres = describeWith("the programs of PostgreSQL", missingPostgresParts());
 
 withPostgres("the fleet's store", () => {
+  const world = new StoreWorld();
+  const { newFleet, joined, expire, opened, keysWaiting } = world;
   let server: PostgresServer;
   let admin: Connections;
-  const members: PostgresFleet[] = [];
-  let fleets = 0;
 
   beforeAll(async () => {
-    server = await PostgresServer.start();
-    server.query(`create role ${MEMBER_ROLE} login password '${MEMBER_PASSWORD.replaceAll("'", "''")}'`);
-    admin = connectionsTo(server);
+    ({ server, admin } = await world.start());
   });
-  afterEach(async () => {
-    for (const member of members.splice(0)) await member.close();
-  });
-  afterAll(async () => {
-    await admin?.close();
-    await server?.remove();
-  });
-
-  /** A new fleet without members. */
-  async function newFleet(): Promise<string> {
-    fleets += 1;
-    const fleet = `test-${fleets}`;
-    await initFleet(admin, fleet);
-    server.query(roleSql(fleet, MEMBER_ROLE));
-    return fleet;
-  }
-
-  /** A member that is registered. */
-  async function joined(fleet: string, name: string, through?: { port: number; answerWithinMs?: number }) {
-    const member = await memberOf(server, fleet, through);
-    members.push(member);
-    await member.register({ name, version: "test", configHash: "one" });
-    return member;
-  }
-
-  /** As if the member had been silent for longer than its lease. */
-  function expire(fleet: string, name: string): void {
-    server.query(`update ${schemaOf(fleet)}.member set alive_until = clock_timestamp() where name = '${name}'`);
-  }
-
-  const leaseOfKey = (leases: readonly Lease[]): Lease => {
-    const lease = leases.find(({ shard }) => shard === shardOf(KEY.tenantId));
-    if (lease === undefined) throw new Error("the shard was not claimed");
-    return lease;
-  };
-
-  interface Opened extends FleetStream {
-    readonly lost: Lease[];
-    readonly committed: number[];
-  }
-
-  async function opened(member: PostgresFleet, lease: Lease, outputs = OUTPUTS): Promise<Opened> {
-    const lost: Lease[] = [];
-    const committed: number[] = [];
-    const stream = await member.open(KEY, lease, outputs, {
-      lost: (one) => lost.push(one),
-      committed: (one) => committed.push(one),
-    });
-    return { ...stream, lost, committed };
-  }
-
-  const keysWaiting = async (member: PostgresFleet, stream: number, output = OUTPUTS[0] as string) =>
-    (await member.waiting(output, [stream], 1 << 20)).flatMap(({ deliveries }) => deliveries.map(({ key }) => key));
-
-  const codeOf = async (work: Promise<unknown>): Promise<string> =>
-    work.then(
-      () => "done",
-      (error: unknown) => (isFailure(error) ? error.code : String(error)),
-    );
+  afterEach(() => world.closeMembers());
+  afterAll(() => world.end());
 
   storeContract("keeps the contract of every store", async () => {
     const fleet = await newFleet();
@@ -119,7 +57,7 @@ withPostgres("the fleet's store", () => {
 
       expect(new Set(shards).size).toBe(shards.length);
       expect(await first.claim(ALL)).toEqual([]);
-      expect(await first.standing()).toEqual({ members: 2, shards: ALL, otherConfigurations: [] });
+      expect(await first.standing()).toEqual({ members: 2, shards: ALL, otherConfigurations: [], setAside: 0 });
       expire(fleet, "second");
 
       expect(await second.renew()).toBe(false);
@@ -509,6 +447,20 @@ withPostgres("the fleet's store", () => {
       expect(await codeOf(memberOf(server, "missing"))).toBe("fleet-schema");
     });
 
+    test("of an older release is refused by members, and upgraded by init with everything that it holds", async () => {
+      const fleet = "older";
+      const s = schemaOf(fleet);
+      await admin.query(upgradeSql(fleet, 0, 1));
+      server.query(`grant usage on schema ${s} to ${MEMBER_ROLE}; grant select on ${s}.fleet to ${MEMBER_ROLE}`);
+      server.query(`update ${s}.shard set epoch = 7`);
+      expect(await codeOf(memberOf(server, fleet))).toBe("fleet-schema");
+
+      expect(await initFleet(admin, fleet)).toEqual({ before: 1, now: SCHEMA_VERSION });
+      server.query(roleSql(fleet, MEMBER_ROLE));
+      const member = await joined(fleet, "member");
+      expect(leaseOfKey(await member.claim(ALL)).epoch).toBe(8n);
+    });
+
     test("gives the member's role no right to change tables, and none on another fleet", async () => {
       const fleet = await newFleet();
       const stranger = "stranger";
@@ -528,8 +480,3 @@ withPostgres("the fleet's store", () => {
     });
   });
 });
-
-function keysOf(numbers: readonly number[]): readonly string[] {
-  const tenantId: TenantId = KEY.tenantId;
-  return numbers.map((n) => `${tenantId}:alerts:alert:${n}`);
-}

@@ -1,13 +1,17 @@
 import { asFailure, type Failure, isFailure } from "../../model/failure.ts";
-import type { FleetStore, Lease } from "../../model/fleet.ts";
+import type { FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
 import type { Clock, Log, Sink } from "../../model/ports.ts";
 
 /** Streams asked for at once, and bytes of packets held at once. */
 const STREAMS_AT_ONCE = 256;
 const BYTES_AT_ONCE = 1 << 20;
+/** At least one packet comes, however large it is. */
+const ONE_PACKET = 1;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 30_000;
 const ROOM_LOOK_MS = 100;
+/** After a packet of a stream could not be delivered for a reason of this program. */
+const HELD_FOR_MS = 60_000;
 
 export interface DeliveryLaneParts {
   /** Names the output in the store; the same on every member. */
@@ -20,7 +24,7 @@ export interface DeliveryLaneParts {
   readonly receiverFailure?: () => Failure | undefined;
   /** A stream that is given up is waited for so long. Absent: until nothing of it is on its way. */
   readonly removeWithinMs?: number;
-  readonly store: Pick<FleetStore, "waiting" | "confirm">;
+  readonly store: Pick<FleetStore, "waiting" | "confirm" | "setAside">;
   /** False as soon as others may take this member for gone: nothing is sent then, which only saves copies. */
   readonly isAlive: () => boolean;
   readonly clock: Clock;
@@ -31,6 +35,8 @@ export interface DeliveryLaneParts {
  * Delivers the packets of this member's streams to one output, each stream's in the order of its commits, and
  * moves the output's progress after it. A confirmation that fails is tried again before anything else is
  * delivered. What was delivered and never confirmed is delivered again by the next owner, with equal keys.
+ * A packet that is damaged is set aside in the store. One that this program fails to deliver holds up its own
+ * stream alone.
  */
 export class DeliveryLane {
   readonly #p: DeliveryLaneParts;
@@ -39,6 +45,10 @@ export class DeliveryLane {
   readonly #dirty = new Set<number>();
   /** Delivered, and not confirmed in the store yet: how far, under which lease. */
   readonly #unconfirmed = new Map<number, { readonly lease: Lease; readonly seq: bigint }>();
+  /** Of a batch that failed for a reason of this program: each is tried alone. */
+  readonly #suspected = new Set<number>();
+  /** Streams whose next packet this program fails to deliver. */
+  readonly #held = new Map<number, { readonly failure: Failure; readonly untilMs: number }>();
   /** Bytes of each stream's packets that were committed here and wait. */
   readonly #backlog = new Map<number, number>();
   #waiting = 0;
@@ -58,6 +68,11 @@ export class DeliveryLane {
   /** Why nothing is delivered now. */
   get failure(): Failure | undefined {
     return this.#failure;
+  }
+
+  /** Customers of which something waits because this program fails to deliver it. */
+  get held(): readonly string[] {
+    return [...this.#held.keys()].flatMap((stream) => this.#streams.get(stream)?.stanza ?? []);
   }
 
   get output(): string {
@@ -82,6 +97,7 @@ export class DeliveryLane {
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
       this.#unconfirmed.delete(stream);
+      this.#deliverable(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
     const { removeWithinMs, clock } = this.#p;
@@ -92,12 +108,15 @@ export class DeliveryLane {
   }
 
   /**
+  /**
    * Waits while too much waits for this output. Throws the output's Failure while it refuses, or cannot reach
-   * its receiver and has no room.
+   * its receiver and has no room, and the stream's own while it is held up.
    */
-  async room(): Promise<void> {
+  async room(stream: number): Promise<void> {
     const { backlogMostBytes, receiverFailure } = this.#p;
     for (;;) {
+      const held = this.#held.get(stream);
+      if (held !== undefined) throw held.failure;
       if (this.#failure !== undefined) throw this.#failure;
       if (this.#waiting < backlogMostBytes || this.#closing) return;
       const failure = receiverFailure?.();
@@ -139,8 +158,9 @@ export class DeliveryLane {
 
   async #run(): Promise<void> {
     for (;;) {
-      if (this.#hurry.signal.aborted || (this.#closing && this.#dirty.size === 0)) return;
-      if (this.#dirty.size === 0) {
+      this.#tryHeldAgain();
+      if (this.#hurry.signal.aborted || (this.#closing && this.#next().length === 0)) return;
+      if (this.#next().length === 0) {
         // What the output refused is another member's by now, so only the next commit can try it again.
         this.#failure = undefined;
         await this.#rest(FIRST_PAUSE_MS);
@@ -164,17 +184,20 @@ export class DeliveryLane {
 
   async #deliver(): Promise<void> {
     const { output, sink, store, isAlive } = this.#p;
-    const asked = [...this.#dirty].slice(0, STREAMS_AT_ONCE);
+    const asked = this.#next();
     for (const stream of asked) this.#dirty.delete(stream);
     const again = () => {
       for (const stream of asked) if (this.#streams.has(stream)) this.#dirty.add(stream);
     };
     try {
       await this.#confirm();
-      const packets = (await store.waiting(output, asked, BYTES_AT_ONCE)).filter(({ stream }) =>
-        this.#streams.has(stream),
-      );
+      const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
+      const packets = (await store.waiting(output, asked, mostBytes)).filter(({ stream }) => this.#streams.has(stream));
       if (packets.length === 0) {
+        for (const stream of asked) {
+          this.#deliverable(stream);
+          this.#waits(stream, Number.NEGATIVE_INFINITY);
+        }
         this.#accepted();
         return;
       }
@@ -184,22 +207,82 @@ export class DeliveryLane {
         return;
       }
       const streams = new Map(this.#streams);
-      await sink.write(
-        packets.flatMap(({ stream, deliveries }) =>
-          deliveries.map((one) => ({ ...one, stanza: streams.get(stream)?.stanza ?? one.stanza })),
-        ),
+      await this.#setAside(packets.filter(({ damage }) => damage !== undefined));
+      const batch = packets.flatMap(({ stream, deliveries }) =>
+        deliveries.map((one) => ({ ...one, stanza: streams.get(stream)?.stanza ?? one.stanza })),
       );
+      try {
+        if (batch.length > 0) await sink.write(batch);
+      } catch (error) {
+        if (isFailure(error) && error.code !== "defect") throw error;
+        this.#failedHere([...new Set(packets.map(({ stream }) => stream))], asFailure(error));
+        return;
+      }
       this.#accepted();
       for (const { stream, seq, bytes } of packets) {
         const lease = streams.get(stream)?.lease;
         if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
         this.#waits(stream, -bytes);
+        this.#held.delete(stream);
       }
       await this.#confirm();
     } catch (error) {
       again();
       throw error;
     }
+  }
+
+  /** Streams for the next batch; one that is suspected alone. */
+  #next(): readonly number[] {
+    const [suspected] = [...this.#suspected].filter((stream) => this.#dirty.has(stream));
+    if (suspected !== undefined) return [suspected];
+    return [...this.#dirty].filter((stream) => !this.#held.has(stream)).slice(0, STREAMS_AT_ONCE);
+  }
+
+  /** Kept in the store before the output's progress passes them. */
+  async #setAside(damaged: readonly WaitingPacket[]): Promise<void> {
+    const found = damaged.flatMap(({ stream, seq, damage = "" }) => {
+      const at = this.#streams.get(stream);
+      return at === undefined ? [] : [{ stream, seq, damage, epoch: at.lease.epoch, customer: at.stanza }];
+    });
+    if (found.length === 0) return;
+    await this.#p.store.setAside(found);
+    for (const { customer, seq, damage } of found)
+      this.#p.log.error("a packet of events is damaged in the fleet's database; it was set aside and not delivered", {
+        customer,
+        output: this.#p.output,
+        packet: String(seq),
+        damage,
+      });
+  }
+
+  /** The output refused nothing: one packet must not hold up the streams of all others. */
+  #failedHere(streams: readonly number[], failure: Failure): void {
+    const [only, ...others] = streams;
+    if (only === undefined) return;
+    if (others.length > 0 || !this.#suspected.has(only)) {
+      for (const stream of streams) this.#suspected.add(stream);
+      return;
+    }
+    this.#suspected.delete(only);
+    const wasHeld = this.#held.has(only);
+    this.#held.set(only, { failure, untilMs: this.#p.clock.monotonicMs() + HELD_FOR_MS });
+    if (wasHeld) return;
+    this.#p.log.error("events of a customer cannot be delivered; they wait in the fleet's database", {
+      customer: this.#streams.get(only)?.stanza,
+      output: this.#p.output,
+      failure: failure.say,
+    });
+  }
+
+  #deliverable(stream: number): void {
+    this.#suspected.delete(stream);
+    this.#held.delete(stream);
+  }
+
+  #tryHeldAgain(): void {
+    const nowMs = this.#p.clock.monotonicMs();
+    for (const [stream, { untilMs }] of this.#held) if (untilMs <= nowMs) this.#suspected.add(stream);
   }
 
   /** What the store does not take is another member's by now, who delivers what waits. */
@@ -218,6 +301,7 @@ export class DeliveryLane {
       if (taken.has(stream) || this.#streams.get(stream)?.lease.epoch !== one.lease.epoch) continue;
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
+      this.#deliverable(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
   }

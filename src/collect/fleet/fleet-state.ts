@@ -32,6 +32,11 @@ export class FleetState implements StateFolder {
     this.#lanes = lanes;
   }
 
+  /** Customers of which events wait because this program fails to deliver them. */
+  get held(): readonly string[] {
+    return [...new Set(this.#lanes.flatMap(({ held }) => held))];
+  }
+
   async open(key: StateKey): Promise<StreamStore> {
     const { store, member, shardOf } = this.#p;
     const lease = member.leaseOf(shardOf(key.tenantId));
@@ -51,7 +56,7 @@ export class FleetState implements StateFolder {
     if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
     this.#streams.set(opened.id, { lease, key });
     for (const lane of this.#lanes) lane.add(opened.id, lease, key.stanza);
-    return this.#withRoom(opened.id, opened.store);
+    return this.#withRoom(opened);
   }
 
   /** Nothing of the shard is delivered here any more. */
@@ -85,7 +90,7 @@ export class FleetState implements StateFolder {
   }
 
   /** The store's bodies have no bound of their own: an output that is slow or refuses holds up collection. */
-  #withRoom(stream: number, store: StreamStore): StreamStore {
+  #withRoom({ id, store }: FleetStream): StreamStore {
     const { reduce } = this.#p;
     return {
       key: store.key,
@@ -98,7 +103,7 @@ export class FleetState implements StateFolder {
       commit: async ({ huge, pieces, ...page }: PageCommit) => {
         const reduced = huge === undefined || pieces === undefined ? [] : [await reduce(huge, pieces)];
         const deliveries = [...(page.deliveries ?? []), ...reduced];
-        if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room(stream)));
+        if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room(id)));
         await store.commit({ ...page, deliveries });
       },
       flush: () => store.flush(),

@@ -3,7 +3,7 @@ import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import type { Delivery } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
-import type { Confirmation, FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
+import type { Confirmation, DamagedPacket, FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
 import { DeliveryLane, type DeliveryLaneParts } from "./delivery-lane.ts";
 import { FleetMember } from "./member.ts";
 import { OutputLanes } from "./output-lanes.ts";
@@ -23,6 +23,7 @@ const outputFull = new Failure("output-full", {
 /** A store with eight shards, whose failures a test sets. */
 class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | "claim" | "release" | "leave"> {
   members = 1;
+  setAside = 0;
   isMember = false;
   failure: Failure | undefined;
   claimFailure: Failure | undefined;
@@ -47,7 +48,7 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
   }
   async standing() {
     this.#call("standing");
-    return { members: this.members, shards: 8, otherConfigurations: [] };
+    return { members: this.members, shards: 8, otherConfigurations: [], setAside: this.setAside };
   }
   async claim(most: number): Promise<readonly Lease[]> {
     this.#call("claim");
@@ -80,11 +81,13 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
   const taken: number[] = [];
   const dropped: { shard: number; saves: boolean }[] = [];
   const reported: (string | undefined)[] = [];
+  const held: string[] = [];
   const member = new FleetMember({
     store: store as unknown as FleetStore,
     identity: { name: "one", version: "test", configHash: "x" },
     clock,
     log: new FakeLog(),
+    held: () => held,
   });
   await member.begin();
   const stop = new AbortController();
@@ -106,7 +109,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
     await clock.advance(2_000);
     await left;
   };
-  return { clock, store, member, taken, dropped, reported, end };
+  return { clock, store, member, taken, dropped, reported, held, end };
 }
 
 describe("a member of a fleet", () => {
@@ -153,6 +156,23 @@ describe("a member of a fleet", () => {
 
     expect(dropped).toHaveLength(8);
     expect(dropped.every(({ saves }) => !saves)).toBe(true);
+    await end();
+  });
+
+  test("says while packets are set aside or a customer's events cannot be delivered, and keeps its customers", async () => {
+    const { clock, store, member, reported, held, end } = await joined();
+    store.setAside = 2;
+    await clock.advance(1_000);
+    expect(reported).toEqual(["fleet-set-aside"]);
+    store.setAside = 0;
+    held.push("customer");
+    await clock.advance(1_000);
+    expect(reported).toEqual(["fleet-set-aside", "fleet-undelivered"]);
+    held.pop();
+    await clock.advance(1_000);
+
+    expect(reported).toEqual(["fleet-set-aside", "fleet-undelivered", undefined]);
+    expect(member.shards).toBe(8);
     await end();
   });
 
@@ -212,6 +232,7 @@ test("a member that fails to begin a customer for a reason of this program ends,
     identity: { name: "one", version: "test", configHash: "x" },
     clock,
     log: new FakeLog(),
+    held: () => [],
   });
   await member.begin();
   const defect = new TypeError("no such customer");
@@ -257,6 +278,10 @@ describe("a lane to one output", () => {
       confirmFailure: undefined as Failure | undefined,
       receiverFailure: undefined as Failure | undefined,
       beforeWrite: async () => undefined as void,
+      /** A key on which this program fails. */
+      defectOf: undefined as string | undefined,
+      setAside: [] as readonly DamagedPacket[],
+      setAsideFailure: undefined as Failure | undefined,
     };
     const lane = new DeliveryLane({
       output: "json-lines-1",
@@ -264,16 +289,21 @@ describe("a lane to one output", () => {
         write: async (batch) => {
           await it.beforeWrite();
           if (it.writeFailure !== undefined) throw it.writeFailure;
+          if (batch.some(({ key }) => key === it.defectOf)) throw new TypeError("a defect of the format");
           written.push(...batch.map(({ key }) => key));
           stanzas.push(...batch.map(({ stanza }) => stanza));
           return 1;
         },
       },
       store: {
-        waiting: async (_, streams) =>
+        waiting: async (_, streams, mostBytes) =>
           packets
             .filter(({ stream, seq }) => streams.includes(stream) && seq > (progress.get(stream) ?? 0n))
-            .slice(0, 2),
+            .slice(0, mostBytes === 1 ? 1 : 2),
+        setAside: async (damaged) => {
+          if (it.setAsideFailure !== undefined) throw it.setAsideFailure;
+          it.setAside = [...it.setAside, ...damaged];
+        },
         confirm: async (_, confirmations: readonly Confirmation[]) => {
           if (it.confirmFailure !== undefined) throw it.confirmFailure;
           const valid = confirmations.filter(({ epoch }) => epoch === it.epoch);
@@ -319,6 +349,63 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
+  test("a damaged packet is set aside before the progress passes it, and what follows it is delivered", async () => {
+    const { it, lane, clock, packets, written, progress, log } = opened([]);
+    packets.push(
+      { stream: 1, seq: 1n, bytes: 0, deliveries: [], damage: "Unknown frame descriptor" },
+      ...packetsOf(2n),
+    );
+    it.setAsideFailure = unreachable;
+    lane.add(1, lease, "customer");
+    await clock.advance(1_500);
+    expect([written, progress.get(1)]).toEqual([[], undefined]);
+    it.setAsideFailure = undefined;
+    await clock.advance(30_000);
+
+    expect(written).toEqual(["v2"]);
+    expect(progress.get(1)).toBe(2n);
+    expect(it.setAside).toMatchObject([{ stream: 1, seq: 1n, epoch: 5n, damage: "Unknown frame descriptor" }]);
+    expect(log.lines.filter(({ level, message }) => level === "error" && message.includes("damaged"))).toHaveLength(1);
+    await expect(lane.room(1)).resolves.toBeUndefined();
+    await lane.close(1_000);
+  });
+
+  test("a packet that this program fails to deliver holds up its own stream alone, and is tried again", async () => {
+    const { it, lane, clock, packets, written, progress, log } = opened([]);
+    it.defectOf = "v2";
+    packets.push(...packetsOf(1n, 2n, 3n), { stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("other")] });
+    lane.add(1, lease, "customer");
+    lane.add(2, lease, "other");
+    await clock.advance(200_000);
+
+    expect(written).toEqual(["v1", "other"]);
+    expect(progress.get(1)).toBe(1n);
+    expect(lane.held).toEqual(["customer"]);
+    await expect(lane.room(1)).rejects.toThrow("a defect of the format");
+    await expect(lane.room(2)).resolves.toBeUndefined();
+    expect(log.lines.filter(({ level }) => level === "error")).toHaveLength(1);
+    it.defectOf = undefined;
+    await clock.advance(61_000);
+
+    expect(written).toEqual(["v1", "other", "v2", "v3"]);
+    expect(lane.held).toEqual([]);
+    await expect(lane.room(1)).resolves.toBeUndefined();
+    await lane.close(1_000);
+  });
+
+  test("a lane with a stream that is held up closes all the same", async () => {
+    const { it, lane, clock, written } = opened(packetsOf(1n));
+    it.defectOf = "v1";
+    lane.add(1, lease, "customer");
+    await clock.advance(5_000);
+    let closed = false;
+    const closing = lane.close(600_000).then(() => (closed = true));
+    await clock.advance(1_000);
+
+    expect([closed, written]).toEqual([true, []]);
+    await closing;
+  });
+
   test("sends nothing while others may take this member for gone", async () => {
     const { it, lane, clock, written } = opened(packetsOf(1n));
     it.alive = false;
@@ -337,12 +424,12 @@ describe("a lane to one output", () => {
     it.writeFailure = outputFull;
     lane.add(1, lease, "customer");
     await clock.advance(5_000);
-    await expect(lane.room()).rejects.toBe(outputFull);
+    await expect(lane.room(1)).rejects.toBe(outputFull);
     expect(log.lines.filter(({ message }) => message === outputFull.say)).toHaveLength(1);
     it.writeFailure = undefined;
     await clock.advance(30_000);
 
-    await lane.room();
+    await lane.room(1);
     expect(written).toEqual(["v1", "v2"]);
     await lane.close(1_000);
   });
@@ -354,12 +441,12 @@ describe("a lane to one output", () => {
     it.writeFailure = outputFull;
     lane.add(1, lease, "customer");
     await clock.advance(500);
-    await expect(lane.room()).rejects.toBe(outputFull);
+    await expect(lane.room(1)).rejects.toBe(outputFull);
     await lane.remove([1]);
     it.writeFailure = undefined;
     await clock.advance(60_000);
 
-    await expect(lane.room()).resolves.toBeUndefined();
+    await expect(lane.room(1)).resolves.toBeUndefined();
     packets.push({ stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("later")] });
     lane.committed(2, 1);
     await clock.advance(2_000);
@@ -372,7 +459,7 @@ describe("a lane to one output", () => {
     it.confirmFailure = unreachable;
     lane.add(1, lease, "customer");
     await clock.advance(20_000);
-    await lane.room();
+    await lane.room(1);
     it.confirmFailure = undefined;
     await clock.advance(30_000);
 
@@ -417,12 +504,12 @@ describe("a lane to one output", () => {
   });
 
   test("too much that waits holds up commits until it is delivered, and a close ends that wait", async () => {
-    const { it, lane, clock } = opened([]);
+    const { it, lane, clock } = opened(packetsOf(1n));
     it.alive = false;
     lane.add(1, lease, "customer");
     for (let n = 0; n < 2_000; n += 1) lane.committed(1, 1);
     let hasRoom = false;
-    const room = lane.room().then(() => (hasRoom = true));
+    const room = lane.room(1).then(() => (hasRoom = true));
     await clock.advance(5_000);
     expect(hasRoom).toBe(false);
     const closing = lane.close(1_000);
@@ -439,12 +526,12 @@ describe("a lane to one output", () => {
     lane.add(1, lease, "customer");
     lane.committed(1, 2_000);
     it.receiverFailure = outputFull;
-    await expect(lane.room()).rejects.toBe(outputFull);
+    await expect(lane.room(1)).rejects.toBe(outputFull);
     it.alive = true;
     packets[0] = { ...(packets[0] as WaitingPacket), bytes: 2_000 };
     await clock.advance(2_000);
 
-    await expect(lane.room()).resolves.toBeUndefined();
+    await expect(lane.room(1)).resolves.toBeUndefined();
     await lane.close(0);
   });
 
@@ -496,7 +583,7 @@ describe("a lane to one output", () => {
     await lane.remove([1]);
     for (let n = 0; n < 2_000; n += 1) lane.committed(1, 1);
 
-    await expect(lane.room()).resolves.toBeUndefined();
+    await expect(lane.room(1)).resolves.toBeUndefined();
     await lane.close(0);
   });
 });
@@ -533,6 +620,7 @@ describe("all lanes to one output", () => {
             waits.set(stream, waits.get(stream)?.filter((one) => one.seq > seq) ?? []);
           return confirmations.map(({ stream }) => stream);
         },
+        setAside: async () => undefined,
       },
       isAlive: () => true,
       clock,

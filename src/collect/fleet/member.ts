@@ -1,6 +1,7 @@
 import { asFailure, type Failure } from "../../model/failure.ts";
-import type { FleetStore, Lease, MemberIdentity } from "../../model/fleet.ts";
+import type { FleetStore, Lease, MemberIdentity, Standing } from "../../model/fleet.ts";
 import type { Clock, Log } from "../../model/ports.ts";
+import { packetsSetAside, undeliverable } from "./failures.ts";
 
 const RENEW_EVERY_MS = 1_000;
 const BALANCE_EVERY_MS = 500;
@@ -15,6 +16,8 @@ export interface FleetMemberParts {
   readonly identity: MemberIdentity;
   readonly clock: Clock;
   readonly log: Log;
+  /** Customers of which events wait here because this program fails to deliver them. */
+  readonly held: () => readonly string[];
 }
 
 /** What begins and ends the collection of a shard's customers. */
@@ -82,8 +85,7 @@ export class FleetMember {
     this.#customers = customers;
     while (!stop.aborted) {
       try {
-        await this.#balance(customers);
-        this.#report(undefined);
+        this.#report(await this.#balance(customers));
       } catch (error) {
         const failure = asFailure(error);
         if (failure.code === "defect") throw error;
@@ -145,15 +147,17 @@ export class FleetMember {
     }
   }
 
-  async #balance(customers: ShardCustomers): Promise<void> {
+  /** Returns what a person should know although the fleet works. */
+  async #balance(customers: ShardCustomers): Promise<Failure | undefined> {
     const { store, clock, log } = this.#p;
     if (this.#isMember && !this.isAlive()) this.#lapse();
     if (!this.#isMember) {
       if (this.#failure !== undefined) throw this.#failure;
-      return;
+      return undefined;
     }
     await this.#release();
-    const { members, shards, otherConfigurations } = await store.standing();
+    const standing = await store.standing();
+    const { members, shards, otherConfigurations } = standing;
     if (otherConfigurations.length > 0) this.#differs(otherConfigurations);
     const share = Math.ceil(shards / Math.max(1, members));
     const held = this.#held.size + this.#unreleased.size;
@@ -168,9 +172,18 @@ export class FleetMember {
       log.info("customers are given up to other members", { shards: given.length, members });
       this.#drop(given, { saves: true });
     }
-    if (clock.monotonicMs() - this.#housedAtMs < KEEP_HOUSE_EVERY_MS) return;
-    this.#housedAtMs = clock.monotonicMs();
-    await store.keepHouse();
+    if (clock.monotonicMs() - this.#housedAtMs >= KEEP_HOUSE_EVERY_MS) {
+      this.#housedAtMs = clock.monotonicMs();
+      await store.keepHouse();
+    }
+    return this.#notice(standing);
+  }
+
+  /** The gravest first: health has room for one. */
+  #notice({ setAside }: Standing): Failure | undefined {
+    if (setAside > 0) return packetsSetAside(setAside);
+    const held = this.#p.held();
+    return held.length > 0 ? undeliverable(held) : undefined;
   }
 
   async #claim(most: number): Promise<readonly Lease[]> {

@@ -21,6 +21,11 @@ export class OutputLanes {
     );
   }
 
+  /** As of each lane. */
+  get held(): readonly string[] {
+    return this.#lanes.flatMap(({ held }) => held);
+  }
+
   add(...[stream, ...more]: Parameters<DeliveryLane["add"]>): void {
     this.#of(stream).add(stream, ...more);
   }
@@ -36,7 +41,7 @@ export class OutputLanes {
 
   /** Waits while too much waits on the stream's lane. Throws as that does. */
   room(stream: number): Promise<void> {
-    return this.#of(stream).room();
+    return this.#of(stream).room(stream);
   }
 
   /** As of each lane. */

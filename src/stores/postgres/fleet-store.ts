@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
-import { isFailure } from "../../model/failure.ts";
+import { asFailure, isFailure } from "../../model/failure.ts";
 import type {
   Confirmation,
+  DamagedPacket,
   FleetStore,
   FleetStream,
   FleetStreamEvents,
@@ -34,6 +35,30 @@ export interface PostgresFleetParts {
   readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
   readonly newBoot?: () => string;
+}
+
+/** `data_corrupted`: a page of the database cannot be read. */
+const DATA_CORRUPTED = "XX001";
+
+interface PacketRow {
+  readonly stream: number;
+  readonly seq: string;
+  /** Absent when it cannot be read. */
+  readonly body?: Buffer;
+  readonly damage?: string;
+}
+
+async function readPacket(
+  body: Buffer | undefined,
+  damage: string | undefined,
+  bodiesOf: ReadBodies,
+): Promise<Pick<WaitingPacket, "deliveries" | "damage">> {
+  if (body === undefined) return { deliveries: [], damage: damage ?? "it has no body" };
+  try {
+    return { deliveries: await unpacked(body, bodiesOf) };
+  } catch (error) {
+    return { deliveries: [], damage: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** The shard of a customer: the same on every member and for ever. */
@@ -98,9 +123,9 @@ export class PostgresFleet implements FleetStore {
   }
 
   async standing(): Promise<Standing> {
-    const rows = await this.#p.database.query<{ name: string; differs: boolean }>(
+    const rows = await this.#p.database.query<{ name: string; differs: boolean; set_aside: number }>(
       `select m.name, m.config_hash is distinct from (select config_hash from ${this.#schema}.member where boot = $1)
-         as differs
+         as differs, (select count(*)::int from ${this.#schema}.set_aside) as set_aside
        from ${this.#schema}.member m where m.alive_until > clock_timestamp()`,
       [this.#boot],
     );
@@ -108,6 +133,7 @@ export class PostgresFleet implements FleetStore {
       members: rows.length,
       shards: SHARD_COUNT,
       otherConfigurations: rows.filter(({ differs }) => differs).map(({ name }) => name),
+      setAside: rows[0]?.set_aside ?? 0,
     };
   }
 
@@ -162,8 +188,62 @@ export class PostgresFleet implements FleetStore {
   }
 
   async waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]> {
+    const packets: WaitingPacket[] = [];
+    for (const { stream, seq, body, damage } of await this.#rowsWaiting(output, streams, mostBytes))
+      packets.push({
+        stream,
+        seq: BigInt(seq),
+        bytes: body?.length ?? 0,
+        ...(await readPacket(body, damage, this.#p.bodiesOf)),
+      });
+    return packets;
+  }
+
+  /** One damaged page of the database must not hide what is whole. */
+  async #rowsWaiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly PacketRow[]> {
+    try {
+      return await this.#query(output, streams, mostBytes);
+    } catch (error) {
+      if (sqlStateOf(error) !== DATA_CORRUPTED) throw error;
+    }
+    const rows: PacketRow[] = [];
+    let bytes = 0;
+    for (const place of await this.#placesWaiting(output, streams)) {
+      const row = await this.#rowAt(place);
+      bytes += row.body?.length ?? 0;
+      rows.push(row);
+      if (bytes >= mostBytes) break;
+    }
+    return rows;
+  }
+
+  #placesWaiting(output: string, streams: readonly number[]): Promise<readonly PacketRow[]> {
     const s = this.#schema;
-    const rows = await this.#p.database.query<{ stream: number; seq: string; body: Buffer }>(
+    return this.#p.database.query<PacketRow>(
+      `select p.stream, p.seq from ${s}.delivery d cross join lateral (
+         select q.stream, q.seq from ${s}.packet q
+         where q.stream = d.stream and q.seq > d.seq order by q.seq limit $3) p
+       where d.output = $1 and d.stream = any($2::int[]) order by 1, 2`,
+      [output, streams, PACKETS_OF_STREAM],
+    );
+  }
+
+  async #rowAt({ stream, seq }: PacketRow): Promise<PacketRow> {
+    try {
+      const [row] = await this.#p.database.query<PacketRow>(
+        `select stream, seq, body from ${this.#schema}.packet where stream = $1 and seq = $2`,
+        [stream, seq],
+      );
+      return row ?? { stream, seq, damage: "it is missing in the database" };
+    } catch (error) {
+      if (sqlStateOf(error) !== DATA_CORRUPTED) throw error;
+      return { stream, seq, damage: asFailure(error).say };
+    }
+  }
+
+  #query(output: string, streams: readonly number[], mostBytes: number): Promise<readonly PacketRow[]> {
+    const s = this.#schema;
+    return this.#p.database.query<PacketRow>(
       `select stream, seq, body from (
          select p.stream, p.seq, p.body,
            sum(octet_length(p.body)) over (order by p.stream, p.seq rows unbounded preceding) as bytes,
@@ -175,15 +255,24 @@ export class PostgresFleet implements FleetStore {
        where bytes <= $3 or place = 1 order by stream, seq`,
       [output, streams, mostBytes, PACKETS_OF_STREAM],
     );
-    const packets: WaitingPacket[] = [];
-    for (const { stream, seq, body } of rows)
-      packets.push({
-        stream,
-        seq: BigInt(seq),
-        bytes: body.length,
-        deliveries: await unpacked(body, this.#p.bodiesOf),
-      });
-    return packets;
+  }
+
+  async setAside(packets: readonly DamagedPacket[]): Promise<void> {
+    const s = this.#schema;
+    await this.#p.database.query(
+      `insert into ${s}.set_aside(stream, seq, hour, records, damage)
+       select p.stream, p.seq, p.hour, p.records, x.damage
+       from unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[]) x(stream, epoch, seq, damage)
+         join ${s}.stream t on t.id = x.stream and t.epoch = x.epoch
+         join ${s}.packet p on p.stream = x.stream and p.seq = x.seq
+       on conflict do nothing`,
+      [
+        packets.map(({ stream }) => stream),
+        packets.map(({ epoch }) => String(epoch)),
+        packets.map(({ seq }) => String(seq)),
+        packets.map(({ damage }) => damage),
+      ],
+    );
   }
 
   async confirm(output: string, confirmations: readonly Confirmation[]): Promise<readonly number[]> {

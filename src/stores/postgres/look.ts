@@ -18,12 +18,24 @@ export interface MemberLook {
   readonly configHash: string;
 }
 
+export interface SetAside {
+  readonly customer: string;
+  readonly stream: string;
+  readonly packets: number;
+  readonly records: number;
+  /** When the first was found, and what is wrong with it. */
+  readonly sinceMs: number;
+  readonly damage: string;
+}
+
 export interface FleetLook {
   /** Of the last day, the newest of each name. */
   readonly members: readonly MemberLook[];
   /** Shards without a live owner. */
   readonly unowned: number;
   readonly outputs: readonly { readonly output: string; readonly packets: number; readonly streams: number }[];
+  /** Damaged packets of each stream. */
+  readonly setAside: readonly SetAside[];
 }
 
 export async function lookAtDatabase(database: Database): Promise<Durability> {
@@ -59,7 +71,15 @@ export async function lookAtFleet(database: Database, fleet: string): Promise<Fl
     `select d.output, count(*) as packets, count(distinct d.stream)::int as streams
      from ${s}.delivery d join ${s}.packet p on p.stream = d.stream and p.seq > d.seq group by 1 order by 1`,
   );
+  const setAside = await database.query<SetAside & { sinceMs: string }>(
+    `select c.input as customer, t.name as stream, count(*)::int as packets, sum(a.records)::int as records,
+       floor(extract(epoch from min(a.found)) * 1000)::text as "sinceMs",
+       (array_agg(a.damage order by a.found))[1] as damage
+     from ${s}.set_aside a join ${s}.stream t on t.id = a.stream join ${s}.customer c on c.id = t.customer
+     group by 1, 2 order by 1, 2`,
+  );
   return {
+    setAside: setAside.map((one) => ({ ...one, sinceMs: Number(one.sinceMs) })),
     members: members.map(({ name, version, alive, shards, config_hash }) => ({
       name,
       version,

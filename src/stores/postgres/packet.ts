@@ -5,7 +5,8 @@ import type { Reduction, SourceRecord } from "../../model/record.ts";
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
-const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** With a checksum, so that damage is noticed and never delivered. */
+const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 } };
 const NEWLINE = 0x0a;
 
 /** Makes the member tables of records again, given as one JSON list. */

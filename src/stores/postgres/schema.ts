@@ -70,6 +70,33 @@ end';
 revoke execute on function $.make_packet_hours() from public;
 revoke execute on function $.drop_delivered_hours() from public;
 `,
+  // Packets that cannot be read. Their hours are kept: a copy of what is damaged may be impossible.
+  `
+create table $.set_aside(stream int not null references $.stream, seq bigint not null, hour int not null,
+  records int not null, damage text not null, found timestamptz not null default clock_timestamp(),
+  primary key (stream, seq));
+create or replace function $.drop_delivered_hours() returns int language plpgsql security definer
+  set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as '
+declare
+  h int;
+  held boolean;
+  dropped int := 0;
+begin
+  lock table $.fleet in share row exclusive mode;
+  for h in select substring(c.relname from ''packet_(.*)'')::int from pg_inherits i join pg_class c on c.oid = i.inhrelid
+      where i.inhparent = ''$.packet''::regclass order by 1 loop
+    continue when h >= $.this_hour() - 1;
+    select exists(select from $.packet p join $.delivery d on d.stream = p.stream
+      where p.hour = h and d.seq < p.seq)
+      or exists(select from $.set_aside a where a.hour = h) into held;
+    if not held then
+      execute format(''drop table $.packet_%s'', h);
+      dropped := dropped + 1;
+    end if;
+  end loop;
+  return dropped;
+end';
+`,
 ];
 
 export const SCHEMA_VERSION = STEPS.length;
@@ -77,16 +104,18 @@ export const SCHEMA_VERSION = STEPS.length;
 /**
  * The statements that bring a fleet's schema from `version` to this release's. Throws Failure `fleet-schema`
  * when a newer release made it.
+ *
+ * @param to for tests of an upgrade.
  */
-export function upgradeSql(fleet: string, version: number): string {
+export function upgradeSql(fleet: string, version: number, to = SCHEMA_VERSION): string {
   const schema = schemaOf(fleet);
   if (version > SCHEMA_VERSION) throw newerSchema(schema, version);
-  const steps = STEPS.slice(version).map((step) => step.trim().replaceAll("$.", `${schema}.`));
+  const steps = STEPS.slice(version, to).map((step) => step.trim().replaceAll("$.", `${schema}.`));
   if (steps.length === 0) return "";
   const record =
     version === 0
-      ? `insert into ${schema}.fleet(version, name) values (${SCHEMA_VERSION}, '${fleet}');`
-      : `update ${schema}.fleet set version = ${SCHEMA_VERSION};`;
+      ? `insert into ${schema}.fleet(version, name) values (${to}, '${fleet}');`
+      : `update ${schema}.fleet set version = ${to};`;
   return [version === 0 ? `create schema ${schema};` : "", ...steps, record].filter((part) => part !== "").join("\n");
 }
 
@@ -102,7 +131,7 @@ export function roleSql(fleet: string, role: string): string {
     `grant select, update on ${schema}.shard to ${name};`,
     `grant select, insert, update on ${schema}.customer, ${schema}.stream to ${name};`,
     `grant select, insert, update, delete on ${schema}.delivery, ${schema}.ledger to ${name};`,
-    `grant select, insert on ${schema}.packet to ${name};`,
+    `grant select, insert on ${schema}.packet, ${schema}.set_aside to ${name};`,
     `grant execute on function ${schema}.make_packet_hours(), ${schema}.drop_delivered_hours() to ${name};`,
   ].join("\n");
 }

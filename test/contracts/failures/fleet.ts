@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { DatabaseError } from "pg";
+import { undeliverable } from "../../../src/collect/fleet/failures.ts";
 import { checksOf } from "../../../src/main/fleet-doctor.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import { Connections, type Database } from "../../../src/stores/postgres/connections.ts";
@@ -83,6 +84,20 @@ export const FLEET = {
   "fleet-not-durable": [
     "the database does not wait for its own disk",
     () => failingCheck("durability", [{ version: "15.2", commit: "off", standbys: 0, synchronous: 0 }]),
+  ],
+  "fleet-set-aside": [
+    "a packet in the database is damaged",
+    () =>
+      failingCheck("packets", [
+        { customer: "Contoso", stream: "alerts", packets: 1, records: 12, sinceMs: "0", damage: "Unknown frame" },
+      ]),
+  ],
+  "fleet-undelivered": [
+    "an output's format fails on one event",
+    () =>
+      thrownBy(() => {
+        throw undeliverable(["Contoso"]);
+      }),
   ],
   "fleet-unowned": ["no member is alive", () => failingCheck("members", [{ n: 256 }])],
   "fleet-schema": [

@@ -1,0 +1,107 @@
+/** A real PostgreSQL for tests of the fleet's store: fleets, members, and the stream that they fight for. */
+import { isFailure } from "../../../src/model/failure.ts";
+import type { FleetStream, Lease } from "../../../src/model/fleet.ts";
+import type { Connections } from "../../../src/stores/postgres/connections.ts";
+import { type PostgresFleet, shardOf } from "../../../src/stores/postgres/fleet-store.ts";
+import { initFleet } from "../../../src/stores/postgres/init.ts";
+import { roleSql, schemaOf } from "../../../src/stores/postgres/schema.ts";
+import { KEY } from "../../contracts/store-contract.ts";
+import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE, memberOf } from "./fleet.ts";
+import { PostgresServer } from "./server.ts";
+
+export const OUTPUTS = ["json-lines-1"];
+export const ALL = 256;
+
+export interface Opened extends FleetStream {
+  readonly lost: Lease[];
+  readonly committed: number[];
+}
+
+export class StoreWorld {
+  readonly #members: PostgresFleet[] = [];
+  #server: PostgresServer | undefined;
+  #admin: Connections | undefined;
+  #fleets = 0;
+
+  async start(): Promise<{ readonly server: PostgresServer; readonly admin: Connections }> {
+    const server = await PostgresServer.start();
+    this.#server = server;
+    server.query(`create role ${MEMBER_ROLE} login password '${MEMBER_PASSWORD.replaceAll("'", "''")}'`);
+    this.#admin = connectionsTo(server);
+    return { server, admin: this.#admin };
+  }
+
+  async closeMembers(): Promise<void> {
+    for (const member of this.#members.splice(0)) await member.close();
+  }
+
+  async end(): Promise<void> {
+    await this.#admin?.close();
+    await this.#server?.remove();
+  }
+
+  /** A new fleet without members. */
+  newFleet = async (): Promise<string> => {
+    this.#fleets += 1;
+    const fleet = `test-${this.#fleets}`;
+    await initFleet(this.#running.admin, fleet);
+    this.#running.server.query(roleSql(fleet, MEMBER_ROLE));
+    return fleet;
+  };
+
+  /** A member that is registered. */
+  joined = async (
+    fleet: string,
+    name: string,
+    through?: { readonly port: number; readonly answerWithinMs?: number },
+  ): Promise<PostgresFleet> => {
+    const member = await memberOf(this.#running.server, fleet, through);
+    this.#members.push(member);
+    await member.register({ name, version: "test", configHash: "one" });
+    return member;
+  };
+
+  /** As if the member had been silent for longer than its lease. */
+  expire = (fleet: string, name: string): void => {
+    const member = `${schemaOf(fleet)}.member`;
+    this.#running.server.query(`update ${member} set alive_until = clock_timestamp() where name = '${name}'`);
+  };
+
+  opened = async (member: PostgresFleet, lease: Lease, outputs = OUTPUTS): Promise<Opened> => {
+    const lost: Lease[] = [];
+    const committed: number[] = [];
+    const stream = await member.open(KEY, lease, outputs, {
+      lost: (one) => lost.push(one),
+      committed: (one) => committed.push(one),
+    });
+    return { ...stream, lost, committed };
+  };
+
+  keysWaiting = async (member: PostgresFleet, stream: number, output = OUTPUTS[0] as string) =>
+    (await member.waiting(output, [stream], 1 << 20)).flatMap(({ deliveries }) => deliveries.map(({ key }) => key));
+
+  get #running(): { readonly server: PostgresServer; readonly admin: Connections } {
+    if (this.#server === undefined || this.#admin === undefined) throw new Error("the server was not started");
+    return { server: this.#server, admin: this.#admin };
+  }
+}
+
+/** The lease of the shard to which KEY belongs. */
+export function leaseOfKey(leases: readonly Lease[]): Lease {
+  const lease = leases.find(({ shard }) => shard === shardOf(KEY.tenantId));
+  if (lease === undefined) throw new Error("the shard was not claimed");
+  return lease;
+}
+
+/** The code of the failure with which it ended, or `done`. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => "done",
+    (error: unknown) => (isFailure(error) ? error.code : String(error)),
+  );
+}
+
+/** Keys of `deliveriesOf` for KEY. */
+export function keysOf(numbers: readonly number[]): readonly string[] {
+  return numbers.map((n) => `${KEY.tenantId}:alerts:alert:${n}`);
+}
