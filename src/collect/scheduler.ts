@@ -178,12 +178,12 @@ export class Scheduler {
   remove(stanza: string, { saves }: { readonly saves: boolean }): Promise<void> {
     const isMember = ({ customer }: Member) => customer.stanza === stanza;
     // At once: what fails from here on says nothing about the customer.
-    this.#members.find(isMember)?.leaving?.abort();
+    this.#members.find(isMember)?.stop.abort();
     return this.#adding.run(async () => {
       const at = this.#members.findIndex(isMember);
       const [member] = at < 0 ? [] : this.#members.splice(at, 1);
       if (member === undefined) return;
-      member.leaving?.abort();
+      member.stop.abort();
       await Promise.all(member.runs);
       await member.report.idle();
       if (saves) for (const runner of member.runners) await runner.close({ orderly: true, thorough: true });
@@ -336,8 +336,7 @@ export class Scheduler {
         entries,
       );
     }
-    const leaving = this.#p.customersLeave === true ? new AbortController() : undefined;
-    const member: Member = { customer, report, runners, runs: [], ...(leaving === undefined ? {} : { leaving }) };
+    const member: Member = { customer, report, runners, runs: [], stop: new AbortController() };
     this.#members.push(member);
     return { late, member };
   }
@@ -417,15 +416,21 @@ export class Scheduler {
     const stopAll = AbortSignal.any([stop, fatalStop.signal]);
     const loops: Promise<void>[] = [];
     let fatal: Failure | undefined;
-    this.#launch = (member, runner, inMs) => {
-      const { leaving, runs } = member;
-      const stopRun = leaving === undefined ? stopAll : AbortSignal.any([stopAll, leaving.signal]);
-      const run = runner.run(stopRun, inMs).catch((error: unknown) => {
+    // To add a listener, and to remove one, the runtime walks all that the signal has. So each customer has a
+    // signal of its own, or thousands of customers would search each other's listeners at each request.
+    const stopMembers = () => {
+      for (const { stop: one } of this.#members) one.abort(stopAll.reason);
+    };
+    stopAll.addEventListener("abort", stopMembers, { once: true });
+    this.#launch = ({ stop: own, runs }, runner, inMs) => {
+      // Also a customer that joins while the others end.
+      if (stopAll.aborted) own.abort(stopAll.reason);
+      const run = runner.run(own.signal, inMs).catch((error: unknown) => {
         fatal ??= asFailure(error);
         fatalStop.abort();
       });
       loops.push(run);
-      if (leaving !== undefined) runs.push(run);
+      if (this.#p.customersLeave === true) runs.push(run);
     };
     const now = clock.nowMs();
     const all = this.#members.flatMap((m) =>
@@ -440,6 +445,7 @@ export class Scheduler {
     loops.push(this.#watch(stopAll));
     // Customers may join while the others run.
     for (let waited = 0; waited < loops.length; waited++) await loops[waited];
+    stopAll.removeEventListener("abort", stopMembers);
     this.#launch = undefined;
     if (fatal) throw fatal;
   }
@@ -620,8 +626,8 @@ interface Member {
   readonly customer: Customer;
   readonly report: CustomerReport;
   readonly runners: readonly Runner[];
-  /** Ends this customer alone; where customers may leave. */
-  readonly leaving?: AbortController;
+  /** Ends this customer alone. */
+  readonly stop: AbortController;
   /** Each resolves when the runner has ended. */
   readonly runs: Promise<void>[];
 }
