@@ -12,6 +12,11 @@ export interface RowRules {
   readonly folder?: (path: string) => Reading<string>;
   /** What stands in place of a secret whose value lies elsewhere. */
   readonly mask?: string;
+  /**
+   * What was read so far, by row and text, without secrets. Thousands of customers have most values in
+   * common: each is read once, and held once.
+   */
+  readonly readings?: Map<Setting, Map<string, Reading<unknown>>>;
 }
 
 export type Complain = (key: string, say: string) => void;
@@ -61,14 +66,36 @@ function readRow(row: Setting, given: Readonly<Record<string, string>>, rules: R
   const text = isGiven(given, row.key) ? (row.secret ? given[row.key] : given[row.key]?.trim()) : row.default;
   if (text === undefined) return row.required ? { ok: false, say: `is missing; write ${wanted(row)}` } : undefined;
   if (row.secret && text.trim() === rules.mask) return undefined;
+  const known = isSealed(row) ? undefined : knownOf(row, rules);
+  const reading = known?.get(text) ?? readText(row, text, rules);
+  known?.set(text, reading);
+  return reading;
+}
+
+function knownOf(row: Setting, { readings }: RowRules): Map<string, Reading<unknown>> | undefined {
+  if (readings === undefined) return undefined;
+  let known = readings.get(row);
+  if (known === undefined) {
+    known = new Map();
+    readings.set(row, known);
+  }
+  return known;
+}
+
+function readText(row: Setting, text: string, rules: RowRules): Reading<unknown> {
   const reading = readValue(row.kind, text, rules.nowMs);
   if (!reading.ok) return { ok: false, say: row.wrong ?? reading.say };
   if (row.kind.is === "file" && rules.file) return rules.file(text);
   if (row.kind.is === "assertion") return assertionIn(reading.value as AssertionSetting, rules);
   if (row.kind.is === "folder" && rules.folder) return rules.folder(text);
-  if (row.secret !== true && !(row.kind.is === "address" && row.kind.login === true)) return reading;
+  if (!isSealed(row)) return reading;
   if (typeof reading.value !== "string") throw new Error(`${row.key} must be sealed but is not a text`);
   return { ok: true, value: sealed(reading.value) };
+}
+
+/** A proxy's address may hold a login. */
+function isSealed({ secret, kind }: Setting): boolean {
+  return secret === true || (kind.is === "address" && kind.login === true);
 }
 
 /** The file of an assertion keeps to the rules of every other file. */
@@ -83,9 +110,17 @@ export function isGiven(given: Readonly<Record<string, string>>, key: string): b
   return Object.hasOwn(given, key) && given[key]?.trim() !== "";
 }
 
+/** By key: one table's rows are read for each of thousands of customers. */
+const memberNames = new Map<string, string>();
+
 /** `tenant_id` is `tenantId`. */
 function memberName<Key extends string>(key: Key): MemberName<Key> {
-  return key.replace(/_(.)/g, (_, first: string) => first.toUpperCase()) as MemberName<Key>;
+  let name = memberNames.get(key);
+  if (name === undefined) {
+    name = key.replace(/_(.)/g, (_, first: string) => first.toUpperCase());
+    memberNames.set(key, name);
+  }
+  return name as MemberName<Key>;
 }
 
 function wanted(row: Setting): string {

@@ -458,4 +458,64 @@ describe("a file that a Splunk setting names", () => {
     expect(parsed.problems[0]?.say).toContain(part);
     expect(parsed.problems[0]?.say).toContain(file);
   });
+
+  test("is looked at once for all customers that name it, and refused for each of them", () => {
+    const looked: string[] = [];
+    const counting = {
+      ...files,
+      files: {
+        look: (file: string) => {
+          looked.push(file);
+          return files.files.look(file);
+        },
+      },
+    };
+    const good = "/opt/splunk/etc/auth/defender_mssp/ca.pem";
+    const names = Array.from({ length: 20 }, (_, n) => `customer-${n}`);
+    const parsed = parse(
+      [
+        ...names.map((name) => stanza(name, { ca_file: good })),
+        ...["x", "y"].map((name) => stanza(name, { ca_file: "/etc/passwd" })),
+      ],
+      { files: counting },
+    );
+
+    expect(looked.filter((file) => file === good)).toHaveLength(1);
+    expect(parsed.stanzas.map(({ name }) => name)).toEqual(names);
+    expect(parsed.problems.map(({ stanza: name, key }) => [name, key])).toEqual([
+      ["x", "ca_file"],
+      ["y", "ca_file"],
+    ]);
+    // What was seen once does not hold for ever: the next reading looks again.
+    parse([stanza("later", { ca_file: good })], { files: counting });
+    expect(looked.filter((file) => file === good)).toHaveLength(2);
+  });
+});
+
+test("customers with the same text in different settings, and with different ones, each get their own", () => {
+  const raw = [
+    stanza("a", {
+      tenant_name: "alerts",
+      streams: "alerts",
+      graph_url: "https://one.example",
+      proxy: "http://u:p@proxy.example:1",
+    }),
+    stanza("b", {
+      tenant_name: "incidents",
+      streams: "alerts",
+      graph_url: "https://two.example",
+      proxy: "http://u:q@proxy.example:1",
+    }),
+  ];
+  const [a, b] = parse(raw).stanzas;
+
+  expect([a?.tenantName, a?.streams, b?.tenantName, b?.streams]).toEqual([
+    "alerts",
+    ["alerts"],
+    "incidents",
+    ["alerts"],
+  ]);
+  expect([a?.endpoints.graphUrl, b?.endpoints.graphUrl]).toEqual(["https://one.example", "https://two.example"]);
+  const logins = [a, b].map((one) => one?.route.proxy?.open((text) => /u:(.)@/.exec(text)?.[1]));
+  expect(logins).toEqual(["p", "q"]);
 });

@@ -76,11 +76,12 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   const refused: RefusedSettings[] = [];
   const seen = new Set<string>();
   const rules = rulesOf(options);
+  const keys = keysOf(options.host);
   for (const one of raw) {
     const before = problems.length;
     const complain = (key: string, say: string) => problems.push({ stanza: one.name, key, say });
     checkName(one.name, seen, complain);
-    const given = takenBy(options.host, one.values);
+    const given = takenBy(keys, one.values);
     const { partial, whole } = readRows(CUSTOMER_ROWS, given, rules, complain);
     checkTogether(partial, given, complain, (say) => warnings.push(`${one.name}: ${say}`));
     if (problems.length > before || whole === undefined) {
@@ -140,6 +141,7 @@ export function problemLine(problem: SettingProblem): string {
 function rulesOf({ host, nowMs, files }: ParseOptions): RowRules {
   return {
     nowMs,
+    readings: new Map(),
     ...(files === undefined ? {} : { file: (text: string) => readFilePath(text, files) }),
     ...(host === "splunk" ? { mask: MASK, folder: fullPath } : {}),
   };
@@ -150,9 +152,15 @@ function fullPath(text: string): Reading<string> {
   return { ok: false, say: "is not an absolute path; write the full path" };
 }
 
+function keysOf(host: SettingsHost): ReadonlySet<string> {
+  return new Set(settingsFor(host).map((row) => row.key));
+}
+
 /** What other hosts' settings hold is not looked at: their defaults count. */
-function takenBy(host: SettingsHost, values: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const keys = new Set(settingsFor(host).map((row) => row.key));
+function takenBy(
+  keys: ReadonlySet<string>,
+  values: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(values).filter(([key]) => keys.has(key)));
 }
 
@@ -274,14 +282,16 @@ function readGlobals(
 
 /** One warning per unknown key, even if many stanzas contain it. */
 function unknownKeys(raw: readonly RawStanza[], options: ParseOptions): string[] {
-  const known = new Set(settingsFor(options.host).map((row) => row.key));
+  const known = keysOf(options.host);
   const holders = new Map<string, string[]>();
   const all: readonly RawStanza[] = options.globals ? [...raw, { name: "settings", values: options.globals }] : raw;
   for (const one of all) {
     for (const key of Object.keys(one.values)) {
       if (known.has(key) || options.known?.(key)) continue;
       if (options.host === "splunk" && (SPLUNK_KEYS.has(key) || key.startsWith("_"))) continue;
-      holders.set(key, [...(holders.get(key) ?? []), one.name]);
+      const names = holders.get(key);
+      if (names === undefined) holders.set(key, [one.name]);
+      else names.push(one.name);
     }
   }
   return [...holders].map(([key, names]) => {

@@ -112,6 +112,21 @@ describe("a value arrives as it was typed", () => {
   });
 });
 
+test("a value that many stanzas have is held once, and every stanza has its own ones", () => {
+  const param = (name: string, value: string) => `<param name="${name}">${value}</param>`;
+  const stanzas = ["a", "b"].map(
+    (name) =>
+      `<stanza name="defender_mssp://${name}">${param("graph_url", "https://gateway.example")}${param("client_secret", `of-${name}`)}</stanza>`,
+  );
+  const [a, b] = parseDocument(`<input><configuration>${stanzas.join("")}</configuration></input>`).stanzas;
+
+  expect(a?.values["graph_url"]).toBe(b?.values["graph_url"]);
+  expect([valuesOf(a), valuesOf(b)]).toEqual([
+    { graph_url: "https://gateway.example", client_secret: "of-a" },
+    { graph_url: "https://gateway.example", client_secret: "of-b" },
+  ]);
+});
+
 test("a document in memory prints no value, whatever setting it stands under", () => {
   const document = parseDocument(
     runDocument(`<param name="client_secret">hunter2</param><param name="client_sceret">hunter3</param>`),

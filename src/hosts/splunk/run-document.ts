@@ -171,10 +171,11 @@ export function parseDocument(text: string): SplunkDocument {
   };
   const holders = kind === "input" ? top.filter((node) => nameOf(node) === "configuration").flatMap(childrenOf) : top;
   const problems: SettingProblem[] = [];
+  const known = new Map<string, Sealed>();
   const stanzas = holders
     .filter((node) => nameOf(node) === (kind === "input" ? "stanza" : "item"))
     .flatMap((node) => {
-      const read = readStanza(node);
+      const read = readStanza(node, known);
       if ("say" in read) problems.push(read);
       return "say" in read ? [] : [read];
     });
@@ -189,7 +190,8 @@ export function parseDocument(text: string): SplunkDocument {
   };
 }
 
-function readStanza(node: Node): SplunkStanza | SettingProblem {
+/** @param known values that stanzas before it have: most are the same for all customers. */
+function readStanza(node: Node, known: Map<string, Sealed>): SplunkStanza | SettingProblem {
   const fullName = attributeOf(node, "name") ?? "";
   const name = fullName.replace(/^[A-Za-z0-9_-]+:\/\//, "");
   const values: [string, string][] = [];
@@ -217,8 +219,17 @@ function readStanza(node: Node): SplunkStanza | SettingProblem {
     fullName: ownText(fullName),
     name: ownText(name),
     app: attributeOf(node, "app"),
-    values: Object.fromEntries(values.map(([key, value]) => [key, sealed(ownText(value))])),
+    values: Object.fromEntries(values.map(([key, value]) => [key, sealedOnce(value, known)])),
   };
+}
+
+function sealedOnce(value: string, known: Map<string, Sealed>): Sealed {
+  let held = known.get(value);
+  if (held === undefined) {
+    held = sealed(ownText(value));
+    known.set(value, held);
+  }
+  return held;
 }
 
 /**
