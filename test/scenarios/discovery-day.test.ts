@@ -211,14 +211,10 @@ class Day {
 
   async #close(): Promise<void> {
     this.#stop.abort();
-    let isOver = false;
-    const ending = this.#running
-      .then(() => this.#collector?.close())
-      .finally(() => {
-        isOver = true;
-      });
+    const over = new AbortController();
+    const ending = this.#running.then(() => this.#collector?.close()).finally(() => over.abort());
     // Time moves only for what waits for it: how slow the disk is must not change the hours of this day.
-    for (await this.#quiet(); !isOver; ) await this.#toNextPause(HOUR_MS);
+    for (await this.#quiet(); !over.signal.aborted; ) await this.#toNextPause(HOUR_MS);
     await ending;
   }
 
