@@ -38,6 +38,7 @@ ${head}${globals.join("")}
 ## Files that Splunk settings name
 
 \`certificate\`, the file of \`assertion\`, \`ca_file\`, \`splunkd_ca_file\`, \`hunting_queries\`, \`metrics_certificate\` and \`metrics_token\` must be regular files under \`$SPLUNK_HOME/etc/auth/${SCHEME}/\` or under the app's \`local/\` folder.
+So must \`hec_ca_file\` and the file of \`hec_token\`.
 No symbolic link may lead out of these folders.
 The path may begin with \`$SPLUNK_HOME\`.
 
@@ -67,6 +68,7 @@ export function outputsPage(): string {
 
 The customers' settings are in [settings](../settings.md).
 All settings are in one Java \`.properties\` file.
+\`run\` also reads Splunk's \`inputs.conf\`, which has [one output, HEC](../splunk/hec.md#with-splunks-inputs).
 
 ## Outputs
 

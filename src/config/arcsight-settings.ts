@@ -263,7 +263,7 @@ export function stanzaName(values: Readonly<Record<string, string>>, otherwise: 
 }
 
 /** Looks up secrets by reference; a secret that cannot be found is left out. */
-function withSecrets(
+export function withSecrets(
   name: string,
   values: Readonly<Record<string, string>>,
   keys: readonly string[],

@@ -19,6 +19,8 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { discoveryOf } from "./discovery-settings.ts";
 import type { FileRule } from "./files.ts";
 import { readFilePath } from "./files.ts";
+import type { HecGlobals } from "./hec-settings.ts";
+import { hecOfGlobals, saysWhereEventsGo } from "./hec-settings.ts";
 import type { Reading } from "./kinds.ts";
 import { hasControl } from "./kinds.ts";
 import type { Complain, RowRules } from "./read-rows.ts";
@@ -58,6 +60,8 @@ export interface ParsedSettings {
   readonly globals: GlobalSettings;
   /** How the list of customers is read; undefined without `discover`, or when that is wrong. */
   readonly discovery: DiscoverySettings | undefined;
+  /** Where Splunk's inputs send their events instead of splunkd's pipe; undefined without `hec_*`. */
+  readonly hec: HecGlobals | undefined;
   /** All problems of all stanzas; a stanza with its own problem is not in `stanzas`. */
   readonly problems: readonly SettingProblem[];
   /** Sentences for the log; they do not stop anything. */
@@ -90,15 +94,33 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
     }
     const { name } = one;
     const { tenantName = name, endpoints, ...rest } = whole;
-    stanzas.push({ ...rest, name, tenantName, endpoints: endpointsOf(whole.cloud, endpoints) });
+    stanzas.push({
+      ...rest,
+      ...(options.host === "arcsight" ? {} : inputsIndex(one)),
+      name,
+      tenantName,
+      endpoints: endpointsOf(whole.cloud, endpoints),
+    });
     const hidden = SECRET_KEYS.filter((key) => options.host === "splunk" && one.values[key]?.trim() === MASK);
     if (hidden.length > 0) masked.set(one.name, hidden);
   }
   const globals = readGlobals(raw, options, rules, problems, warnings);
-  const discovery = discoveryOf(globals, stanzas, (key, say) => problems.push({ stanza: "", key, say }));
+  const complainOfAll = (key: string, say: string) => problems.push({ stanza: "", key, say });
+  const discovery = discoveryOf(globals, stanzas, complainOfAll);
+  const isHecWrong = problems.some(({ key }) => saysWhereEventsGo(key));
+  const hec = options.host === "arcsight" ? undefined : hecOfGlobals(globals, isHecWrong, complainOfAll);
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));
-  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, discovery, problems, warnings };
+  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, discovery, hec, problems, warnings };
 }
+
+/** Splunk's own key of an input. splunkd's pipe needs it from nobody, but HEC does. */
+function inputsIndex({ values }: RawStanza): { readonly index?: string } {
+  const index = values.index?.trim() ?? "";
+  return index === "" || index === SPLUNKS_DEFAULT_INDEX ? {} : { index };
+}
+
+/** splunkd writes it into each input that names no index (inputs.conf.spec, Splunk Enterprise 10.2). */
+const SPLUNKS_DEFAULT_INDEX = "default";
 
 /** An address for all customers is one of each, so that stored secrets are bound to it. */
 function boundTo({ partnercenterUrl }: GlobalSettings, stanzas: readonly Stanza[]): readonly Stanza[] {
@@ -275,7 +297,8 @@ function readGlobals(
     const holder = options.globals?.[key]?.trim() ? "" : (byName.find((one) => one.values[key]?.trim())?.name ?? "");
     const row = TABLE.find((one) => one.key === key);
     const standard = row?.default ?? (row?.otherwise === "none" ? "none" : "the host's own");
-    problems.push({ stanza: holder, key, say: `${say} (until then ${standard} is used)` });
+    const meanwhile = saysWhereEventsGo(key) ? "nothing is collected" : `${standard} is used`;
+    problems.push({ stanza: holder, key, say: `${say} (until then ${meanwhile})` });
   });
   return { ...GLOBAL_DEFAULTS, ...read.partial };
 }

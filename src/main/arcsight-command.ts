@@ -1,9 +1,18 @@
 import { hostname } from "node:os";
+import { withSplunksKeys } from "../config/hec-settings.ts";
 import type { SecretReader } from "../config/secret-reference.ts";
 import { settingsRefused } from "../config/settings.ts";
 import { lineLog, timedLevel } from "../format/log-line.ts";
 import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
-import { openOutputs, openServe, readArcSightConfig, realDialer, realSecretReader } from "../hosts/arcsight/index.ts";
+import {
+  ofSplunk,
+  openOutputs,
+  openServe,
+  readArcSightConfig,
+  readSplunksInputs,
+  realDialer,
+  realSecretReader,
+} from "../hosts/arcsight/index.ts";
 import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
@@ -15,7 +24,7 @@ import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
 import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell, tellWhatServeLeaves } from "./arcsight-findings.ts";
 import { Collector, type Destination, type Discovery } from "./collector.ts";
-import { defaultStateDir, readSettingsFile } from "./configuration.ts";
+import { belongsToSplunk, defaultStateDir, isSplunksOwn, rawOfSplunk, readSettingsFile } from "./configuration.ts";
 import { contractWatch } from "./contract.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
@@ -132,6 +141,7 @@ function defectIn(log: Log): (error: unknown) => void {
 export async function arcSightServe(flags: ArcSightFlags, distrusted: readonly string[]): Promise<ExitCode> {
   const chosen = await choose(flags);
   const { config, stateDir } = chosen;
+  if (config.form === "splunk") throw ofSplunk(flags.config);
   const log = logOf(chosen);
   warnOfDistrusted(distrusted, log);
   const refused = tell(startedWith(chosen), log, { needOutputs: false, again: false });
@@ -189,7 +199,8 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
   return undefined;
 }
 
-function outputsOf({ config, stateDir }: Chosen, log: Log): () => Destination {
+function outputsOf({ config, stateDir }: Chosen, runLog: Log): () => Destination {
+  const log = config.form === "splunk" ? logWithCommands(runLog, { inText: withSplunksKeys }) : runLog;
   const ports = { disk: realDisk, clock: realClock, platform: process.platform };
   return () => {
     const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
@@ -325,18 +336,20 @@ async function collectInto(
 export async function choose(flags: ArcSightFlags): Promise<Chosen> {
   const stamps = new FileStamps(realStampOf);
   stamps.add(flags.config);
-  const bytes = await readSettingsFile(flags.config);
-  const config = readArcSightConfig(bytes, flags.config, {
+  const options = {
     nowMs: realClock.nowMs(),
     secrets: stampedSecrets(realSecretReader(flags.environment, process.platform), stamps),
     files: {
-      look(file) {
+      look(file: string) {
         stamps.add(file);
         return realFiles.look(file);
       },
     },
     overrides: flags.overrides,
-  });
+  };
+  const config = belongsToSplunk(flags.config)
+    ? readSplunksInputs(await rawOfSplunk(flags.config, flags.environment), { ...options, known: isSplunksOwn })
+    : readArcSightConfig(await readSettingsFile(flags.config), flags.config, options);
   const { customer } = flags;
   const isWanted = (stanza: Pick<Stanza, "name" | "tenantName" | "tenantId">) =>
     !customer?.length ||

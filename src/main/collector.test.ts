@@ -183,6 +183,9 @@ class Bench {
         consentRedirect: "",
         discoverMode: "announce",
         discoverHours: 1,
+        hecAck: "auto",
+        hecGzip: false,
+        hecSpoolMib: 1024,
       },
       world: {
         version: "test",

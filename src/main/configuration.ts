@@ -76,7 +76,7 @@ export async function readConfiguration(
     nowMs: realClock.nowMs(),
     ...(file ? { globals: { ...file.globals, ...given } } : {}),
     files: { files: realFiles },
-    ...(belongsToSplunk(flags.config) ? { known: isSplunksOwn } : {}),
+    ...(flags.config !== undefined && belongsToSplunk(flags.config) ? { known: isSplunksOwn } : {}),
   });
   const wanted = flags.customer;
   const isWanted = (name: string, others: readonly string[]) =>
@@ -131,12 +131,19 @@ export function readSettingsFile(file: string, setting?: string): Promise<Buffer
   });
 }
 
-function belongsToSplunk(config: string | undefined): boolean {
-  return config !== undefined && /\.(conf|xml)$/i.test(config);
+/** Inputs of Splunk: inputs.conf, or a saved run document. */
+export function belongsToSplunk(config: string): boolean {
+  return /\.(conf|xml)$/i.test(config);
+}
+
+/** The inputs of such a file, without masks, with secrets that the environment has. */
+export async function rawOfSplunk(file: string, environment: NodeJS.ProcessEnv): Promise<RawConfiguration> {
+  const raw = rawFromSplunk(await readSettingsFile(file), file);
+  return { ...raw, stanzas: raw.stanzas.map((stanza) => withSecrets(stanza, environment)) };
 }
 
 /** Settings of every input, such as `index`, are Splunk's to read. */
-function isSplunksOwn(key: string): boolean {
+export function isSplunksOwn(key: string): boolean {
   return SPLUNK_KEYS.has(key) || key.startsWith("_");
 }
 
@@ -146,23 +153,21 @@ function hostOf(config: string | undefined): SettingsHost {
 
 async function rawFrom(file: string, readProperties: PropertiesReader): Promise<RawConfiguration> {
   const bytes = await readSettingsFile(file);
-  switch (path.extname(file).toLowerCase()) {
-    case ".conf": {
-      const stanzas = stanzasOfScheme(readConf(decodedText(bytes)), SCHEME);
-      return { stanzas: stanzas.map(withoutMask), globals: {} };
-    }
-    case ".xml": {
-      const document = parseDocument(decodedText(bytes));
-      return {
-        stanzas: openedStanzas(document.stanzas).map(withoutMask),
-        globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {},
-      };
-    }
-    case ".properties":
-      return readProperties(propertiesText(bytes), file);
-    default:
-      throw settingsFailure(`${file} ends in neither .conf, .properties nor .xml, so its form is not known`);
+  if (belongsToSplunk(file)) return rawFromSplunk(bytes, file);
+  if (path.extname(file).toLowerCase() === ".properties") return readProperties(propertiesText(bytes), file);
+  throw settingsFailure(`${file} ends in neither .conf, .properties nor .xml, so its form is not known`);
+}
+
+function rawFromSplunk(bytes: Uint8Array, file: string): RawConfiguration {
+  if (path.extname(file).toLowerCase() === ".conf") {
+    const stanzas = stanzasOfScheme(readConf(decodedText(bytes)), SCHEME);
+    return { stanzas: stanzas.map(withoutMask), globals: {} };
   }
+  const document = parseDocument(decodedText(bytes));
+  return {
+    stanzas: openedStanzas(document.stanzas).map(withoutMask),
+    globals: document.checkpointDir ? { state_dir: document.checkpointDir } : {},
+  };
 }
 
 /** A mask stands for a secret in Splunk's store, which a command without a session cannot read. */

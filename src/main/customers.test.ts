@@ -81,6 +81,9 @@ function building(vaults: ReadonlyMap<string, RefreshTokenVault> = new Map()) {
     consentRedirect: "",
     discoverMode: "announce",
     discoverHours: 1,
+    hecAck: "auto",
+    hecGzip: false,
+    hecSpoolMib: 1024,
   } as const;
   const world = { http, clock, random: new FakeRandom(), log: new FakeLog(), globals };
   return { http, clock, builder: new CustomerBuilder(world, ({ name }) => vaults.get(name)) };

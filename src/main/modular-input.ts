@@ -1,6 +1,11 @@
+import { join } from "node:path";
+import { saysWhereEventsGo } from "../config/hec-settings.ts";
+import { settingsRefused } from "../config/settings.ts";
 import { lineLog } from "../format/log-line.ts";
+import { realSecretReader, reportLeftSpools } from "../hosts/arcsight/index.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
 import {
+  hecOf,
   LOOK_EVERY_MS,
   metricsOf,
   openSplunkHost,
@@ -13,14 +18,17 @@ import {
 import { commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
+import type { Log } from "../model/ports.ts";
 import type { OutputStatus } from "../model/status.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
+import { realDisk } from "../stores/disk/disk.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
 import { announcements } from "./announcements.ts";
-import { Collector, type Discovery, type StopLimits } from "./collector.ts";
+import { Collector, type Destination, type Discovery, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
 import { contractWatch } from "./contract.ts";
-import { CustomerBuilder } from "./customers.ts";
+import { CustomerBuilder, type MisconfiguredCustomer } from "./customers.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
@@ -62,6 +70,7 @@ function splunkWorld(): SplunkWorld {
     fingerprintOf: presentFingerprint,
     stampOf: realStampOf,
     splunkHome: process.env.SPLUNK_HOME,
+    credential: (name) => realSecretReader(process.env, process.platform).credential(name),
     program: placeOf({}, { typed: false }),
     version: VERSION,
   };
@@ -164,6 +173,29 @@ async function discoveryIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld)
   });
 }
 
+/** The output that `hec_*` names; undefined when events go into splunkd's pipe. */
+async function hecIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld) {
+  const { hec, stanzas } = run.settings;
+  const { stateDir } = host;
+  if (hec?.is !== "reference" || stateDir === undefined) return undefined;
+  // Whoever has no HEC pays nothing for it, not even its code.
+  const { SplunkHec } = await import("./splunk-hec.ts");
+  const readOutput = () => hecOf(hec.hec, world);
+  return SplunkHec.of({ host, hec: hec.hec, readOutput, customers: stanzas, stateDir, pipe: PIPE, log: run.log });
+}
+
+/**
+ * While `hec_*` is wrong nobody knows where events belong. Nothing is collected then, and each customer's
+ * health says why.
+ */
+function withoutDestination({ customers }: SplunkHost, { settings }: SplunkRun): readonly MisconfiguredCustomer[] {
+  const problems = settings.problems.filter(({ key }) => saysWhereEventsGo(key));
+  return customers.map(({ stanza: { name, tenantName, tenantId } }) => {
+    const refused = { name, tenantName, tenantId: tenantIdFrom(tenantId) ?? ("" as const), problems };
+    return { ...refused, failure: settingsRefused(refused, "the stanza [defender_mssp]") };
+  });
+}
+
 function noSplunkd(): Failure {
   return new Failure("splunkd-unreachable", {
     actor: "operator",
@@ -191,18 +223,22 @@ async function collect(
     return EXIT.done;
   }
   const monitor = await openMonitor(await metricsOf(run, world), log, "metrics_");
+  const hec = await hecIn(host, run, world);
+  const hasDestination = settings.hec?.is !== "wrong";
   let collector: Collector;
   try {
     collector = await Collector.open({
       customers: {
         configured: [...settings.stanzas, ...settings.refused],
-        wanted: host.customers.map(({ stanza }) => stanza),
+        wanted: hasDestination ? host.customers.map(({ stanza }) => stanza) : [],
         refused: host.refused,
-        misconfigured: host.misconfigured,
+        misconfigured: hasDestination ? host.misconfigured : [...host.misconfigured, ...withoutDestination(host, run)],
         credentials: {
           everyMs: LOOK_EVERY_MS,
           async look(failing) {
+            await hec?.look();
             const { customers, refused } = await host.look(failing);
+            if (!hasDestination) return { ready: [], refused };
             for (const { stanza, vault } of customers) vaults.set(stanza.name, vault);
             return { ready: customers.map(({ stanza }) => stanza), refused };
           },
@@ -216,11 +252,7 @@ async function collect(
         stateDir === undefined
           ? () => Promise.reject(noStateFolder())
           : diskState(stateDir, log, { waitForLock: "for-ever", stop }),
-      openDestination: () => ({
-        sink: host.sink,
-        outputs: () => [PIPE],
-        close: async () => (await host.close()) === "closed" && !host.gone.aborted,
-      }),
+      openDestination: () => hec?.open() ?? pipeOf(host, log),
       discovery: await discoveryIn(host, run, world),
       limits: LIMITS,
       globals,
@@ -248,6 +280,17 @@ async function collect(
   await running;
   const [{ exitCode, fatal }] = await Promise.all([collector.close(), monitor.close()]);
   return fatal?.code === "host-gone" ? EXIT.done : exitCode;
+}
+
+function pipeOf(host: SplunkHost, log: Log): Destination {
+  // Whoever removes `hec_*` must hear of events that HEC did not take yet.
+  if (host.stateDir !== undefined)
+    reportLeftSpools(join(host.stateDir, "outputs"), new Set(), { ports: { disk: realDisk }, log });
+  return {
+    sink: host.sink,
+    outputs: () => [PIPE],
+    close: async () => (await host.close()) === "closed" && !host.gone.aborted,
+  };
 }
 
 /** splunkd's pipe: what waits for it is still with Microsoft, and this program ends when it closes. */

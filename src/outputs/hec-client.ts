@@ -19,7 +19,8 @@ const GZIP_LEVEL = 1;
 /** How requests reach HEC. */
 export interface HecClientParts {
   readonly name: string;
-  readonly token: Sealed;
+  /** Undefined: it cannot be read yet, so nothing is sent before `useToken`. */
+  readonly token: Sealed | undefined;
   readonly gzip: boolean;
   readonly caFile: string | undefined;
   readonly http: Http;
@@ -46,7 +47,7 @@ export interface HecAnswered<Verdict> {
 export class HecClient {
   readonly #p: HecClientParts;
   readonly #route: Route;
-  #token: Sealed;
+  #token: Sealed | undefined;
 
   constructor(parts: HecClientParts) {
     this.#p = parts;
@@ -59,7 +60,10 @@ export class HecClient {
     this.#token = token;
   }
 
-  /** Throws Failure `output-unreachable` or `output-untrusted`: whether it arrived is not known then. */
+  /**
+   * Throws Failure `output-unreachable` or `output-untrusted`: whether it arrived is not known then; and
+   * `output-broken` while there is no token.
+   */
   async send(to: HecConversation, lines: Uint8Array, stop: AbortSignal): Promise<HecAnswered<HecVerdict>> {
     const body = this.#p.gzip ? gzipSync(lines, { level: GZIP_LEVEL }) : lines;
     const { answer, text } = await this.#post(to, "/services/collector/event", body, this.#p.gzip, stop);
@@ -82,12 +86,14 @@ export class HecClient {
     stop: AbortSignal,
   ): Promise<{ readonly answer: HttpAnswer; readonly text: string }> {
     const { name, http } = this.#p;
+    const token = this.#token;
+    if (token === undefined) throw hecWithoutToken(name);
     try {
       const answer = await http.send({
         method: "POST",
         url: `${url}${path}`,
         headers: {
-          authorization: this.#token.open((value) => `Splunk ${value}`),
+          authorization: token.open((value) => `Splunk ${value}`),
           "content-type": "application/json",
           ...(isGzip ? { "content-encoding": "gzip" } : {}),
           ...(channel === undefined ? {} : { "x-splunk-request-channel": channel }),
@@ -138,6 +144,16 @@ export function hecStopped(name: string, url: string, reason: HecReason, nextSte
     retry: { when: "later" },
     say: `${name}: HEC at ${url} refuses events (${inWords(reason)}). They wait, and it is tried again each minute.`,
     nextStep,
+  });
+}
+
+/** The token's file is missing, or is not for this program. */
+function hecWithoutToken(name: string): Failure {
+  return new Failure("output-broken", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: the token of HEC cannot be read, so nothing is sent. Events wait in the spool.`,
+    nextStep: "Put the token where .token says. It counts within 60 seconds.",
   });
 }
 

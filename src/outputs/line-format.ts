@@ -99,6 +99,12 @@ function writeJsonNotice(out: ByteWriter, notice: Notice): void {
   out.text(`${JSON.stringify(noticeEvent(notice))}\n`);
 }
 
-function noticeEvent({ about, ...notice }: Notice): object {
+interface NoticeEvent extends Omit<Notice, "about"> {
+  readonly notice: HealthNotice;
+  readonly streams: readonly [];
+}
+
+/** A notice as JSON, beside the health events of customers. */
+export function noticeEvent({ about, ...notice }: Notice): NoticeEvent {
   return { ...notice, streams: [], notice: about };
 }

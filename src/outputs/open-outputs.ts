@@ -12,7 +12,7 @@ import { HecOutput } from "./hec.ts";
 import { HecClient } from "./hec-client.ts";
 import { KafkaOutput } from "./kafka.ts";
 import type { KafkaAccess } from "./kafka-connection.ts";
-import { type CustomerStyle, lineFormatOf } from "./line-format.ts";
+import { type CustomerStyle, lineFormatOf, type Notice } from "./line-format.ts";
 import type { Output } from "./output.ts";
 import { accessOf } from "./reader-access.ts";
 import { RejectedEvents } from "./rejected.ts";
@@ -35,6 +35,8 @@ export interface OutputsWorld {
   readonly hostName: string;
   /** Whoever writes keeps the events until the receiver confirms them: a fleet's database. */
   readonly withoutSpool?: boolean;
+  /** Gets notices where health has another way out; undefined: they go to the outputs. */
+  readonly takeNotice?: (notice: Notice) => void;
 }
 
 /**
@@ -75,7 +77,7 @@ export function openEachOutput(
   reportLeftSpools(join(stateDir, "outputs"), new Set(spooling), world);
   const admitted = (stanza: Stanza) => styles.set(stanza.name, stanza);
   const sinkOf = (some: readonly Branch[], reports: boolean) =>
-    new OutputsSink(some, () => world.clock.nowMs(), world.log, admitted, { reports });
+    new OutputsSink(some, () => world.clock.nowMs(), world.log, admitted, { reports, takeNotice: world.takeNotice });
   return { all: sinkOf(branches, true), each: () => branches.map((branch) => sinkOf([branch], false)) };
 }
 
@@ -232,7 +234,6 @@ export function hecClientOf(
   { name, token, gzip, caFile }: OutputSettings,
   { http, clock }: Pick<OutputsWorld, "http" | "clock">,
 ): HecClient {
-  if (token === undefined) throw new Error(`${name} has no token`);
   return new HecClient({ name, token, gzip, caFile, http, clock });
 }
 
@@ -251,12 +252,15 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  * An output that was removed from the file, or has another address now, leaves queued events behind. They are
  * not lost, but they are not sent before somebody acts, so they are reported.
  */
-function reportLeftSpools(folder: string, names: ReadonlySet<string>, world: OutputsWorld): void {
-  const {
+export function reportLeftSpools(
+  folder: string,
+  names: ReadonlySet<string>,
+  {
     ports: { disk },
     log,
     withoutSpool,
-  } = world;
+  }: { readonly ports: Pick<DiskPorts, "disk">; readonly log: Log; readonly withoutSpool?: boolean },
+): void {
   for (const name of namesIn(disk, folder)) {
     if (!/^(?:syslog|hec|kafka)-/.test(name) || names.has(name)) continue;
     const spool = join(folder, name, "spool");

@@ -2,16 +2,19 @@ import {
   beginStreamedEvent,
   type EventStyle,
   endStreamedEvent,
+  healthSourceOf,
   writeHealthLine,
   writeJsonLine,
   writeSplunkEvent,
   writeSplunkHealth,
+  writeSplunkOwn,
   writeStreamedPiece,
 } from "../format/splunk/splunk-event.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
 import type { Sink } from "../model/ports.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
 import type { Stanza } from "../model/stanza.ts";
+import { type Notice, noticeEvent } from "./line-format.ts";
 import type { StreamPipe } from "./stream-pipe.ts";
 
 /** Size of one write to the pipe. Larger writes are not faster; smaller ones need more system calls. */
@@ -39,7 +42,10 @@ export interface PipeSinkParts {
 }
 
 /** It takes records of every size. */
-export type PipeSink = Sink & Required<Pick<Sink, "writeHuge">>;
+export interface PipeSink extends Omit<Sink, "writeHuge">, Required<Pick<Sink, "writeHuge">> {
+  /** What concerns no single customer; it goes beside their health. */
+  notice(notice: Notice): Promise<void>;
+}
 
 /**
  * Writes events to the reader of standard output. `provisional`: the reader of a pipe acknowledges nothing,
@@ -98,6 +104,14 @@ export function pipeSink({ events, health, form, customers, placeOf }: PipeSinkP
         const place = placeOf?.(event.input);
         if (isXml) writeSplunkHealth(buffer, place?.stanza ?? event.input, event, place?.index);
         else writeHealthLine(buffer, event);
+        await flush(health);
+      }),
+    notice: (notice) =>
+      inOrder(async () => {
+        const event = noticeEvent(notice);
+        const place = placeOf?.("");
+        if (isXml) writeSplunkOwn(buffer, place?.stanza ?? "", event, healthSourceOf(notice.tenant_id), place?.index);
+        else buffer.text(`${JSON.stringify(event)}\n`);
         await flush(health);
       }),
     admit: (customer) => styles.set(customer.name, customer),

@@ -37,21 +37,27 @@ export class OutputsSink implements Sink {
   readonly #nowMs: () => number;
   readonly #log: Log;
   readonly #admitted: (customer: Stanza) => void;
+  readonly #takeNotice: ((notice: Notice) => void) | undefined;
   readonly #reportedFilling = new Set<string>();
   readonly #memory = new BatchMemory();
 
   /**
    * @param admitted see `admit`; undefined: the formats need no settings of customers.
-   * @param options `reports`: false when another sink with the same outputs reports on them.
+   * @param options `reports`: false when another sink with the same outputs reports on them. `takeNotice` gets
+   *   notices instead of the outputs.
    */
   constructor(
     branches: readonly Branch[],
     nowMs: () => number,
     log: Log,
     admitted: (customer: Stanza) => void = () => undefined,
-    { reports = true }: { readonly reports?: boolean } = {},
+    {
+      reports = true,
+      takeNotice,
+    }: { readonly reports?: boolean; readonly takeNotice?: ((notice: Notice) => void) | undefined } = {},
   ) {
     this.#admitted = admitted;
+    this.#takeNotice = takeNotice;
     this.#branches = branches;
     this.#nowMs = nowMs;
     this.#log = log;
@@ -169,6 +175,7 @@ export class OutputsSink implements Sink {
       about,
       say,
     };
+    if (this.#takeNotice !== undefined) return this.#takeNotice(notice);
     for (const one of this.#branches)
       void writeLines(one.output, (out) => one.format.notice(out, notice)).catch(() => undefined);
   }

@@ -171,8 +171,20 @@ export function endStreamedEvent(out: ByteWriter, xml: boolean): void {
  * @param index instead of the stanza's.
  */
 export function writeSplunkHealth(out: ByteWriter, stanza: string, event: HealthEvent, index?: string): void {
+  const source = event.roster === undefined ? healthSourceOf(event.tenant_id) : ROSTER_SOURCE;
+  writeSplunkOwn(out, stanza, event, source, index);
+}
+
+/** Any event of this program. */
+export function writeSplunkOwn(
+  out: ByteWriter,
+  stanza: string,
+  event: { readonly time: string },
+  from: string,
+  index?: string,
+): void {
   const at = splunkTime(msFromTicks(parseInstant(event.time) ?? 0n));
-  const source = xmlText(event.roster === undefined ? healthSourceOf(event.tenant_id) : ROSTER_SOURCE);
+  const source = xmlText(from);
   const toIndex = index === undefined ? "" : `<index>${xmlText(index)}</index>`;
   out.bytes(openOf(stanza));
   out.text(

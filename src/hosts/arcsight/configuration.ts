@@ -17,8 +17,8 @@ import type { SettingProblem } from "../../model/stanza.ts";
 
 /** The checked configuration of the helper. */
 export interface ArcSightConfig {
-  /** `old`: one customer's connector file of the retired API. */
-  readonly form: "many" | "old";
+  /** `old`: one customer's connector file of the retired API. `splunk`: inputs of Splunk. */
+  readonly form: "many" | "old" | "splunk";
   /** Customers in the same form as on every host, with resolved secrets. */
   readonly settings: ParsedSettings;
   readonly outputs: readonly OutputSettings[];
@@ -156,7 +156,8 @@ export function rawFromProperties(
 /** Java would read each of their lines as a property that nobody knows. */
 const SPLUNKS_FILE = /\.(?:conf|xml)$/i;
 
-function ofSplunk(file: string): Failure {
+/** For a command that has no use for inputs of Splunk. */
+export function ofSplunk(file: string): Failure {
   return new Failure("settings", {
     actor: "operator",
     retry: { when: "never" },

@@ -13,14 +13,15 @@
 export { realDialer } from "../../outputs/dial.ts";
 export { sendOnce } from "../../outputs/hec-once.ts";
 export { commitOnce } from "../../outputs/kafka-once.ts";
-export { hecClientOf, kafkaWhere, openEachOutput, openOutputs } from "../../outputs/open-outputs.ts";
+export { hecClientOf, kafkaWhere, openEachOutput, openOutputs, reportLeftSpools } from "../../outputs/open-outputs.ts";
 export { RejectedEvents, type RejectedFile } from "../../outputs/rejected.ts";
 export type { OutputsSink } from "../../outputs/sink.ts";
 export { objectOfKey } from "../../outputs/version-key.ts";
 export type { CheckLine } from "./check.ts";
 export { checkExit, checkTable, failedLine, goodLine, settingsLines, testEventLine } from "./check.ts";
 export type { ArcSightConfig } from "./configuration.ts";
-export { rawFromProperties, readArcSightConfig } from "./configuration.ts";
+export { ofSplunk, rawFromProperties, readArcSightConfig } from "./configuration.ts";
 export { lint } from "./lint.ts";
 export { openServe } from "./open-serve.ts";
 export { realSecretReader } from "./secret-reader.ts";
+export { readSplunksInputs } from "./splunks-inputs.ts";

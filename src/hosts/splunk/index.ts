@@ -14,7 +14,10 @@
  */
 import path from "node:path";
 import { readFilePath } from "../../config/files.ts";
+import type { HecReference } from "../../config/hec-settings.ts";
 import type { MetricsSettings } from "../../config/metrics-settings.ts";
+import type { OutputSettings } from "../../config/output-settings.ts";
+import type { SecretReader } from "../../config/secret-reference.ts";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
 import { decodedText } from "../../config/text-encoding.ts";
@@ -25,6 +28,7 @@ import { asFailure, Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../../model/stanza.ts";
+import type { Notice } from "../../outputs/line-format.ts";
 import type { HealthPlace } from "../../outputs/pipe-sink.ts";
 import { pipeSink } from "../../outputs/pipe-sink.ts";
 import type { ByteSink } from "../../outputs/stream-pipe.ts";
@@ -33,6 +37,7 @@ import type { StampOf } from "../../stores/disk/file-stamps.ts";
 import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
 import { CustomerCredentials } from "./customer-credentials.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
+import { hecOutputNow } from "./hec.ts";
 import { listInputs } from "./input-list.ts";
 import { KvCollection } from "./kv-collection.ts";
 import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
@@ -78,10 +83,15 @@ export interface SplunkWorld {
   readonly stampOf: StampOf;
   /** `SPLUNK_HOME` of the environment. */
   readonly splunkHome: string | undefined;
+  /** Credentials of splunkd's systemd unit; absent: there is none. */
+  readonly credential?: SecretReader["credential"];
   /** The words that start this program by hand, and the shell that reads them. */
   readonly program: Pick<CommandPlace, "program" | "shell">;
   readonly version: string;
 }
+
+/** Where Microsoft's records go. */
+export type EventSink = Omit<Sink, "health" | "writeHuge"> & Required<Pick<Sink, "writeHuge">>;
 
 export interface SplunkRun {
   readonly document: SplunkDocument;
@@ -101,6 +111,10 @@ export interface SplunkHost {
   /** Inputs whose settings are wrong. */
   readonly misconfigured: readonly (RefusedSettings & { readonly failure: Failure })[];
   readonly sink: Sink;
+  /** As `sink`, but only health goes to splunkd: everything of Microsoft's goes to `events`. */
+  withEventsTo(events: EventSink): Sink;
+  /** Writes what concerns no single customer beside their health. Never rejects. */
+  notice(notice: Notice): Promise<void>;
   /** Fires when splunkd has closed this program's output: stop now. */
   readonly gone: AbortSignal;
   /**
@@ -248,15 +262,16 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     customers: settings.stanzas,
     placeOf: (input) => places.get(input) ?? placeOfNobody(input, document),
   });
-  const sink: Sink = {
-    ...pipeOnly,
+  const withEventsTo = (events: EventSink): Sink => ({
+    kind: events.kind,
+    ...(events.hugeMostBytes === undefined ? {} : { hugeMostBytes: events.hugeMostBytes }),
     async write(batch) {
-      const written = await pipeOnly.write(batch);
+      const written = await events.write(batch);
       statusRows.delivered(batch);
       return written;
     },
     async writeHuge(delivery, pieces) {
-      const written = await pipeOnly.writeHuge(delivery, pieces);
+      const written = await events.writeHuge(delivery, pieces);
       statusRows.delivered([delivery]);
       return written;
     },
@@ -264,7 +279,9 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       await pipeOnly.health(event);
       statusRows.note(event);
     },
-  };
+    admit: (customer) => events.admit?.(customer),
+  });
+  const sink = withEventsTo(pipeOnly);
   let settling: Promise<void> = Promise.resolve();
   let stoppedAtMs = stop.aborted ? clock.monotonicMs() : undefined;
   stop.addEventListener(
@@ -323,6 +340,8 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
       failure: settingsRefused(one, `the input ${JSON.stringify(one.name)}`),
     })),
     sink,
+    withEventsTo,
+    notice: (notice) => pipeOnly.notice(notice).catch(() => undefined),
     gone: pipe.gone,
     async look(failing) {
       const found = await credentials.look(failing);
@@ -408,6 +427,11 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
 /** Where this process shows metrics; off unless `metrics_listen` is set. Never throws a Failure. */
 export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSettings | undefined> {
   return metricsSettings(run.settings.globals, world.readBytes, fileRule(world), run.log);
+}
+
+/** The output that `hec_*` names, with its token as it is now. Throws Failure `secret-file-refused`. */
+export function hecOf(hec: HecReference, world: SplunkWorld): Promise<OutputSettings> {
+  return hecOutputNow(hec, { ...world, files: fileRule(world) });
 }
 
 /**

@@ -69,6 +69,8 @@ export class FakeIndexer {
   posts = 0;
   asks = 0;
   restarts = 0;
+  /** Indexes that events have named. */
+  readonly namedIndexes = new Set<string>();
   /** Replies that are given instead, first to last, before the request is looked at. */
   readonly scripted: HecReply[] = [];
 
@@ -163,6 +165,7 @@ export class FakeIndexer {
     const { indexes } = this.#o;
     if (indexes !== undefined && typeof index === "string" && !indexes.includes(index))
       return { code: 7, text: "Incorrect index" };
+    if (typeof index === "string") this.namedIndexes.add(index);
     return typeof event === "string" ? event : JSON.stringify(event);
   }
 

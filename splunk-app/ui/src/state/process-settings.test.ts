@@ -40,6 +40,9 @@ test.each([
   ["a word that is not a choice", { log_level: "loud" }],
   ["an address without a port", { metrics_listen: "here" }],
   ["a token that is not a file", { metrics_token: "s3cret" }],
+  ["a token of HEC in clear text", { hec_urls: "https://splunk:8088", hec_token: "s3cret" }],
+  ["HEC over plain http", { hec_urls: "http://splunk:8088", hec_token: "file:/t" }],
+  ["HEC without a token", { hec_urls: "https://splunk:8088" }],
   ["a folder that is not absolute", { state_dir: "state" }],
   ["a proxy that is none", { proxy: "ftp://proxy" }],
   ["a list without its credential", { discover: "gdap" }],
@@ -60,6 +63,8 @@ test("settings that are right are accepted, also with a home app of their own", 
     concurrency: "32",
     proxy: "http://proxy:8080",
     metrics_listen: "127.0.0.1:9464",
+    hec_urls: "https://splunk:8088",
+    hec_token: "credential:hec",
   };
 
   expect(processProblemsOf(values, [], T0)).toEqual({});
