@@ -241,7 +241,7 @@ const OUTPUT_ROWS = [
     types: ["syslog", "hec", "kafka"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },
     otherwise: "256 for syslog, 1024 for hec and kafka",
-    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until HEC or Kafka has confirmed them. When this is full, collection pauses.",
+    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until HEC or Kafka has confirmed them. When this is full, collection pauses. For HEC in a fleet they are kept in the fleet's database.",
   },
   {
     key: "max_eps",
