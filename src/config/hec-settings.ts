@@ -6,7 +6,7 @@ import { readOutput } from "./output-settings.ts";
 const NAME = "hec";
 const PREFIX = "hec_";
 
-/** `hec_*` of Splunk's global keys. The token itself is elsewhere: every user who can read inputs sees these. */
+/** `hec_*` of Splunk's global keys. The token is elsewhere: every user who can read inputs sees these. */
 export interface HecReference {
   /** As `outputs[n]` of type hec has them, without the token. */
   readonly values: Readonly<Record<string, string>>;

@@ -45,12 +45,12 @@ function unreadable(record: PageRecord | undefined): UnreadableRecord {
 }
 
 /**
- * `text` with the raw control characters inside its strings as escapes: the one thing that the scanner takes and
- * `JSON.parse` refuses (docs/decisions/member-scanner.md).
+ * `text` with the raw control characters inside its strings as escapes: the one thing that the scanner takes
+ * and `JSON.parse` refuses (docs/decisions/member-scanner.md).
  */
 function controlsEscaped(text: string): string {
-  return text.replaceAll(/"(?:\\[^\u0000-\u001f]|[^"\\])*"/gu, (string) =>
-    string.replaceAll(/[\u0000-\u001f]/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`),
+  return text.replaceAll(/"(?:\\[^\p{Cc}]|[^"\\])*"/gu, (string) =>
+    string.replaceAll(/\p{Cc}/gu, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`),
   );
 }
 

@@ -39,7 +39,7 @@ const DELIVERED_TO: ReadonlySet<string> = new Set(["cef-file", "json-lines", "ce
 const FILE_BACKLOG_BYTES = 64 << 20;
 /** HEC confirms after a second or more, so several deliveries are under way. */
 const HEC_LANES = 4;
-/** Shorter than what giving up customers may take: what HEC confirms later is delivered again by the next owner. */
+/** Shorter than what giving up customers may take. The next owner delivers again what HEC confirms later. */
 const HEC_REMOVE_WITHIN_MS = 5_000;
 
 /** Why this configuration cannot be run by a member of a fleet; undefined: it can. */

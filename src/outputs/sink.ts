@@ -43,8 +43,8 @@ export class OutputsSink implements Sink {
 
   /**
    * @param admitted see `admit`; undefined: the formats need no settings of customers.
-   * @param options `reports`: false when another sink with the same outputs reports on them. `takeNotice` gets
-   *   notices instead of the outputs.
+   * @param options `reports`: false when another sink with the same outputs reports on them. `takeNotice`
+   *   gets notices instead of the outputs.
    */
   constructor(
     branches: readonly Branch[],

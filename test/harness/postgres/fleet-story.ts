@@ -183,8 +183,8 @@ export class FleetStory {
 
   /**
    * Expects what a fleet promises, once all versions were delivered and every member has stopped: the store
-   * has each once, no file of a member has one twice, and each copy is the same event. Returns how many copies
-   * there are.
+   * has each once, no file of a member has one twice, and each copy is the same event. Returns how many
+   * copies there are.
    */
   async expectWhole(all: number): Promise<number> {
     const { server, ready, hec } = this.#options;
