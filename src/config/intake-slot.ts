@@ -16,10 +16,13 @@ const PIECE_MAX = 250;
 export const DESTINATION_KEYS = ["cloud", "login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
 export type TypedDestination = Readonly<Partial<Record<(typeof DESTINATION_KEYS)[number], string>>>;
 
+/** Whose time a slot has: a browser's clock may be hours off. */
+export type SlotClock = "splunkd" | "browser";
+
 export interface IntakeSlot {
   readonly stanza: string;
   readonly key: string;
-  /** By the browser's clock; 0 where the name does not say it. */
+  /** When it was typed, by the clock that its text names; 0 where the name does not say it. */
   readonly atMs: number;
   /** Names of the entries that hold it. */
   readonly entries: readonly string[];
@@ -30,7 +33,7 @@ export interface IntakeSlot {
 /**
  * The entries of one secret.
  *
- * @param nowMs also tells two slots of one setting apart.
+ * @param nowMs by `clock`; also tells two slots of one setting apart.
  */
 export function intakeEntries(
   stanza: string,
@@ -38,9 +41,10 @@ export function intakeEntries(
   secret: string,
   where: TypedDestination,
   nowMs: number,
+  clock: SlotClock = "splunkd",
 ): readonly { readonly name: string; readonly password: string }[] {
   // In ASCII, because entries may be trimmed and the limit may count bytes.
-  const text = JSON.stringify({ v: 1, secret, where }).replace(
+  const text = JSON.stringify({ v: 1, secret, where, clock }).replace(
     /[^!-~]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -288,7 +288,7 @@ export class SplunkSecrets implements SecretPlace {
       for (const [id, what] of ids) {
         const stored = this.store.get(id);
         if (!stored || stored.fingerprint === fingerprint) continue;
-        await this.store.put(id, stored.value, fingerprint);
+        await this.store.put(id, stored.value, fingerprint, "as before");
         done.push(what);
       }
     }

@@ -3,9 +3,10 @@ import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
 import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
-import { INTAKE_REALM, intakeEntries, type TypedDestination } from "../../config/intake-slot.ts";
+import { INTAKE_REALM, intakeEntries, type SlotClock, type TypedDestination } from "../../config/intake-slot.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
+import { sealed } from "../../model/sealed.ts";
 import { takeIntake } from "./intake.ts";
 import { customerSecretId, PasswordStore } from "./passwords.ts";
 
@@ -24,8 +25,13 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
     nowMs: T0,
   });
   const splunkd = splunkdAt(fake, clock);
-  const put = (key: string, secret: string, where: TypedDestination, atMs = T0, pieces = Number.POSITIVE_INFINITY) => {
-    for (const entry of intakeEntries(name, key, secret, where, atMs).slice(0, pieces))
+  const put = (
+    key: string,
+    secret: string,
+    where: TypedDestination,
+    { atMs = T0, pieces = Number.POSITIVE_INFINITY, by = "splunkd" as SlotClock } = {},
+  ) => {
+    for (const entry of intakeEntries(name, key, secret, where, atMs, by).slice(0, pieces))
       fake.add(APP, INTAKE_REALM, entry.name, entry.password);
   };
   const take = async () => {
@@ -37,7 +43,7 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
     return { refused, read };
   };
   const left = () => [...fake.rows.values()].filter(({ realm }) => realm === INTAKE_REALM).length;
-  return { fake, log, put, take, left };
+  return { fake, log, clock, put, take, left, splunkd };
 }
 
 test("a long token of any characters is stored as it was typed, for a customer of any name, and its slot is deleted", async () => {
@@ -91,8 +97,8 @@ test("with partnercenter_url set for the whole process, a typed secret is stored
 
 test("of two admins at once the one who saved last wins", async () => {
   const { put, take, left } = await bench();
-  put("client_secret", "second", {}, T0 + 5);
-  put("client_secret", "first", {}, T0);
+  put("client_secret", "second", {}, { atMs: T0 + 5 });
+  put("client_secret", "first", {});
 
   expect((await take()).read("client_secret")).toBe("second");
   expect(left()).toBe(0);
@@ -105,8 +111,8 @@ test("a slot without its input, or without some of its pieces, stays for an hour
   ] as const) {
     const { put, take, left, log } = await bench();
     const atMs = T0 - minutesAgo * 60_000;
-    put("refresh_token", TOKEN, {}, atMs, 3);
-    put("nothing", "x", {}, atMs);
+    put("refresh_token", TOKEN, {}, { atMs, pieces: 3 });
+    put("nothing", "x", {}, { atMs });
 
     const { read, refused } = await take();
 
@@ -162,4 +168,63 @@ test("a secret that splunkd does not accept does not keep the other slots from b
   };
 
   expect((await take()).read("refresh_token")).toBe("t0ken");
+});
+
+/** Takes a typed secret over, and is killed before its slot is deleted. */
+async function takenWithoutDeleting(by: SlotClock = "splunkd") {
+  const at = await bench();
+  at.put("client_secret", "typed", {}, { by });
+  const send = at.fake.send.bind(at.fake);
+  at.fake.send = (request) => {
+    if (request.method === "DELETE" && request.url.includes("intake")) at.fake.refusals.push(403);
+    return send(request);
+  };
+  at.clock.now += 2_000;
+  await at.take();
+  at.fake.send = send;
+  expect(at.left()).toBe(1);
+  at.clock.now += 60_000;
+  const given = async (secret: string, how?: "as before") => {
+    const store = await PasswordStore.read(at.splunkd, at.clock, FakeRandom.always());
+    await store.put(customerSecretId("contoso", "client_secret"), sealed(secret), "newer", how);
+  };
+  return { ...at, given };
+}
+
+test("a slot that was taken over but not deleted does not replace a secret that was given since", async () => {
+  const { given, take, left } = await takenWithoutDeleting();
+  await given("newer");
+
+  expect((await take()).read("client_secret")).toBe("newer");
+  expect(left()).toBe(0);
+});
+
+test("a slot that was taken over but not deleted does not replace what Microsoft renewed since", async () => {
+  const { given, take, left } = await takenWithoutDeleting();
+  await given("renewed", "as before");
+
+  expect((await take()).read("client_secret")).toBe("renewed");
+  expect(left()).toBe(0);
+});
+
+test("what Microsoft renewed while a secret was typed does not keep the typed one from being stored", async () => {
+  const { given, put, clock, take } = await takenWithoutDeleting();
+  put("client_secret", "typed again", {}, { atMs: clock.nowMs() });
+  clock.now += 1_000;
+  await given("renewed", "as before");
+
+  expect((await take()).read("client_secret")).toBe("typed again");
+});
+
+test.each([
+  ["a browser's clock, which may be slow", "browser", 0],
+  ["a clock that has been set back since the stored secret", "splunkd", 3_600_000],
+] as const)("a secret with the time of %s is stored", async (_, by, aheadMs) => {
+  const { given, put, clock, take } = await takenWithoutDeleting(by);
+  clock.wallOffsetMs += aheadMs;
+  await given("before");
+  clock.wallOffsetMs = 0;
+  put("client_secret", "just typed", {}, { atMs: T0 + 1_000, by });
+
+  expect((await take()).read("client_secret")).toBe("just typed");
 });

@@ -1,5 +1,5 @@
 import { type FileRule, readFilePath } from "../../config/files.ts";
-import { DESTINATION_KEYS, type IntakeSlot, type TypedDestination } from "../../config/intake-slot.ts";
+import { DESTINATION_KEYS, type IntakeSlot, type SlotClock, type TypedDestination } from "../../config/intake-slot.ts";
 import { readDestination, SECRET_KEYS, type SecretKey } from "../../config/settings.ts";
 import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
@@ -10,6 +10,8 @@ import { jsonOf } from "../../net/json-answer.ts";
 import { customerSecretId, type PasswordStore, type SecretId } from "./passwords.ts";
 import type { SecretPorts } from "./secrets.ts";
 
+/** A stored secret that was given later than this from now has the time of a clock that was wrong. */
+const CLOCK_TOLERANCE_MS = 60_000;
 /** A page saves the input right after its secret. What is older belongs to a save that never came. */
 const EXPIRES_AFTER_MS = 3_600_000;
 
@@ -31,9 +33,10 @@ export interface Intake {
  * present destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored
  * stays for the next start. Ends when splunkd fails, because each request to it can take half a minute.
  *
- * A slot that was stored but not deleted (killed in between, splunkd failed) is stored again by the next
- * start, also over a secret that was stored since. The times do not tell: the slot's is the browser's clock,
- * and a slow one would lose a secret that was just typed.
+ * A slot that was stored but not deleted (killed in between, splunkd failed) is found by the next start, and
+ * must not replace a secret that was given since. splunkd's time of the slot is stored with the secret, so
+ * the next start knows. A slot with a browser's time is stored again: a slow clock would lose what was just
+ * typed.
  */
 export async function takeIntake(
   store: PasswordStore,
@@ -88,7 +91,12 @@ async function takeOne(
     const changed = differences(typed.where, stanza, fingerprint, secrets);
     const id = customerSecretId(stanza.name, key);
     if (changed.length === 0) {
-      await store.put(id, typed.secret, fingerprint);
+      if (isOutdated(slot, typed, store.givenAtMs(id), clock.nowMs())) {
+        await store.dropIntake(slot);
+        log.info("a secret typed on a page in Splunk Web is not newer than the stored one and is deleted", about);
+        return;
+      }
+      await store.put(id, typed.secret, fingerprint, typed.clock === "splunkd" ? slot.atMs : "now");
       found.seen.add(id);
       await store.dropIntake(slot);
       log.info("a secret typed on a page in Splunk Web is stored", about);
@@ -101,6 +109,12 @@ async function takeOne(
   if (clock.nowMs() - slot.atMs < EXPIRES_AFTER_MS) return;
   await store.dropIntake(slot);
   log.warn("a secret typed on a page in Splunk Web was not used for an hour and is deleted; type it again", about);
+}
+
+/** Whether the stored secret is this one, or was given after it. */
+function isOutdated(slot: IntakeSlot, typed: Typed, givenAtMs: number | undefined, nowMs: number): boolean {
+  if (typed.clock !== "splunkd" || givenAtMs === undefined) return false;
+  return slot.atMs <= givenAtMs && givenAtMs <= nowMs + CLOCK_TOLERANCE_MS;
 }
 
 /** What is another destination now than on the form; everything where the form's cannot be read. */
@@ -135,12 +149,13 @@ export function destinationOf(
 export interface Typed {
   readonly secret: Sealed;
   readonly where: TypedDestination;
+  readonly clock: SlotClock;
 }
 
 /** What a slot holds; undefined where it is not a slot of a page. */
 export function typedIn(text: string): Typed | undefined {
   const slot = jsonOf(text) as
-    | { readonly v?: unknown; readonly secret?: unknown; readonly where?: unknown }
+    | { readonly v?: unknown; readonly secret?: unknown; readonly where?: unknown; readonly clock?: unknown }
     | undefined;
   if (slot?.v !== 1 || typeof slot.secret !== "string" || slot.secret === "") return undefined;
   const given = (slot.where ?? {}) as Readonly<Record<string, unknown>>;
@@ -148,7 +163,8 @@ export function typedIn(text: string): Typed | undefined {
     const value = given[key];
     return typeof value === "string" && value.trim() !== "" ? [[key, value.trim()] as const] : [];
   });
-  return { secret: sealed(slot.secret), where: Object.fromEntries(where) };
+  const clock = slot.clock === "splunkd" ? "splunkd" : "browser";
+  return { secret: sealed(slot.secret), where: Object.fromEntries(where), clock };
 }
 
 function endpointChanged(key: SecretKey, changed: readonly string[]): Failure {

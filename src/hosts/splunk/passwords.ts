@@ -15,7 +15,7 @@ import { APP } from "./splunkd.ts";
  * chunks of one generation, and one index entry, written last, names the generation. A reader therefore sees
  * the old secret or the new one, never a mixture:
  *
- *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<fingerprint>","t":<seconds>}
+ *   realm defender_mssp, user `<id>`               {"v":1,"g":"<generation>","n":7,"d":"<SHA-256, 32 hex>","s":"<fingerprint>","t":<seconds>,"p":<ms>}
  *   realm defender_mssp, user `<id>.<generation>.<k>`  chunk k of n
  *   realm defender_mssp, user `changes`                another text after each write of this program
  */
@@ -62,8 +62,14 @@ interface Index {
   readonly n: number;
   readonly d: string;
   readonly s: string;
+  /** When it was stored. */
   readonly t: number;
+  /** When a person gave it; older versions did not write this. */
+  readonly p?: number;
 }
+
+/** When a person gave a secret. What Microsoft renewed, or what is bound anew, has the time as before. */
+type GivenAt = number | "now" | "as before";
 
 /** The store as it was read, updated by this process's own writes. */
 export class PasswordStore {
@@ -149,6 +155,12 @@ export class PasswordStore {
     return { value: sealed(text), fingerprint: index.s, storedAtMs: index.t * 1000 };
   }
 
+  /** When a person gave the stored secret; undefined where nothing is stored or nobody noted it. */
+  givenAtMs(id: SecretId): number | undefined {
+    const index = this.#index(id);
+    return index === "damaged" ? undefined : index?.p;
+  }
+
   /** Secrets that pages in Splunk Web left for their inputs. */
   intakeSlots(): readonly IntakeSlot[] {
     return intakeSlots(this.#intake);
@@ -175,8 +187,8 @@ export class PasswordStore {
    * Writes chunks first and the index last, then deletes old chunks, and announces the change. Throws the
    * failures of Splunkd.
    */
-  put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
-    return this.#changing(() => this.#put(id, value, fingerprint));
+  put(id: SecretId, value: Sealed, fingerprint: string, given: GivenAt = "now"): Promise<StoredSecret> {
+    return this.#changing(() => this.#put(id, value, fingerprint, given));
   }
 
   /** Deletes the secret, index first, and announces the change. */
@@ -216,8 +228,9 @@ export class PasswordStore {
     if (before === this.#readUpTo) this.#readUpTo = mine;
   }
 
-  async #put(id: SecretId, value: Sealed, fingerprint: string): Promise<StoredSecret> {
+  async #put(id: SecretId, value: Sealed, fingerprint: string, given: GivenAt): Promise<StoredSecret> {
     const before = this.#index(id);
+    const givenAtMs = given === "as before" ? this.givenAtMs(id) : given === "now" ? this.#clock.nowMs() : given;
     const packed = value.open(pack);
     const storedAtMs = Math.floor(this.#clock.nowMs() / 1000) * 1000;
     const index: Index = {
@@ -227,6 +240,7 @@ export class PasswordStore {
       d: digest(packed),
       s: fingerprint,
       t: storedAtMs / 1000,
+      ...(givenAtMs === undefined ? {} : { p: givenAtMs }),
     };
     for (const [k, name] of chunkNames(id, index).entries())
       await this.#write(name, packed.slice(k * CHUNK_MAX, (k + 1) * CHUNK_MAX));
@@ -386,7 +400,7 @@ function member(value: unknown, name: string): unknown {
 
 function readIndex(text: string): Index | "damaged" {
   const parsed = jsonOf(text);
-  const [v, g, n, d, s, t] = ["v", "g", "n", "d", "s", "t"].map((name) => member(parsed, name));
+  const [v, g, n, d, s, t, p] = ["v", "g", "n", "d", "s", "t", "p"].map((name) => member(parsed, name));
   const sound =
     v === 1 &&
     typeof g === "string" &&
@@ -396,7 +410,7 @@ function readIndex(text: string): Index | "damaged" {
     typeof d === "string" &&
     typeof s === "string" &&
     typeof t === "number";
-  return sound ? { v, g, n, d, s, t } : "damaged";
+  return sound ? { v, g, n, d, s, t, ...(typeof p === "number" ? { p } : {}) } : "damaged";
 }
 
 function chunkNames(id: SecretId, index: Index): string[] {

@@ -32,7 +32,7 @@ export function splunkVault(options: {
       token = rotated;
       if (!store || !(refused || clock.nowMs() >= dueAtMs)) return;
       try {
-        const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, fingerprint);
+        const stored = await store.put(customerSecretId(stanza, "refresh_token"), rotated, fingerprint, "as before");
         dueAtMs = stored.storedAtMs + DAY_MS * (1 + random.next() / 4);
       } catch (error) {
         // The stored token is still valid, so collecting continues; a rejected one is not.

@@ -191,6 +191,7 @@ export class Rest {
       };
     if (route === "authentication/current-context")
       return { status: 200, entries: [{ name: "context", app: "", content: this.context }] };
+    if (route === "search/timeparser") return this.timeCall(url.searchParams);
     if (route === "search/v2/jobs" && method === "POST") return this.searchCall(body);
     if (route.startsWith("storage/passwords")) return this.passwordsCall(method, namespace, path[2], url, body);
     if (route.startsWith("storage/collections/data/"))
@@ -201,6 +202,17 @@ export class Rest {
     if (path[0] === "configs" && path[1]?.startsWith("conf-"))
       return this.confCall(method, path[1].slice(5), path[2], body);
     return refuse(404, "Not Found");
+  }
+
+  /** The time `now`, in seconds (`%s`) or as ISO. (Public source: Splunk REST API reference.) */
+  private timeCall(query: URLSearchParams): Reply {
+    if (query.get("time") !== "now") return refuse(400, "the fake splunkd knows time=now only");
+    const nowMs = Date.now();
+    const isInSeconds = query.get("output_time_format") === "%s";
+    return {
+      status: 200,
+      body: { now: isInSeconds ? String(Math.floor(nowMs / 1_000)) : new Date(nowMs).toISOString() },
+    };
   }
 
   /** A search whose rows are the answer itself: exec_mode=oneshot. */
