@@ -221,6 +221,27 @@ describe("a run", () => {
     expect(outside.lines.join("")).not.toContain("s3cret");
   });
 
+  test("with events for another output only health and notices go to splunkd, and the customer's rows see both", async () => {
+    const outside = world(runDocument(stanza("contoso", { index: "customers" })));
+    const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);
+    const taken: string[] = [];
+    const sink = host.withEventsTo({
+      kind: "durable",
+      write: async (batch) => taken.push(...batch.map(({ record }) => record.id)),
+      writeHuge: async ({ record }) => taken.push(record.id),
+    });
+    const batch = deliveries("contoso", [{ id: "a1", lastUpdateDateTime: "2026-11-24T12:00:00Z" }]);
+    expect([sink.kind, await sink.write(batch), taken]).toEqual(["durable", 1, ["a1"]]);
+    const notice = { time: "2026-11-24T12:00:00.000Z", tenant: "defender-mssp", about: "event-rejected" } as const;
+    await host.notice({ ...notice, tenant_id: "00000000-0000-0000-0000-000000000000", say: "One event is refused." });
+    await host.close();
+
+    expect(outside.stdout.taken.split("<event ")).toHaveLength(2);
+    expect(outside.stdout.taken).toContain('stanza="defender_mssp://contoso"');
+    expect(outside.stdout.taken).toContain("<sourcetype>defender_mssp:health</sourcetype><index>main</index>");
+    expect(outside.stdout.taken).toContain('"say":"One event is refused.","streams":[],"notice":"event-rejected"');
+  });
+
   const differing: RosterReport = {
     under_contract: 1,
     configured: 2,
