@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { FleetState } from "../collect/fleet/fleet-state.ts";
 import { FleetMember, type ShardCustomers } from "../collect/fleet/member.ts";
@@ -22,6 +21,7 @@ import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import type { Chosen } from "./arcsight-command.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
+import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { outputNames, outputsAlike } from "./fleet-outputs.ts";
 import { outputStatuses } from "./output-status.ts";
@@ -99,6 +99,7 @@ export function fleetParts(
           fleet: settings.name,
           configured: fleet.configured,
           bodiesOf: bodiesInList,
+          nowMs: () => realClock.nowMs(),
         });
         const name = settings.member ?? hostname();
         const identity = { name, version: VERSION, configHash: fleet.configHash };
@@ -207,11 +208,7 @@ class FleetOfCustomers {
   constructor({ config, stanzas }: Chosen, misconfigured: readonly MisconfiguredCustomer[]) {
     const all = [...config.settings.stanzas, ...config.settings.refused];
     this.configured = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
-    this.configHash = hashOf([
-      all.map(({ name, tenantId }) => [name, tenantId]),
-      stanzas.map(({ cloud, streams, start, pollSeconds }) => [cloud, streams, start.kind, pollSeconds]),
-      outputNames(config.outputs),
-    ]);
+    this.configHash = configHashOf({ stanzas, configured: all, outputs: outputNames(config.outputs) });
     const put = <T>(shards: Map<number, T[]>, shard: number, one: T) =>
       shards.set(shard, [...(shards.get(shard) ?? []), one]);
     for (const stanza of stanzas) {
@@ -226,6 +223,7 @@ class FleetOfCustomers {
 
   /** @param name the fleet's. */
   within(collector: CollectorForMembership, state: FleetState, name: string): ShardCustomers {
+    const missed = new Set<string>();
     const health = collector.healthOf({ id: "", name: `fleet ${name}` });
     return {
       take: ({ shard }) => {
@@ -241,6 +239,18 @@ class FleetOfCustomers {
         for (const one of dropped) if (one.status === "rejected") throw one.reason;
       },
       report: (failure) => (failure === undefined ? health.be("ok") : health.be("failing", failure)),
+      miss: (shards, failure) => {
+        for (const one of shards.flatMap((shard) => this.#stanzas.get(shard) ?? [])) {
+          missed.add(one.name);
+          const { name, tenantName } = one;
+          collector.takeMisconfigured({ name, tenantName, tenantId: tenantIdFrom(one.tenantId) ?? "", failure });
+        }
+      },
+      found: () => {
+        // Whoever owns them now says how they are.
+        for (const one of missed) void collector.drop(one, { saves: false });
+        missed.clear();
+      },
     };
   }
 }
@@ -271,8 +281,4 @@ function committingSink(all: Sink): Sink {
     health: (event) => all.health(event),
     ...(all.admit === undefined ? {} : { admit: all.admit.bind(all) }),
   };
-}
-
-function hashOf(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
 }

@@ -867,6 +867,19 @@ export const FAILURE_CODES = {
   },
 
   // The fleet's database.
+  "fleet-clock-differs": {
+    meaning: "The clock of a member's host and that of the fleet's database differ by more than a minute.",
+    action: "Synchronize the clocks of both hosts.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-configuration-differs": {
+    meaning:
+      "Members of a fleet run with different configurations. Members with the applied one collect; the others wait.",
+    action: "Use one configuration on every member.",
+    actors: ["operator"],
+    exit: "state",
+  },
   "fleet-fenced": {
     meaning: "Another member of the fleet took over this customer. Nothing of the page counts here.",
     action: "Nothing. The other member goes on at the same checkpoint.",
@@ -898,6 +911,13 @@ export const FAILURE_CODES = {
     action:
       "Run `doctor --fleet`, check the database's disk, and follow docs/fleet to send them again or give them up.",
     actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-unconfirmed": {
+    meaning:
+      "The fleet's database has not confirmed this member for half a minute, so it collects nothing. Another member may have taken the customer over.",
+    action: "Check the database, and the network between it and this host. Collection resumes by itself.",
+    actors: ["operator", "us"],
     exit: "state",
   },
   "fleet-undelivered": {

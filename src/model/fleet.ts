@@ -10,10 +10,18 @@ export interface Lease {
 
 /** Which members live, as the database's clock says. */
 export interface Standing {
+  /** Members that share the customers now. */
   readonly members: number;
+  /** Not while it is drained, or while others run with the applied configuration. */
+  readonly shares: boolean;
   readonly shards: number;
+  /** What the store has for this member. A lease that it does not hold here must be given up. */
+  readonly owned: readonly Lease[];
   /** Live members that run with another configuration than this one. */
   readonly otherConfigurations: readonly string[];
+  readonly isDraining: boolean;
+  /** How far this host's clock is ahead of the database's. */
+  readonly clockAheadMs: number;
   /** Damaged packets of the whole fleet that nobody has sent again or given up yet. */
   readonly setAside: number;
 }
@@ -22,6 +30,23 @@ export interface MemberIdentity {
   readonly name: string;
   readonly version: string;
   readonly configHash: string;
+}
+
+/** A live member, as the others see it. */
+export interface LiveMember {
+  readonly isDraining: boolean;
+  /** It runs with the configuration that was applied last. */
+  readonly isApplied: boolean;
+}
+
+/**
+ * Members that share the customers: those with the applied configuration that are not drained. Where there
+ * are none, the others do: nobody's customers may wait for a person.
+ */
+export function sharing<Member extends LiveMember>(live: readonly Member[]): readonly Member[] {
+  const undrained = live.filter(({ isDraining }) => !isDraining);
+  const applied = undrained.filter(({ isApplied }) => isApplied);
+  return [applied, undrained, live].find((some) => some.length > 0) ?? [];
 }
 
 /** One stream of one customer in the fleet's store, opened under a lease. */

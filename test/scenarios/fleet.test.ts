@@ -107,6 +107,32 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
   });
 
   const storm = REAL_PARTS_REQUIRED ? test : test.skip;
+  storm("a database that is gone is heard of for every customer, and nothing is lost when it is back", async () => {
+    const { story, appear, all } = await begin("outage", ["one", "two"]);
+    const running = [story.start("one"), story.start("two")];
+    await story.until(() => story.delivered >= all(), "everything so far was delivered");
+    await story.until(() => story.owners()["one"] === 128 && story.owners()["two"] === 128, "each owns its half");
+    await server.kill("SIGINT");
+    appear(3);
+    const said = () => [...story.healthOf("one"), ...story.healthOf("two")];
+    await story.until(
+      () => CUSTOMERS.every((customer) => said().includes(`${customer} fleet-unconfirmed`)),
+      "health says for every customer that it is not collected",
+    );
+    expect(said().filter((one) => one === "fleet outage fleet-unreachable").length).toBeGreaterThanOrEqual(2);
+    await server.startAgain();
+    await story.until(() => story.delivered >= all(), "everything was delivered");
+    const isGoodAgain = (customer: string) =>
+      ["one", "two"]
+        .map((member) => story.healthOf(member))
+        .some((health) => health.lastIndexOf(`${customer} ok`) > health.lastIndexOf(`${customer} fleet-unconfirmed`));
+    await story.until(() => CUSTOMERS.every(isGoodAgain), "health of every customer is good again");
+    for (const member of running) member.kill("SIGTERM");
+    for (const member of running) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
+
+    await story.expectWhole(all());
+  });
+
   storm.each([
     ["files", "storm"],
     ["hec", "storm-hec"],

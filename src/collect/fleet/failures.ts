@@ -23,3 +23,39 @@ export function undeliverable(customers: readonly string[]): Failure {
     nextStep: "Report the log's line that names the packet, and install the newest release.",
   });
 }
+
+/** @param why of the store. */
+export function missing(why: Failure): Failure {
+  return new Failure("fleet-unconfirmed", {
+    actor: why.actor === "us" ? "us" : "operator",
+    retry: { when: "later" },
+    say: `This member does not collect this customer any more, and cannot learn whether another member does. ${why.say}`,
+    nextStep: why.nextStep || "Nothing has to be done. Collection resumes by itself.",
+    cause: why,
+  });
+}
+
+/** @param shares does this member collect all the same? */
+export function configurationDiffers(members: readonly string[], shares: boolean): Failure {
+  const names = [...members].sort().join(", ");
+  return new Failure("fleet-configuration-differs", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The configuration of this member differs from that of ${names}. ${
+      shares
+        ? "This member goes on with its own."
+        : "This member collects nothing while a member with the applied configuration lives."
+    }`,
+    nextStep: "Use one configuration on every member.",
+  });
+}
+
+export function clockDiffers(aheadMs: number): Failure {
+  const seconds = Math.round(Math.abs(aheadMs) / 1_000);
+  return new Failure("fleet-clock-differs", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The clock of this member's host is ${seconds} s ${aheadMs > 0 ? "ahead of" : "behind"} the clock of the fleet's database. Collection goes on.`,
+    nextStep: "Synchronize the clocks of both hosts, for example with chrony.",
+  });
+}

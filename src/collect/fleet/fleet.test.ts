@@ -3,7 +3,7 @@ import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import type { Delivery } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
-import type { Confirmation, DamagedPacket, FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
+import type { Confirmation, DamagedPacket, FleetStore, Lease, Standing, WaitingPacket } from "../../model/fleet.ts";
 import { DeliveryLane, type DeliveryLaneParts } from "./delivery-lane.ts";
 import { FleetMember } from "./member.ts";
 import { OutputLanes } from "./output-lanes.ts";
@@ -20,10 +20,12 @@ const outputFull = new Failure("output-full", {
   say: "The disk is full.",
 });
 
+const NOTHING = { otherConfigurations: [], isDraining: false, clockAheadMs: 0, setAside: 0 } as const;
+
 /** A store with eight shards, whose failures a test sets. */
 class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | "claim" | "release" | "leave"> {
   members = 1;
-  setAside = 0;
+  seen: Partial<Standing> = {};
   isMember = false;
   failure: Failure | undefined;
   claimFailure: Failure | undefined;
@@ -48,7 +50,8 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
   }
   async standing() {
     this.#call("standing");
-    return { members: this.members, shards: 8, otherConfigurations: [], setAside: this.setAside };
+    const owned = [...this.owned].map(([shard, epoch]) => ({ shard, epoch }));
+    return { members: this.members, shares: true, shards: 8, owned, ...NOTHING, ...this.seen };
   }
   async claim(most: number): Promise<readonly Lease[]> {
     this.#call("claim");
@@ -69,6 +72,9 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
     this.#call("leave");
     this.owned.clear();
   }
+  async keepHouse() {
+    this.#call("keepHouse");
+  }
   async close() {
     this.closed = true;
   }
@@ -82,6 +88,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
   const dropped: { shard: number; saves: boolean }[] = [];
   const reported: (string | undefined)[] = [];
   const held: string[] = [];
+  const missed: { shards: readonly number[]; code: string }[] = [];
   const member = new FleetMember({
     store: store as unknown as FleetStore,
     identity: { name: "one", version: "test", configHash: "x" },
@@ -98,6 +105,8 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
       return dropping();
     },
     report: (failure: Failure | undefined) => void reported.push(failure?.code),
+    miss: (shards: readonly number[], failure: Failure) => void missed.push({ shards, code: failure.code }),
+    found: () => void missed.splice(0),
   };
   const ended = member.run(customers, stop.signal);
   await clock.advance(600);
@@ -109,7 +118,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
     await clock.advance(2_000);
     await left;
   };
-  return { clock, store, member, taken, dropped, reported, held, end };
+  return { clock, store, member, taken, dropped, reported, held, missed, end };
 }
 
 describe("a member of a fleet", () => {
@@ -161,10 +170,10 @@ describe("a member of a fleet", () => {
 
   test("says while packets are set aside or a customer's events cannot be delivered, and keeps its customers", async () => {
     const { clock, store, member, reported, held, end } = await joined();
-    store.setAside = 2;
+    store.seen = { setAside: 2 };
     await clock.advance(1_000);
     expect(reported).toEqual(["fleet-set-aside"]);
-    store.setAside = 0;
+    store.seen = {};
     held.push("customer");
     await clock.advance(1_000);
     expect(reported).toEqual(["fleet-set-aside", "fleet-undelivered"]);
@@ -191,18 +200,78 @@ describe("a member of a fleet", () => {
     await end();
   });
 
-  test("that does not know what it claimed becomes another, so that nobody's shards stay without an owner", async () => {
-    const { clock, store, member, end } = await joined();
+  test("takes what a claim without an answer gave it, so that nobody's shards stay without an owner", async () => {
+    const { clock, store, member, taken, end } = await joined();
     store.owned.clear();
     for (const shard of [0, 1, 2]) member.lost(member.leaseOf(shard) as Lease);
     store.claimFailure = unsettled;
     await clock.advance(1_500);
-    expect(store.registered).toBeGreaterThan(1);
     store.claimFailure = undefined;
-    store.owned.clear();
+    await clock.advance(2_000);
+
+    expect(store.registered).toBe(1);
+    expect(member.shards).toBe(8);
+    for (const [shard, epoch] of store.owned) expect(member.leaseOf(shard)).toEqual({ shard, epoch });
+    expect(new Set(taken).size).toBe(8);
+    await end();
+  });
+
+  test("gives up what the store has for somebody else, as after a restore from a backup", async () => {
+    const { clock, store, member, dropped, end } = await joined();
+    store.owned.delete(3);
+    store.owned.set(4, 99n);
+    await clock.advance(500);
+
+    expect(dropped).toEqual([
+      { shard: 3, saves: false },
+      { shard: 4, saves: false },
+    ]);
+    await clock.advance(2_000);
+    expect(member.shards).toBe(8);
+    expect(member.leaseOf(4)?.epoch).not.toBe(1n);
+    await end();
+  });
+
+  test("that shares no customers gives up all of them, saved first, and takes some when it shares again", async () => {
+    const { clock, store, member, dropped, end } = await joined();
+    store.seen = { shares: false, isDraining: true };
+    await clock.advance(2_000);
+    expect(member.shards).toBe(0);
+    expect(dropped).toHaveLength(8);
+    expect(dropped.every(({ saves }) => saves)).toBe(true);
+    store.seen = {};
     await clock.advance(2_000);
 
     expect(member.shards).toBe(8);
+    await end();
+  });
+
+  test("reports its customers after 30 seconds without the database, once, until the database answers", async () => {
+    const { clock, store, missed, end } = await joined();
+    store.failure = unreachable;
+    await clock.advance(29_000);
+    expect(missed).toEqual([]);
+    await clock.advance(8_000);
+    expect(missed).toEqual([{ shards: [0, 1, 2, 3, 4, 5, 6, 7], code: "fleet-unconfirmed" }]);
+    await clock.advance(600_000);
+    expect(missed).toHaveLength(1);
+    store.failure = undefined;
+    await clock.advance(3_000);
+
+    expect(missed).toEqual([]);
+    await end();
+  });
+
+  test("reports that its configuration or its clock differs", async () => {
+    const { clock, store, reported, end } = await joined();
+    store.seen = { otherConfigurations: ["two"] };
+    await clock.advance(1_000);
+    store.seen = { clockAheadMs: -3_600_000 };
+    await clock.advance(1_000);
+    store.seen = { clockAheadMs: 59_000 };
+    await clock.advance(1_000);
+
+    expect(reported).toEqual(["fleet-configuration-differs", "fleet-clock-differs", undefined]);
     await end();
   });
 });
@@ -242,6 +311,8 @@ test("a member that fails to begin a customer for a reason of this program ends,
     },
     drop: async () => undefined,
     report: () => undefined,
+    miss: () => undefined,
+    found: () => undefined,
   };
   const stop = new AbortController();
   let ended: unknown;

@@ -1,7 +1,7 @@
 import { asFailure, type Failure } from "../../model/failure.ts";
 import type { FleetStore, Lease, MemberIdentity, Standing } from "../../model/fleet.ts";
 import type { Clock, Log } from "../../model/ports.ts";
-import { packetsSetAside, undeliverable } from "./failures.ts";
+import { clockDiffers, configurationDiffers, missing, packetsSetAside, undeliverable } from "./failures.ts";
 
 const RENEW_EVERY_MS = 1_000;
 const BALANCE_EVERY_MS = 500;
@@ -10,6 +10,10 @@ const TRUSTED_FOR_MS = 5_000;
 /** Saving and the last delivery may take so long; an output that hangs must not keep its customers. */
 const DROP_WITHIN_MS = 10_000;
 const KEEP_HOUSE_EVERY_MS = 600_000;
+/** A member whose place expired may be taken over within this time; then nobody has to hear of it. */
+const MISSING_AFTER_MS = 30_000;
+/** Times of hosts that differ by more confuse whoever compares events, and tokens fail. */
+const CLOCKS_DIFFER_MS = 60_000;
 
 export interface FleetMemberParts {
   readonly store: FleetStore;
@@ -31,6 +35,10 @@ export interface ShardCustomers {
   drop(lease: Lease, options: { readonly saves: boolean }): Promise<void>;
   /** Why nothing is collected, or what a person should know; undefined: all is well. */
   report(failure: Failure | undefined): void;
+  /** Nothing of these shards is collected here any more, and this member cannot know whether elsewhere. */
+  miss(shards: readonly number[], failure: Failure): void;
+  /** What `miss` said is over: the store knows who collects them. */
+  found(): void;
 }
 
 /**
@@ -54,7 +62,9 @@ export class FleetMember {
   #failure: Failure | undefined;
   #housedAtMs: number;
   #renewing: Promise<void> = Promise.resolve();
-  #reportedDifference = "";
+  #wasDraining = false;
+  /** When nothing could be collected here any more, and what was collected until then. */
+  #lapsed: { readonly atMs: number; readonly shards: readonly number[]; isMissed: boolean } | undefined;
 
   constructor(parts: FleetMemberParts) {
     this.#p = parts;
@@ -90,6 +100,7 @@ export class FleetMember {
         const failure = asFailure(error);
         if (failure.code === "defect") throw error;
         this.#report(failure);
+        this.#miss(customers, failure);
       }
       await this.#p.clock.pause(BALANCE_EVERY_MS, stop);
     }
@@ -127,6 +138,15 @@ export class FleetMember {
     this.#trustedUntilMs = beganMs + TRUSTED_FOR_MS;
   }
 
+  /** A customer must not be silent for as long as the database is gone. */
+  #miss(customers: ShardCustomers, failure: Failure): void {
+    const lapsed = this.#lapsed;
+    if (lapsed === undefined || lapsed.isMissed) return;
+    if (this.#p.clock.monotonicMs() - lapsed.atMs < MISSING_AFTER_MS) return;
+    lapsed.isMissed = true;
+    customers.miss(lapsed.shards, missing(failure));
+  }
+
   async #renewUntilLeft(): Promise<void> {
     const { store, clock, log } = this.#p;
     while (!this.#left.signal.aborted) {
@@ -157,13 +177,15 @@ export class FleetMember {
     }
     await this.#release();
     const standing = await store.standing();
-    const { members, shards, otherConfigurations } = standing;
-    if (otherConfigurations.length > 0) this.#differs(otherConfigurations);
-    const share = Math.ceil(shards / Math.max(1, members));
+    const { members, shares, shards, isDraining } = standing;
+    if (this.#lapsed?.isMissed === true) customers.found();
+    this.#lapsed = undefined;
+    this.#compare(standing, customers);
+    const share = shares ? Math.ceil(shards / Math.max(1, members)) : 0;
     const held = this.#held.size + this.#unreleased.size;
     // Behind a drop that hangs, customers that are claimed now would wait and be silent.
     if (held < share && this.#hanging.size === 0) {
-      const claimed = await this.#claim(share - held);
+      const claimed = await store.claim(share - held);
       for (const lease of claimed) this.#held.set(lease.shard, lease);
       for (const lease of claimed) customers.take(lease);
       if (claimed.length > 0) log.info("customers were claimed", { shards: claimed.length, held: this.#held.size });
@@ -172,6 +194,9 @@ export class FleetMember {
       log.info("customers are given up to other members", { shards: given.length, members });
       this.#drop(given, { saves: true });
     }
+    if (isDraining !== this.#wasDraining)
+      log.info(isDraining ? "this member is drained" : "this member is drained no more");
+    this.#wasDraining = isDraining;
     if (clock.monotonicMs() - this.#housedAtMs >= KEEP_HOUSE_EVERY_MS) {
       this.#housedAtMs = clock.monotonicMs();
       await store.keepHouse();
@@ -180,29 +205,26 @@ export class FleetMember {
   }
 
   /** The gravest first: health has room for one. */
-  #notice({ setAside }: Standing): Failure | undefined {
+  #notice({ setAside, otherConfigurations, shares, clockAheadMs }: Standing): Failure | undefined {
     if (setAside > 0) return packetsSetAside(setAside);
     const held = this.#p.held();
-    return held.length > 0 ? undeliverable(held) : undefined;
+    if (held.length > 0) return undeliverable(held);
+    if (otherConfigurations.length > 0) return configurationDiffers(otherConfigurations, shares);
+    return Math.abs(clockAheadMs) > CLOCKS_DIFFER_MS ? clockDiffers(clockAheadMs) : undefined;
   }
 
-  async #claim(most: number): Promise<readonly Lease[]> {
-    try {
-      return await this.#p.store.claim(most);
-    } catch (error) {
-      // Nobody knows which shards this identity owns now, and nobody else can have them while it lives.
-      if (asFailure(error).code === "fleet-unsettled") this.#lapse();
-      throw error;
+  /**
+   * Only the store decides. A claim without an answer may have given something to this member, and a restored
+   * database may have forgotten that it did.
+   */
+  #compare({ owned }: Standing, customers: ShardCustomers): void {
+    const inStore = new Map(owned.map((lease) => [lease.shard, lease]));
+    for (const lease of this.#held.values()) if (inStore.get(lease.shard)?.epoch !== lease.epoch) this.lost(lease);
+    for (const lease of owned) {
+      if (this.#held.has(lease.shard) || this.#unreleased.has(lease.shard)) continue;
+      this.#held.set(lease.shard, lease);
+      customers.take(lease);
     }
-  }
-
-  #differs(members: readonly string[]): void {
-    const names = [...members].sort().join(", ");
-    if (this.#reportedDifference === names) return;
-    this.#reportedDifference = names;
-    this.#p.log.warn("members of the fleet run with other configurations; use one file on every member", {
-      members: names,
-    });
   }
 
   /** Others may own everything by now, or soon. */
@@ -212,6 +234,7 @@ export class FleetMember {
     this.#p.log.warn("the fleet's database did not confirm this member in time; it stops collecting until it does", {
       shards: this.#held.size,
     });
+    this.#lapsed ??= { atMs: this.#p.clock.monotonicMs(), shards: [...this.#held.keys()], isMissed: false };
     // Nothing of the old identity can be given up any more: it expires.
     this.#drop([...this.#held.values()], { saves: false, releases: false });
     this.#unreleased.clear();

@@ -11,6 +11,7 @@ import type {
   Standing,
   WaitingPacket,
 } from "../../model/fleet.ts";
+import { type LiveMember, sharing } from "../../model/fleet.ts";
 import type { StateKey } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import type { Database } from "./connections.ts";
@@ -35,6 +36,28 @@ export interface PostgresFleetParts {
   readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
   readonly newBoot?: () => string;
+  /** This host's clock: it decides nothing, and is compared with the database's. */
+  readonly nowMs: () => number;
+}
+
+/**
+ * Above every epoch of a database that was restored from a backup since: a lease from before the restore must
+ * not be valid again.
+ */
+const NEW_EPOCH = "floor(extract(epoch from clock_timestamp()) * 1000)::bigint";
+
+interface StandingRow extends LiveMember {
+  readonly name: string;
+  readonly isSelf: boolean;
+  readonly hash: string;
+  readonly ahead: string;
+  readonly setAside: number;
+  readonly owned: readonly (readonly [shard: number, epoch: string])[];
+}
+
+/** How far a clock is ahead of the database's. */
+function aheadMs(parameter: string): string {
+  return `${parameter}::bigint - floor(extract(epoch from clock_timestamp()) * 1000)::bigint`;
 }
 
 /** `data_corrupted`: a page of the database cannot be read. */
@@ -104,36 +127,50 @@ export class PostgresFleet implements FleetStore {
 
   async register({ name, version, configHash }: MemberIdentity): Promise<void> {
     const boot = (this.#p.newBoot ?? randomUUID)();
+    const s = this.#schema;
+    // A fleet's first configuration is applied. Who was drained stays so under a new identity.
     await this.#p.heartbeat.query(
-      `with gone as (delete from ${this.#schema}.member where alive_until < clock_timestamp() - interval '1 day')
-       insert into ${this.#schema}.member(boot, name, version, config_hash, alive_until)
-       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond')`,
-      [boot, name, version, configHash, LEASE_MS],
+      `with gone as (delete from ${s}.member where alive_until < clock_timestamp() - interval '1 day'),
+       first as (insert into ${s}.configuration(hash) values ($4) on conflict do nothing)
+       insert into ${s}.member(boot, name, version, config_hash, alive_until, clock_ahead_ms, draining)
+       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond', ${aheadMs("$6")},
+         coalesce((select draining from ${s}.member where boot = $7), false))`,
+      [boot, name, version, configHash, LEASE_MS, this.#p.nowMs(), this.#boot === "" ? null : this.#boot],
     );
     this.#boot = boot;
   }
 
   async renew(): Promise<boolean> {
     const rows = await this.#p.heartbeat.query(
-      `update ${this.#schema}.member set alive_until = clock_timestamp() + $2 * interval '1 millisecond'
+      `update ${this.#schema}.member set alive_until = clock_timestamp() + $2 * interval '1 millisecond',
+         clock_ahead_ms = ${aheadMs("$3")}
        where boot = $1 and alive_until > clock_timestamp() returning boot`,
-      [this.#boot, LEASE_MS],
+      [this.#boot, LEASE_MS, this.#p.nowMs()],
     );
     return rows.length === 1;
   }
 
   async standing(): Promise<Standing> {
-    const rows = await this.#p.database.query<{ name: string; differs: boolean; set_aside: number }>(
-      `select m.name, m.config_hash is distinct from (select config_hash from ${this.#schema}.member where boot = $1)
-         as differs, (select count(*)::int from ${this.#schema}.set_aside) as set_aside
-       from ${this.#schema}.member m where m.alive_until > clock_timestamp()`,
+    const s = this.#schema;
+    const rows = await this.#p.database.query<StandingRow>(
+      `select m.name, m.boot = $1 as "isSelf", m.draining as "isDraining", m.config_hash as hash,
+         m.config_hash = (select hash from ${s}.configuration) as "isApplied", m.clock_ahead_ms::int8 as ahead,
+         (select count(*)::int from ${s}.set_aside) as "setAside",
+         (select coalesce(jsonb_agg(jsonb_build_array(id, epoch::text)), '[]') from ${s}.shard where owner = $1) as owned
+       from ${s}.member m where m.alive_until > clock_timestamp()`,
       [this.#boot],
     );
+    const self = rows.find(({ isSelf }) => isSelf);
+    const others = sharing(rows);
     return {
-      members: rows.length,
+      members: others.length,
+      shares: others.some(({ isSelf }) => isSelf),
       shards: SHARD_COUNT,
-      otherConfigurations: rows.filter(({ differs }) => differs).map(({ name }) => name),
-      setAside: rows[0]?.set_aside ?? 0,
+      owned: (self?.owned ?? []).map(([shard, epoch]) => ({ shard, epoch: BigInt(epoch) })),
+      otherConfigurations: rows.filter(({ hash }) => self !== undefined && hash !== self.hash).map(({ name }) => name),
+      isDraining: self?.isDraining ?? false,
+      clockAheadMs: Number(self?.ahead ?? 0),
+      setAside: rows[0]?.setAside ?? 0,
     };
   }
 
@@ -146,7 +183,7 @@ export class PostgresFleet implements FleetStore {
            select from ${s}.member m where m.boot = s.owner and m.alive_until > clock_timestamp())
          order by s.id limit $2 for update of s skip locked),
        taken as (
-         update ${s}.shard s set owner = $1, epoch = s.epoch + 1 from free
+         update ${s}.shard s set owner = $1, epoch = greatest(s.epoch + 1, ${NEW_EPOCH}) from free
          where s.id = free.id
            and exists (select from ${s}.member where boot = $1 and alive_until > clock_timestamp())
          returning s.id, s.epoch),
@@ -277,8 +314,10 @@ export class PostgresFleet implements FleetStore {
 
   async confirm(output: string, confirmations: readonly Confirmation[]): Promise<readonly number[]> {
     const rows = await this.#p.database.query<{ stream: number }>(
-      `update ${this.#schema}.delivery d set seq = greatest(d.seq, x.seq)
+      // Not beyond what was committed: after a restore those packets do not exist yet, and others will.
+      `update ${this.#schema}.delivery d set seq = greatest(d.seq, least(x.seq, t.next_seq - 1))
        from unnest($2::int[], $3::bigint[], $4::bigint[]) x(stream, epoch, seq)
+         join ${this.#schema}.stream t on t.id = x.stream
        where d.stream = x.stream and d.output = $1 and d.epoch = x.epoch
        returning d.stream`,
       [

@@ -70,8 +70,13 @@ end';
 revoke execute on function $.make_packet_hours() from public;
 revoke execute on function $.drop_delivered_hours() from public;
 `,
-  // Packets that cannot be read. Their hours are kept: a copy of what is damaged may be impossible.
+  // Packets that cannot be read: their hours are kept, because a copy of what is damaged may be impossible.
+  // What members say of themselves, and the configuration that was applied last.
   `
+alter table $.member add column draining boolean not null default false,
+  add column clock_ahead_ms bigint not null default 0;
+create table $.configuration(only_row boolean primary key default true check (only_row), hash text not null,
+  applied timestamptz not null default clock_timestamp());
 create table $.set_aside(stream int not null references $.stream, seq bigint not null, hour int not null,
   records int not null, damage text not null, found timestamptz not null default clock_timestamp(),
   primary key (stream, seq));
@@ -129,7 +134,7 @@ export function roleSql(fleet: string, role: string): string {
     `grant select on ${schema}.fleet to ${name};`,
     `grant select, insert, update, delete on ${schema}.member to ${name};`,
     `grant select, update on ${schema}.shard to ${name};`,
-    `grant select, insert, update on ${schema}.customer, ${schema}.stream to ${name};`,
+    `grant select, insert, update on ${schema}.customer, ${schema}.stream, ${schema}.configuration to ${name};`,
     `grant select, insert, update, delete on ${schema}.delivery, ${schema}.ledger to ${name};`,
     `grant select, insert on ${schema}.packet, ${schema}.set_aside to ${name};`,
     `grant execute on function ${schema}.make_packet_hours(), ${schema}.drop_delivered_hours() to ${name};`,

@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { DatabaseError } from "pg";
-import { undeliverable } from "../../../src/collect/fleet/failures.ts";
+import { clockDiffers, configurationDiffers, missing, undeliverable } from "../../../src/collect/fleet/failures.ts";
 import { checksOf } from "../../../src/main/fleet-doctor.ts";
+import type { Failure } from "../../../src/model/failure.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import { Connections, type Database } from "../../../src/stores/postgres/connections.ts";
-import { statementFailed } from "../../../src/stores/postgres/failures.ts";
+import { databaseUnreachable, statementFailed } from "../../../src/stores/postgres/failures.ts";
 import { checkSchemaVersion, SCHEMA_VERSION } from "../../../src/stores/postgres/schema.ts";
 import { openFleetStream } from "../../../src/stores/postgres/stream-store.ts";
 import { type Causes, type Raised, thrownBy } from "./cause.ts";
@@ -47,6 +48,12 @@ function failingCheck(name: string, rows: readonly unknown[]): Promise<Raised> {
   const database: Database = { query: <Row>() => Promise.resolve(rows as readonly Row[]) };
   const check = checksOf(database, "main", "db.example.com:5432").find((one) => one.name === name);
   return thrownBy(() => check?.run(new AbortController().signal));
+}
+
+function raised(failure: Failure): Promise<Raised> {
+  return thrownBy(() => {
+    throw failure;
+  });
 }
 
 export const FLEET = {
@@ -92,13 +99,13 @@ export const FLEET = {
         { customer: "Contoso", stream: "alerts", packets: 1, records: 12, sinceMs: "0", damage: "Unknown frame" },
       ]),
   ],
-  "fleet-undelivered": [
-    "an output's format fails on one event",
-    () =>
-      thrownBy(() => {
-        throw undeliverable(["Contoso"]);
-      }),
+  "fleet-clock-differs": ["a host's clock is an hour off", () => raised(clockDiffers(3_600_000))],
+  "fleet-configuration-differs": ["another member has another file", () => raised(configurationDiffers(["two"], true))],
+  "fleet-unconfirmed": [
+    "the database is gone for half a minute",
+    () => raised(missing(databaseUnreachable("db.example.com:5432", new Error("connect ECONNREFUSED")))),
   ],
+  "fleet-undelivered": ["an output's format fails on one event", () => raised(undeliverable(["Contoso"]))],
   "fleet-unowned": ["no member is alive", () => failingCheck("members", [{ n: 256 }])],
   "fleet-schema": [
     "a newer release made the schema",

@@ -161,6 +161,19 @@ export class FleetStory {
     return eventsIn(this.#out(member));
   }
 
+  /** Health in the member's file, oldest first: a customer or the fleet, and the failure or `ok`. */
+  healthOf(member: string): string[] {
+    if (!existsSync(this.#out(member))) return [];
+    const lines = readFileSync(this.#out(member), "utf8").split("\n").slice(0, -1);
+    return lines.flatMap((text) => {
+      const { tenant, streams } = JSON.parse(text) as {
+        readonly tenant?: string;
+        readonly streams?: readonly { readonly failure: string | null }[];
+      };
+      return streams?.map(({ failure }) => `${tenant} ${failure ?? "ok"}`) ?? [];
+    });
+  }
+
   /** Distinct versions in the files of all members, or that were indexed. */
   get delivered(): number {
     return new Set(this.files.flatMap((file) => eventsIn(file).map(({ key }) => key))).size;

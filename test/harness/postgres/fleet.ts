@@ -36,9 +36,9 @@ export function connectionsTo({ port, user, password, answerWithinMs }: Connecti
 export function memberOf(
   server: Pick<PostgresServer, "port">,
   fleet: string,
-  choice: { readonly port?: number; readonly answerWithinMs?: number } = {},
+  choice: { readonly port?: number; readonly answerWithinMs?: number; readonly clockAheadMs?: number } = {},
 ): Promise<PostgresFleet> {
-  const { port = server.port, answerWithinMs } = choice;
+  const { port = server.port, answerWithinMs, clockAheadMs = 0 } = choice;
   const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
   return PostgresFleet.open({
     database: connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) }),
@@ -46,6 +46,7 @@ export function memberOf(
     fleet,
     configured: [],
     bodiesOf: bodiesInList,
+    nowMs: () => Date.now() + clockAheadMs,
   });
 }
 

@@ -53,7 +53,7 @@ export class StoreWorld {
   joined = async (
     fleet: string,
     name: string,
-    through?: { readonly port: number; readonly answerWithinMs?: number },
+    through?: { readonly port?: number; readonly answerWithinMs?: number; readonly clockAheadMs?: number },
   ): Promise<PostgresFleet> => {
     const member = await memberOf(this.#running.server, fleet, through);
     this.#members.push(member);

@@ -1,0 +1,44 @@
+import { createHash } from "node:crypto";
+import type { Stanza } from "../model/stanza.ts";
+
+/**
+ * Of a customer's settings, those that belong to a host: files, secrets, and the way to Microsoft. All others
+ * must be the same on every member, also settings that a later release adds.
+ */
+const OF_THE_HOST: ReadonlySet<string> = new Set<keyof Stanza>([
+  "clientSecret",
+  "clientSecretEndsMs",
+  "secretExpires",
+  "refreshToken",
+  "certificate",
+  "assertion",
+  "huntingQueries",
+  "route",
+]);
+
+export interface SharedConfiguration {
+  readonly stanzas: readonly Stanza[];
+  /** Also customers whose settings are wrong. */
+  readonly configured: readonly Pick<Stanza, "name" | "tenantId">[];
+  /** As `outputNames` calls them. */
+  readonly outputs: readonly string[];
+}
+
+/** Equal on members that collect and deliver the same; the order of customers and outputs does not count. */
+export function configHashOf({ stanzas, configured, outputs }: SharedConfiguration): string {
+  const shared = [
+    stanzas.map((stanza) => Object.entries(stanza).filter(([key]) => !OF_THE_HOST.has(key))).map(textOf),
+    configured.map(({ name, tenantId }) => textOf([name, tenantId])),
+    outputs,
+  ].map((list) => [...list].sort());
+  return createHash("sha256").update(JSON.stringify(shared)).digest("hex").slice(0, 32);
+}
+
+/** Members of objects in one order. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => {
+    if (typeof part === "bigint") return String(part);
+    if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
