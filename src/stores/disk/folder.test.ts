@@ -443,6 +443,22 @@ describe("only an orderly stop says that nothing has to be sent again", () => {
   });
 });
 
+test("a customer whose folder may not be read has a failure, and is not taken for a new one", async () => {
+  const dir = newFolder();
+  const first = await open(dir);
+  await first.store.commit({ checkpoint: checkpoint(1) });
+  await first.folder.release({ orderly: true });
+  const refuses = ((path: fs.PathLike, ...rest: [fs.StatSyncOptions]) => {
+    if (path === files(dir)) throw Object.assign(new Error("EACCES"), { code: "EACCES" });
+    return fs.statSync(path, ...rest);
+  }) as typeof fs.statSync;
+
+  await expect(open(dir, { disk: { ...fs, statSync: refuses } })).rejects.toMatchObject({ code: "state-unreadable" });
+  const again = await open(dir);
+  expect(again.store.checkpoint).toEqual(checkpoint(1));
+  await abandon(again);
+});
+
 test("two thousand customers hold no more than a few files open", async () => {
   let held = 0;
   let most = 0;

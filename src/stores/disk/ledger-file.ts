@@ -76,6 +76,11 @@ export class LedgerFile {
     this.#length = length;
   }
 
+  /** A journal that is not there yet. */
+  static none(path: string, parts: LedgerParts): LedgerFile {
+    return new LedgerFile(path, parts, 0);
+  }
+
   /**
    * Reads the journal. A torn tail is cut away, a damaged block inside is left out, each reported once; a
    * file whose header is not a ledger's is set aside as `.damaged`. Throws Failure `state-damaged` (written

@@ -24,6 +24,17 @@ export async function openStreamStore(
   return new FileStreamStore(`${base}.mark.json`, key, lastStopWasOrderly, checkpoint, entries, file, parts);
 }
 
+/** As `openStreamStore`, for a stream whose folder is not there yet. */
+export function newStreamStore(
+  base: string,
+  key: StateKey,
+  lastStopWasOrderly: boolean,
+  parts: StreamStoreParts,
+): StreamStore {
+  const file = LedgerFile.none(`${base}.ledger`, parts);
+  return new FileStreamStore(`${base}.mark.json`, key, lastStopWasOrderly, undefined, [], file, parts);
+}
+
 class FileStreamStore implements StreamStore {
   readonly keepsBodies = false;
   readonly key: StateKey;
