@@ -9,16 +9,20 @@ import { binaryPath, hostPlatform } from "./build/platforms.ts";
 import { ROOT, runScript, ScriptProblem, VERSION } from "./build/project.ts";
 import { Child, harness } from "./demo/children.ts";
 import { type DeliveredEvent, DeliveredFile } from "./demo/delivered.ts";
+import { fleetDemoSkipped, showFleet } from "./demo/fleet.ts";
+import { headline, Promises, say } from "./demo/promises.ts";
 import { CUSTOMERS, changeTwoAndAddOneLate, laySamples } from "./demo/records.ts";
 import { customersTable, sampleEvents } from "./demo/show.ts";
 
-const HELP = `npm run demo -- [--keep]
+const HELP = `npm run demo -- [--keep | --fleet]
 
 Builds the binary, starts simulators of Microsoft and splunkd on loopback, installs the package into a temporary SPLUNK_HOME and collects three customers.
 Then changes two alerts, adds a late one, and shows that exactly three more events arrive; then ten seconds of CEF for ArcSight.
 Exit code 0 only if all of this came true.
 
-  --keep   leaves everything running at the end, until Ctrl+C, with the pages in Splunk Web at the printed address
+  --keep    leaves everything running at the end, until Ctrl+C, with the pages in Splunk Web at the printed address
+  --fleet   instead of all that: two collectors share customers through PostgreSQL, and one of them is killed; needs
+            Debian's package postgresql
 `;
 
 const POLL_SECONDS = 2;
@@ -44,28 +48,6 @@ interface Customer {
   readonly refresh_token: string;
 }
 
-/** What the demo promises, each with what was seen. */
-class Promises {
-  private broken = 0;
-
-  check(promise: string, kept: boolean, seen = ""): void {
-    if (!kept) this.broken += 1;
-    say(`  ${kept ? "ok    " : "FAILED"} ${promise}${seen === "" ? "" : ` (${seen})`}`);
-  }
-
-  get allKept(): boolean {
-    return this.broken === 0;
-  }
-}
-
-function say(text = ""): void {
-  process.stdout.write(`${text}\n`);
-}
-
-function headline(text: string): void {
-  say(`\n\u2500\u2500 ${text}`);
-}
-
 function npmRun(script: string, args: readonly string[]): void {
   const { status } = spawnSync("npm", ["run", "--silent", script, "--", ...args], {
     cwd: ROOT,
@@ -84,13 +66,22 @@ async function main(): Promise<void> {
   const platform = hostPlatform();
   if (platform !== "linux-x64")
     throw new ScriptProblem("The demo runs the Splunk package's executable, so it needs Linux on x64.");
+  const isFleet = args.includes("--fleet");
+  const skipped = isFleet ? fleetDemoSkipped() : undefined;
+  if (skipped !== undefined) {
+    say(skipped);
+    return;
+  }
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-demo-"));
   const children: Child[] = [];
   const promises = new Promises();
   try {
     const isKept = args.includes("--keep");
-    const pages = await show(folder, resolve(ROOT, binaryPath(platform)), children, promises, isKept);
-    if (isKept) {
+    const binary = resolve(ROOT, binaryPath(platform));
+    if (isFleet) npmRun("build:binaries", []);
+    if (isFleet) await showFleet(folder, binary, promises);
+    const pages = isFleet ? undefined : await show(folder, binary, children, promises, isKept);
+    if (isKept && pages !== undefined) {
       say(
         `\nEverything goes on running (pids ${children.map(({ pid }) => pid).join(", ")}): append lines to ${join(folder, "microsoft")}/<customer>/alerts.ndjson and watch ${join(folder, "splunk-events.xml")}. Ctrl+C ends it.`,
       );

@@ -75,6 +75,12 @@ export class Child {
     return code;
   }
 
+  /** As a host that loses its power. */
+  async kill(): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.ended;
+  }
+
   private took(lines: string[], line: string): void {
     lines.push(line);
     this.wake();
