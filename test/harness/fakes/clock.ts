@@ -111,21 +111,28 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 3; i++) await yieldToEventLoop();
 }
 
-/** Everything that is ready has run, disk flushes included. */
+/** Everything that is ready has run, and no file is read or written any more, however slow the disk is. */
 export async function settled(): Promise<void> {
-  for (let i = 0; i < 6; i += 1) await yieldToEventLoop();
+  for (let idle = 0; idle < 6; idle += 1) {
+    await yieldToEventLoop();
+    if (isDiskBusy()) idle = -1;
+  }
 }
 
 /**
- * Everything that is ready has run, and nothing is under way any more: no real file is read or written, and
- * `isBusy` is false. How long that takes is the machine's affair; what has happened by then is not.
+ * As `settled`, also where work goes on between two files or requests: until `isBusy` is false. How long that
+ * takes is the machine's affair; what has happened by then is not.
  */
 export async function quiet(isBusy: () => boolean): Promise<void> {
   for (let idle = 0; idle < QUIET_LOOKS; idle += 1) {
     await settled();
-    if (isBusy() || process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq"))) idle = 0;
+    if (isBusy()) idle = -1;
   }
 }
 
-/** Between two files or requests, work goes through some promises of its own. */
 const QUIET_LOOKS = 3;
+
+/** A call of the operating system for a file has not been answered yet. */
+function isDiskBusy(): boolean {
+  return process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq"));
+}
