@@ -10,7 +10,12 @@ import { type Sealed, sealed } from "../model/sealed.ts";
 export const INTAKE_REALM = "defender_mssp:intake";
 /** In a slot's name in place of a setting: the slot is for the shared credential of that name. */
 export const SHARED_CREDENTIAL = "credential";
+/** In a slot's name in place of a setting: a page is creating an input of that name. */
+export const NAME_CLAIM = "claim";
 const PIECE_MAX = 250;
+const CLAIM_MS = 60_000;
+/** A claim is for its minute and the next one. */
+export const CLAIM_ENDS_AFTER_MS = 2 * CLAIM_MS;
 
 /** What a secret was typed for: it is sent nowhere else. */
 export const DESTINATION_KEYS = ["cloud", "login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
@@ -50,9 +55,30 @@ export function intakeEntries(
   );
   const pieces = text.match(new RegExp(`.{1,${PIECE_MAX}}`, "g")) ?? [];
   return pieces.map((password, at) => ({
-    name: [encodeURIComponent(stanza).replaceAll("~", "%7E"), key, nowMs.toString(36), at + 1, pieces.length].join("~"),
+    name: [encodedStanza(stanza), key, nowMs.toString(36), at + 1, pieces.length].join("~"),
     password,
   }));
+}
+
+/**
+ * The entries that claim a name for a page that creates an input. Of two pages at once one finds an entry
+ * there: each claims this minute and the next, so a page that never came back blocks nobody for long.
+ *
+ * @param nowMs by splunkd's clock, as pages on several computers compare it.
+ */
+export function claimEntries(
+  stanza: string,
+  nowMs: number,
+): readonly { readonly name: string; readonly password: string }[] {
+  const minute = Math.floor(nowMs / CLAIM_MS);
+  return [minute, minute + 1].map((at) => ({
+    name: [encodedStanza(stanza), NAME_CLAIM, (at * CLAIM_MS).toString(36), 1, 1].join("~"),
+    password: NAME_CLAIM,
+  }));
+}
+
+function encodedStanza(stanza: string): string {
+  return encodeURIComponent(stanza).replaceAll("~", "%7E");
 }
 
 /** The slots among the entries of the intake's realm, in the order of their names. */

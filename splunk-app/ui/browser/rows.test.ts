@@ -63,6 +63,16 @@ inBrowser("what is done to one customer in Splunk Web", () => {
   }
 
   const save = (page: Page) => page.getByRole("button", { name: "Save", exact: true }).click();
+  async function typedIn(name: string, secret: string): Promise<Page> {
+    const page = await world.open({ hash: "#/add" });
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill(name);
+    await page.getByLabel("Tenant ID").fill(TENANT);
+    await page.getByRole("button", { name: "Next" }).click();
+    await page.getByLabel("Client ID").fill(TENANT);
+    await page.getByLabel("Client secret", { exact: true }).fill(secret);
+    return page;
+  }
+
   /** Edits of this input get no answer; they arrive where it is `taken`. */
   async function loseEdits(page: Page, name: string, isTaken: boolean): Promise<{ goOn(): Promise<void> }> {
     const isEdit = (url: URL): boolean => url.pathname.endsWith(`${INPUTS}/${name}`);
@@ -82,6 +92,8 @@ inBrowser("what is done to one customer in Splunk Web", () => {
   }
 
   const intake = () => world.splunkd.rest.passwords.list().filter(({ realm }) => realm === "defender_mssp:intake");
+
+  const slotsOf = (name: string) => intake().filter((one) => one.name.startsWith(`${name}~`));
 
   test("a customer is tested from its row by the real binary, and Escape closes the test and gives the focus back", async () => {
     const page = await found("running");
@@ -160,17 +172,35 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("of two admins who create one name at once the second is told that it is taken, and the first one's secret stays", async () => {
+    const [first, second] = [await typedIn("both", "v~first"), await typedIn("both", "v~second")];
+    const held: (() => Promise<void>)[] = [];
+    for (const page of [first, second])
+      await page.route(
+        (url) => url.pathname.endsWith(INPUTS),
+        async (route) => {
+          if (route.request().method() === "POST") held.push(() => route.fallback());
+          else await route.fallback();
+        },
+      );
+    await first.getByRole("button", { name: "Save and go on" }).click();
+    await world.splunkd.until(() => held.length === 1, "the first page to create the input");
+    await second.getByRole("button", { name: "Save and go on" }).click();
+    await second.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
+    expect(await second.getByLabel("Client secret", { exact: true }).inputValue()).toBe("v~second");
+
+    for (const goOn of held) await goOn();
+    await first.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    await world.splunkd.until(() => storedSecret("both") === "v~first", "the first one's secret");
+    await second.getByRole("button", { name: "Save and go on" }).click();
+    await second.getByText("An input with this name already exists. Choose another name.").waitFor();
+    expect(slotsOf("both")).toEqual([]);
+    expect(storedSecret("both")).toBe("v~first");
+    expect(world.faults).toEqual([]);
+  });
+
   test("a page that is interrupted between a secret and its input leaves no input, and the secret typed again counts", async () => {
-    const typeIn = async (secret: string): Promise<Page> => {
-      const page = await world.open({ hash: "#/add" });
-      await page.getByRole("textbox", { name: "Name", exact: true }).fill("crashed");
-      await page.getByLabel("Tenant ID").fill(TENANT);
-      await page.getByRole("button", { name: "Next" }).click();
-      await page.getByLabel("Client ID").fill(TENANT);
-      await page.getByLabel("Client secret", { exact: true }).fill(secret);
-      return page;
-    };
-    const dying = await typeIn("v~first");
+    const dying = await typedIn("crashed", "v~first");
     // From here on nothing of the page arrives: closing it alone would let a request that is held go on.
     await dying.route(
       (url) => url.pathname.includes("/splunkd/__raw/"),
@@ -184,10 +214,14 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     await dying.close();
     expect([stanza("crashed"), intake().length > 0]).toEqual(["", true]);
 
-    const page = await typeIn("v~second");
+    const page = await typedIn("crashed", "v~second");
+    await page.getByRole("button", { name: "Save and go on" }).click();
+    await page.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
+    world.splunkd.rest.clockAheadMs = 120_000;
     await page.getByRole("button", { name: "Save and go on" }).click();
     await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
-    await world.splunkd.until(() => intake().length === 0, "both slots to be taken over");
+    world.splunkd.rest.clockAheadMs = 0;
+    await world.splunkd.until(() => slotsOf("crashed~client_secret").length === 0, "both slots to be taken over");
     const chunks = world.splunkd.rest.passwords
       .list()
       .filter(({ name }) => /^customer\.crashed\.client_secret\..*\.\d+$/.test(name));
@@ -222,13 +256,13 @@ inBrowser("what is done to one customer in Splunk Web", () => {
       await page.getByText("The secret you typed lies in Splunk's credential store").waitFor();
       expect(await secret.inputValue()).toBe(`v~${name}`);
       if (isTaken) await world.splunkd.until(() => storedSecret(name) === `v~${name}`, "the secret to be taken over");
-      else expect(intake().map((one) => one.name)[0]).toContain(`${name}~client_secret`);
+      else expect(slotsOf(name)).not.toEqual([]);
 
       await connection.goOn();
       await save(page);
       await page.getByText("Saved.").waitFor();
       if (!isTaken) expect(stanza(name)).toMatch(/^start = 30d$/m);
-      const isOver = (): boolean => storedSecret(name) === `v~${name}` && intake().length === 0;
+      const isOver = (): boolean => storedSecret(name) === `v~${name}` && slotsOf(name).length === 0;
       await world.splunkd.until(isOver, "the secret to be taken over");
       expect(world.faults).toEqual([]);
     },

@@ -12,6 +12,7 @@ import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
+import { NameClaims } from "./state/claim.ts";
 import { editedOnce, postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { RestProblem, sentenceFor } from "./state/rest-problem.ts";
@@ -115,10 +116,16 @@ function inputsIn(answer: unknown): readonly Input[] {
 type Values = Readonly<Record<string, string>>;
 
 /**
- * Throws RestProblem 409 where there is an input of this name: its secrets must not be replaced. One whose
- * creation got no answer is looked for before its secrets are deleted.
+ * Throws RestProblem 409 where there is an input of this name, or another page creates one now: its secrets
+ * must not be replaced. One whose creation got no answer is looked for before its secrets are deleted.
  */
 export async function createInput(name: string, values: Values): Promise<void> {
+  const hasSecret = SECRET_KEYS.some((key) => (values[key] ?? "") !== "");
+  const create = (): Promise<void> => createNamed(name, values, hasSecret);
+  await (hasSecret ? CLAIMS.whileClaimed(name, (await timeOfSlot()).atMs, create) : create());
+}
+
+async function createNamed(name: string, values: Values, hasSecret: boolean): Promise<void> {
   const exists = await readInput(name).then(
     () => true,
     (error: unknown) => {
@@ -127,7 +134,6 @@ export async function createInput(name: string, values: Values): Promise<void> {
     },
   );
   if (exists) throw new RestProblem(409, sentenceFor(409, ""));
-  const hasSecret = SECRET_KEYS.some((key) => (values[key] ?? "") !== "");
   const inherited = hasSecret ? await inheritedSettings() : {};
   await saveWithSecrets(name, values, { ...inherited, ...values }, (form) =>
     postedOnce(form, () => call("POST", INPUTS, { form: { ...form, name } }), settingsOf(name)),
@@ -253,6 +259,11 @@ const PASSWORDS = "storage/passwords";
 function passwordId(entry: string): string {
   return encodeURIComponent(`${INTAKE_REALM.replaceAll(":", "\\:")}:${entry}:`);
 }
+
+const CLAIMS = new NameClaims({
+  write: async (entry) => void (await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } })),
+  remove: async (entry) => void (await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`)),
+});
 
 export async function switchInput(name: string, isOn: boolean): Promise<void> {
   await call("POST", `${INPUTS}/${encodeURIComponent(name)}/${isOn ? "enable" : "disable"}`);

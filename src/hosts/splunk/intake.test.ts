@@ -3,7 +3,13 @@ import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
 import { FakeSplunkd, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
-import { INTAKE_REALM, intakeEntries, type SlotClock, type TypedDestination } from "../../config/intake-slot.ts";
+import {
+  claimEntries,
+  INTAKE_REALM,
+  intakeEntries,
+  type SlotClock,
+  type TypedDestination,
+} from "../../config/intake-slot.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -227,4 +233,15 @@ test.each([
   put("client_secret", "just typed", {}, { atMs: T0 + 1_000, by });
 
   expect((await take()).read("client_secret")).toBe("just typed");
+});
+
+test("a claim of a name is no secret: it stays while its page may create the input, and is then deleted without a word", async () => {
+  const { fake, log, clock, take, left } = await bench();
+  for (const { name, password } of claimEntries("contoso", T0)) fake.add(APP, INTAKE_REALM, name, password);
+
+  await take();
+  expect(left()).toBe(2);
+  clock.now += 3 * 60_000;
+  expect((await take()).read("client_secret")).toBeUndefined();
+  expect([left(), log.lines]).toEqual([0, []]);
 });

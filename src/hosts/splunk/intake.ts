@@ -1,5 +1,12 @@
 import { type FileRule, readFilePath } from "../../config/files.ts";
-import { DESTINATION_KEYS, type IntakeSlot, type SlotClock, type TypedDestination } from "../../config/intake-slot.ts";
+import {
+  CLAIM_ENDS_AFTER_MS,
+  DESTINATION_KEYS,
+  type IntakeSlot,
+  NAME_CLAIM,
+  type SlotClock,
+  type TypedDestination,
+} from "../../config/intake-slot.ts";
 import { readDestination, SECRET_KEYS, type SecretKey } from "../../config/settings.ts";
 import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
@@ -83,6 +90,11 @@ async function takeOne(
   found: { readonly refused: Map<string, Failure>; readonly seen: Set<SecretId> },
   { secrets, clock, log }: IntakeWorld,
 ): Promise<void> {
+  if (slot.key === NAME_CLAIM) {
+    // Its page deletes it, unless it was closed.
+    if (clock.nowMs() - slot.atMs >= CLAIM_ENDS_AFTER_MS) await store.dropIntake(slot);
+    return;
+  }
   const key = SECRET_KEYS.find((one) => one === slot.key);
   const typed = slot.text?.open(typedIn);
   const about = { customer: slot.stanza, keys: slot.key };

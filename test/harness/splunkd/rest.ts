@@ -86,6 +86,8 @@ export class Rest {
     username: "admin",
     capabilities: ["admin_all_objects", "edit_storage_passwords", "list_storage_passwords", "list_inputs", "search"],
   };
+  /** How far its clock is ahead, for those who ask it the time. */
+  clockAheadMs = 0;
   /** Answers searches; throws what is wrong with one. A forwarder has no events and finds none. */
   answerSearch: (search: Search) => readonly Readonly<Record<string, unknown>>[] = () => [];
   private readonly sessionKeys = new Set<string>();
@@ -207,7 +209,7 @@ export class Rest {
   /** The time `now`, in seconds (`%s`) or as ISO. (Public source: Splunk REST API reference.) */
   private timeCall(query: URLSearchParams): Reply {
     if (query.get("time") !== "now") return refuse(400, "the fake splunkd knows time=now only");
-    const nowMs = Date.now();
+    const nowMs = Date.now() + this.clockAheadMs;
     const isInSeconds = query.get("output_time_format") === "%s";
     return {
       status: 200,
