@@ -25,9 +25,17 @@ test("a copy has the model's settings, and neither its tenant nor a secret", () 
     proxy: "http://user:secret@proxy:1",
   });
   expect(say).toBe(
-    "The settings of contoso are copied. Copied beside what these steps show: Poll every (seconds), Proxy. Not copied, type it again: Client secret.",
+    "The settings of contoso are copied. Copied beside what these steps show: Poll every (seconds), Proxy. Copied with the password in it, which the new customer then uses, too: Proxy. Not copied, type it again: Client secret.",
   );
 });
+
+test.each(["http://proxy:8080", "proxy:8080", "http://user@proxy:8080"])(
+  "an address without a password (%s) is copied without more words",
+  (proxy) => {
+    const { values, say } = copyOf(input("contoso", { ...MODEL, proxy }), [], {});
+    expect([values["proxy"], say.includes("password")]).toEqual([proxy, false]);
+  },
+);
 
 test("an index is copied where another customer uses it too", () => {
   const inputs = [input("contoso", { index: "contoso" }), input("fabrikam", { index: "contoso" })];

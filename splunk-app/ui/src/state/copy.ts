@@ -1,6 +1,7 @@
 import { MASK } from "../../../../src/config/splunk-keys.ts";
 import type { Input } from "./customers.ts";
 import { FIELDS, type Field, STEP_FIELDS } from "./fields.ts";
+import { hasPassword } from "./proxy-password.ts";
 
 /** What is one customer's own. */
 const NOT_COPIED: ReadonlySet<string> = new Set(["tenant_id", "tenant_name"]);
@@ -15,8 +16,9 @@ export interface Copy {
 }
 
 /**
- * The settings of a new customer after the model's. No secret and no end date of one is copied. An index
- * that only the model uses is its own.
+ * The settings of a new customer after the model's. No secret and no end date of one is copied; an address
+ * with a password is, as the new customer would not use the proxy else, and that is said. An index that only
+ * the model uses is its own.
  *
  * @param inherited what every input has that sets nothing else: it stays inherited.
  */
@@ -31,12 +33,16 @@ export function copyOf(model: Input, inputs: readonly Input[], inherited: Readon
     if (value === inherited[key]) return false;
     return key !== "index" || (value !== "default" && sharing.length > 0);
   });
+  const withPassword = copied.filter(({ key }) => hasPassword(model.values[key] ?? ""));
   const more = copied.filter(({ key }) => !ON_STEPS.has(key));
   return {
     values: Object.fromEntries(copied.map(({ key }) => [key, model.values[key] ?? ""])),
     say: [
       `The settings of ${model.name} are copied.`,
       more.length === 0 ? "" : `Copied beside what these steps show: ${more.map(({ title }) => title).join(", ")}.`,
+      withPassword.length === 0
+        ? ""
+        : `Copied with the password in it, which the new customer then uses, too: ${withPassword.map(({ title }) => title).join(", ")}.`,
       typedAnew.length === 0 ? "" : `Not copied, type it again: ${typedAnew.map(({ title }) => title).join(", ")}.`,
     ]
       .filter((sentence) => sentence !== "")

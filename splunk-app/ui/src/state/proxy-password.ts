@@ -9,6 +9,10 @@ const WITH_PASSWORD = /^((?:[a-z][a-z0-9+.-]*:\/\/)?[^:@/]*:)(?!\/\/)(.+)@/i;
 /** What is left of a mask into which somebody typed. */
 const PART_OF_MASK = MASK.slice(0, 3);
 
+export function hasPassword(address: string): boolean {
+  return WITH_PASSWORD.test(address);
+}
+
 function shownProxy(address: string): string {
   return address.replace(WITH_PASSWORD, (_all, before: string) => `${before}${MASK}@`);
 }
