@@ -157,6 +157,14 @@ inBrowser("the pages in Splunk Web", () => {
     }
   });
 
+  test("where no input is enabled, the page Credentials says that nobody can answer it, and what to do", async () => {
+    const page = await world.open({ hash: "#/credentials" });
+    await page.getByText("No input is enabled, so no program runs that could answer this page.").waitFor();
+    expect(await page.getByText("The input is asked.").count()).toBe(0);
+    expect(await accessibilityFaults(page)).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
   test("a refresh token of 1,900 characters with quotes, plus and a newline is stored as it was, without the newline", async () => {
     const token = `0.A"'+ ${"Zz+/".repeat(473)}!`;
     const page = await world.open({ hash: "#/add" });

@@ -9,7 +9,7 @@ import Table from "@splunk/react-ui/Table";
 import Text from "@splunk/react-ui/Text";
 import { type ReactElement, useEffect, useRef, useState } from "react";
 import type { SharedCredentialRow } from "../../../../src/model/shared-credential.ts";
-import { type Answer, RestProblem, sendCredential, statusRows } from "../rest.ts";
+import { type Answer, listInputs, RestProblem, sendCredential, statusRows } from "../rest.ts";
 import { credentialProblems, daysLeft, type TypedCredential } from "../state/credentials.ts";
 import type { Status } from "../state/customers.ts";
 import { slice } from "../state/paging.ts";
@@ -22,6 +22,9 @@ import { answerOf, useRequest } from "./use-request.ts";
 const NAMED_USERS = 5;
 const ENDS_SOON_DAYS = 60;
 
+const NOBODY_ANSWERS =
+  "No input is enabled, so no program runs that could answer this page. Enable a customer on the page Customers and load again, or use `defender_mssp credential set NAME --to splunk` on this host.";
+
 /** Apps that many customers share: when they end, who uses them. */
 export function CredentialsPage(): ReactElement {
   const [attempt, setAttempt] = useState(1);
@@ -33,6 +36,7 @@ export function CredentialsPage(): ReactElement {
   const [failure, setFailure] = useState("");
   const [said, setSaid] = useState("");
   const [page, setPage] = useState(1);
+  const [isUnanswered, setUnanswered] = useState(false);
   const over = useRef(new AbortController());
   useEffect(() => {
     // A page that is shown again begins anew.
@@ -42,6 +46,16 @@ export function CredentialsPage(): ReactElement {
   }, []);
   // Only certificates need it: what is missing of it is not shown.
   useEffect(() => void statusRows().then(setStatuses, () => undefined), []);
+
+  // The request itself says what keeps the page from splunkd.
+  useEffect(
+    () =>
+      void listInputs().then(
+        (inputs) => setUnanswered(inputs.every(({ isDisabled }) => isDisabled)),
+        () => undefined,
+      ),
+    [attempt],
+  );
 
   const rows = changed ?? answer.credentials;
   const part = slice(rows ?? [], page);
@@ -91,7 +105,11 @@ export function CredentialsPage(): ReactElement {
             {answer.say} {answer.next_step}
           </Message>
         )}
-        {rows === undefined && answer.state === undefined && <Message type="info">The input is asked.</Message>}
+        {rows === undefined && answer.state === undefined && (
+          <Message type={isUnanswered ? "warning" : "info"}>
+            {isUnanswered ? NOBODY_ANSWERS : "The input is asked."}
+          </Message>
+        )}
         {rows?.length === 0 && <Message type="info">No shared credential is stored.</Message>}
       </div>
       {rows !== undefined && rows.length > 0 && (
