@@ -5,7 +5,6 @@
  * has shown that yet.
  */
 
-import { IN_BACKSLASH, IN_CONTROL, IN_QUOTE, IN_STRING } from "../../json/byte-classes.ts";
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { parseInstant, TICKS_PER_SECOND, type Ticks } from "../../model/instant.ts";
@@ -60,7 +59,7 @@ function writeHec(
   out.text(
     `"host":${JSON.stringify(host)},"source":${JSON.stringify(source)},"sourcetype":${JSON.stringify(sourcetype)}${toIndex},"event":"`,
   );
-  writeEscaped(out, raw.view());
+  out.insideString(raw.view());
   out.ascii('"}\n');
 }
 
@@ -68,18 +67,4 @@ function writeHec(
 function epochSeconds(ticks: Ticks): string {
   const whole = ticks < 0n ? 0n : ticks;
   return `${whole / TICKS_PER_SECOND}.${String(whole % TICKS_PER_SECOND).padStart(7, "0")}`;
-}
-
-/** The bytes as the inside of a JSON string. */
-function writeEscaped(out: ByteWriter, bytes: Uint8Array): void {
-  let from = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const means = IN_STRING[bytes[i]!];
-    if (means !== IN_QUOTE && means !== IN_BACKSLASH && means !== IN_CONTROL) continue;
-    out.copy(bytes, from, i);
-    if (means === IN_CONTROL) out.ascii(`\\u${bytes[i]!.toString(16).padStart(4, "0")}`);
-    else out.byte(0x5c);
-    from = means === IN_CONTROL ? i + 1 : i;
-  }
-  out.copy(bytes, from, bytes.length);
 }
