@@ -169,7 +169,7 @@ export class HecBatches {
   ): HecBatch {
     return {
       slices,
-      bytes: Buffer.concat(pieces),
+      bytes: pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces),
       count: slices.reduce((sum, { count }) => sum + count, 0),
       objects: objects ?? slices.flatMap((slice) => this.#objectsOf(slice)),
       isTaken: false,

@@ -157,9 +157,11 @@ export class Spool {
 
   /** As `append`, for batches that share one flush: all of them are in the spool afterwards, or none. */
   async appendAll(batches: readonly Batch[]): Promise<boolean> {
-    const records = batches.filter(({ bytes, keys }) => bytes.length + keys.length > 0).map(encode);
+    const records = batches.flatMap(({ bytes, keys }) =>
+      bytes.length + keys.length > 0 ? [{ names: Buffer.from(keys.join("\n"), "utf8"), bytes }] : [],
+    );
     if (records.length === 0) return true;
-    const byteLength = records.reduce((sum, { length }) => sum + length, 0);
+    const byteLength = records.reduce((sum, record) => sum + encodedBytes(record), 0);
     this.#dropSent(byteLength);
     if (this.#total + byteLength > this.#p.limitBytes && this.#total > 0) return false;
     const { disk, segmentBytes = SEGMENT_BYTES } = this.#p;
@@ -169,7 +171,7 @@ export class Spool {
     const file = this.#current as OpenFile;
     const before = segment.bytes;
     try {
-      for (const record of records) writeWhole(disk, file.fd, record);
+      for (const record of records) writeWhole(disk, file.fd, encode(record));
     } catch (error) {
       if (!this.#cut(file, before)) this.#closeCurrent();
       throw error;
@@ -232,7 +234,8 @@ export class Spool {
         this.#at = { id: segment.id + 1, offset: 0 };
       } else if (confirmedTo !== undefined) this.#at = { id: segment.id, offset: confirmedTo };
       else {
-        const read = decode(this.#load(segment), offset);
+        const read =
+          this.#p.until === "confirmed" ? this.#recordAt(segment, offset) : decode(this.#load(segment), offset);
         if (read !== undefined)
           return { segment: segment.id, startsAt: offset, endsAt: read.end, lines: read.lines, keys: read.keys };
         // It was whole when it was written or taken over. What can no longer be read is skipped, because the
@@ -407,6 +410,21 @@ export class Spool {
     removeIfThere(this.#p.disk, this.#pathOf(segment));
   }
 
+  /**
+   * One record alone. Several are under way at once, and each would keep the whole segment in memory that it
+   * was cut from.
+   */
+  #recordAt(segment: Segment, offset: number): ReturnType<typeof decode> {
+    const head = Buffer.allocUnsafe(HEAD_BYTES);
+    if (this.#readInto(segment, head, offset) < HEAD_BYTES) return undefined;
+    const byteLength = HEAD_BYTES + head.readUInt32LE(0) + head.readUInt32LE(4);
+    if (offset + byteLength > segment.bytes) return undefined;
+    const bytes = Buffer.allocUnsafeSlow(byteLength);
+    if (this.#readInto(segment, bytes, offset) < byteLength) return undefined;
+    const read = decode(bytes, 0);
+    return read && { ...read, end: offset + byteLength };
+  }
+
   /** The segment's bytes; of one that grew only the new ones are read. */
   #load(segment: Segment): Buffer {
     const { id, bytes } = segment;
@@ -495,6 +513,7 @@ export class Spool {
         if (places.has(`${segment.id} ${at}`))
           this.confirm({ segment: segment.id, startsAt: at, endsAt: read.end }, { keepsAWhile: false });
     }
+    this.#loaded = undefined;
   }
 
   get #confirmedPath(): string {
@@ -534,9 +553,26 @@ function readCursor(text: string): { id: number; offset: number } | undefined {
   }
 }
 
-function encode({ bytes, keys }: Batch): Buffer {
-  const names = Buffer.from(keys.join("\n"), "utf8");
-  const record = Buffer.allocUnsafe(HEAD_BYTES + names.length + bytes.length);
+interface Unencoded {
+  readonly names: Buffer;
+  readonly bytes: Uint8Array;
+}
+
+function encodedBytes({ names, bytes }: Unencoded): number {
+  return HEAD_BYTES + names.length + bytes.length;
+}
+
+/** A record is written at once, so one memory serves all but the largest. */
+const encoded = { memory: Buffer.alloc(0) };
+const ENCODED_KEPT_BYTES = 1 << 20;
+
+/** Valid until the next call. */
+function encode({ names, bytes }: Unencoded): Buffer {
+  const byteLength = encodedBytes({ names, bytes });
+  if (encoded.memory.length < byteLength && byteLength <= ENCODED_KEPT_BYTES)
+    encoded.memory = Buffer.allocUnsafeSlow(ENCODED_KEPT_BYTES);
+  const memory = byteLength <= ENCODED_KEPT_BYTES ? encoded.memory : Buffer.allocUnsafeSlow(byteLength);
+  const record = memory.subarray(0, byteLength);
   record.writeUInt32LE(names.length, 0);
   record.writeUInt32LE(bytes.length, 4);
   names.copy(record, HEAD_BYTES);
