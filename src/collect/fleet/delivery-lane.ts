@@ -108,7 +108,6 @@ export class DeliveryLane {
   }
 
   /**
-  /**
    * Waits while too much waits for this output. Throws the output's Failure while it refuses, or cannot reach
    * its receiver and has no room, and the stream's own while it is held up.
    */
