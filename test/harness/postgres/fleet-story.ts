@@ -58,7 +58,7 @@ export class FleetStory {
   constructor(options: FleetStoryOptions) {
     const { folder, name, server, ready, members, hec } = options;
     this.#options = options;
-    this.schema = `defender_mssp_${name}`;
+    this.schema = `defender_mssp_${name.replaceAll("-", "_")}`;
     mkdirSync(this.#home, { recursive: true });
     const password = join(folder, name, "password");
     writeFileSync(password, PASSWORD, { mode: 0o600 });
