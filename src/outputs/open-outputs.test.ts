@@ -30,6 +30,7 @@ function open(
   receiver = new Receiver(),
   clock = new FakeClock(EVENING_MS),
   log = new FakeLog(),
+  more: { readonly withoutSpool?: boolean } = {},
 ) {
   const world = {
     ports: portsOf(fs, clock),
@@ -39,6 +40,7 @@ function open(
     dialer: receiver,
     http: new ScriptedHttp(),
     hostName: "collector",
+    ...more,
   };
   return openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
 }
@@ -124,6 +126,21 @@ test("events queued for a receiver that is no longer configured are reported at 
   await clock.pass(2_000);
   expect(receiver.events).toEqual(["a"]);
   expect(again.texts.join("\n")).not.toContain("still queued");
+});
+
+test("a member of a fleet names events that HEC was to get before, and keeps them for a start without fleet.url", async () => {
+  const folder = newFolder();
+  const receiver = new Receiver();
+  const config = configOf("outputs[0].type=hec", "outputs[0].urls=https://hec.example:8088", "outputs[0].token=hush");
+  for (const { output } of open(config, folder, receiver).conditions()) await output.write(batchOf("a"));
+  const log = new FakeLog();
+  open(config, folder, receiver, new FakeClock(EVENING_MS), log, { withoutSpool: true });
+
+  expect(log.texts.filter((line) => line.includes("still queued"))).toEqual([
+    expect.stringMatching(
+      /^warn events are still queued on this machine for https:\/\/hec\.example:8088: a member of a fleet keeps them and does not send them .*without fleet\.url/,
+    ),
+  ]);
 });
 
 test("everything that an output keeps is in the state folder", async () => {
