@@ -49,7 +49,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["credential", ["set", "reseal"]],
   ["customers", ["add", "import", "list", "remove", "discover"]],
   ["doctor", []],
-  ["fleet", ["init"]],
+  ["fleet", ["init", "apply", "drain"]],
   ["hunt", []],
   ["partner", ["consent"]],
   ["register", []],
@@ -431,7 +431,32 @@ function addFleet(parser: Argv, ending: Ending, log: Log): void {
           ending.code = await fleetInit(arcSightFlags(args, { typed: true }), options, out, log);
         },
       )
-      .demandCommand(1, "Give init."),
+      .command(
+        "apply",
+        "Makes this configuration the one with which the fleet collects, when members run with different ones",
+        (c) =>
+          c
+            .options({ config: OUTPUTS_CONFIG })
+            .example("$0 fleet apply --config defender-mssp.properties", "after the file was changed"),
+        async (args) => {
+          const { fleetApply } = await import("./fleet-command.ts");
+          ending.code = await fleetApply(arcSightFlags(args, { typed: true }), log);
+        },
+      )
+      .command(
+        "drain [member]",
+        "Empties a member: it gives up its customers and takes none until it starts again",
+        (c) =>
+          c
+            .options({ config: OUTPUTS_CONFIG })
+            .positional("member", { type: "string", describe: "Its name. Default: the member of this host" })
+            .example("$0 fleet drain --config defender-mssp.properties", "before this host is taken down"),
+        async (args) => {
+          const { fleetDrain } = await import("./fleet-command.ts");
+          ending.code = await fleetDrain(arcSightFlags(args, { typed: true }), args.member, log);
+        },
+      )
+      .demandCommand(1, "Give one of init, apply, drain."),
   );
 }
 

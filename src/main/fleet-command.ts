@@ -1,12 +1,19 @@
+import { hostname } from "node:os";
 import type { FleetSettings } from "../config/fleet-settings.ts";
 import { EXIT, type ExitCode } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
+import type { Connections } from "../stores/postgres/connections.ts";
+import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { initFleet } from "../stores/postgres/init.ts";
-import { roleSql, schemaOf, upgradeSql } from "../stores/postgres/schema.ts";
-import { type ArcSightFlags, choose } from "./arcsight-command.ts";
+import { applyConfiguration, drainMember, membersAtWork } from "../stores/postgres/operate.ts";
+import { checkSchemaVersion, roleSql, schemaOf, upgradeSql } from "../stores/postgres/schema.ts";
+import { type ArcSightFlags, type Chosen, choose } from "./arcsight-command.ts";
 import { settingsFailure } from "./configuration.ts";
+import { fleetObstacle } from "./fleet.ts";
+import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { realClock } from "./world.ts";
 
 /** Where `fleet init` finds the password of the role that `--owner` names. */
 const OWNER_PASSWORD = "DEFENDER_MSSP_FLEET_OWNER_PASSWORD";
@@ -52,9 +59,91 @@ export async function fleetInit(
   return EXIT.done;
 }
 
+/** An output that hangs is waited for ten seconds; more than a minute is not usual. */
+const DRAINED_WITHIN_MS = 60_000;
+const LOOK_EVERY_MS = 500;
+
+/** `fleet apply`: from now on members with this configuration share the customers. Throws as `fleetInit`. */
+export async function fleetApply(flags: ArcSightFlags, log: Log): Promise<ExitCode> {
+  const chosen = await choose(flags);
+  const fleet = fleetIn(chosen, flags);
+  const obstacle = fleetObstacle(chosen, { once: false, customer: undefined });
+  if (obstacle !== undefined) {
+    log.fatal(obstacle);
+    return EXIT.usage;
+  }
+  return withDatabase(fleet, async (database) => {
+    const hash = configHashOf(chosen);
+    await applyConfiguration(database, fleet.name, hash);
+    const members = await membersAtWork(database, fleet.name);
+    const others = members.filter(({ configHash }) => configHash !== hash).map(({ name }) => name);
+    log.info(`the configuration was applied to the fleet ${fleet.name}`, {
+      members_with_it: members.length - others.length,
+    });
+    if (others.length > 0)
+      log.warn("members run with another configuration; copy this file to them and reload them", {
+        members: others.join(", "),
+      });
+    return EXIT.done;
+  });
+}
+
+/**
+ * `fleet drain`: empties a member and waits until it is empty. Throws as `fleetInit`.
+ *
+ * @param member this host's when undefined.
+ */
+export async function fleetDrain(flags: ArcSightFlags, member: string | undefined, log: Log): Promise<ExitCode> {
+  const fleet = await fleetOf(flags);
+  const name = member ?? fleet.member ?? hostname();
+  return withDatabase(fleet, async (database) => {
+    const before = await membersAtWork(database, fleet.name);
+    const names = before.map((one) => one.name).join(", ") || "none";
+    if (!before.some((one) => one.name === name)) {
+      log.fatal(`No live member of the fleet ${fleet.name} is named ${name}. Live members: ${names}.`);
+      return EXIT.usage;
+    }
+    if (!before.some((one) => one.name !== name && !one.isDraining)) {
+      log.fatal(`No other live member could take over the customers of ${name}. Start one before you drain ${name}.`);
+      return EXIT.state;
+    }
+    await drainMember(database, fleet.name, name);
+    const endMs = realClock.monotonicMs() + DRAINED_WITHIN_MS;
+    for (;;) {
+      const now = (await membersAtWork(database, fleet.name)).filter((one) => one.name === name);
+      const shards = now.reduce((sum, one) => sum + one.shards, 0);
+      if (shards === 0) {
+        log.info(`${name} is drained: it holds no customers, and takes none until it starts again`);
+        return EXIT.done;
+      }
+      if (realClock.monotonicMs() > endMs) {
+        log.error(`${name} still holds customers of ${shards} shards. It goes on giving them up; see its log.`);
+        return EXIT.state;
+      }
+      await realClock.pause(LOOK_EVERY_MS);
+    }
+  });
+}
+
+async function withDatabase(
+  fleet: FleetSettings,
+  work: (database: Connections) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  const connections = await fleetConnections(fleet, 1);
+  try {
+    checkSchemaVersion(fleet.name, await schemaVersion(connections, fleet.name));
+    return await work(connections);
+  } finally {
+    await connections.close();
+  }
+}
+
 /** Throws Failure `settings` when there is none, or a wrong one. */
 export async function fleetOf(flags: ArcSightFlags): Promise<FleetSettings> {
-  const { config } = await choose(flags);
+  return fleetIn(await choose(flags), flags);
+}
+
+function fleetIn({ config }: Chosen, flags: ArcSightFlags): FleetSettings {
   const wrong = config.problems.filter(({ stanza }) => stanza === "fleet");
   if (wrong.length > 0)
     throw settingsFailure(wrong.map(({ key, say }) => `${flags.config}: fleet.${key} ${say}`).join("\n"));

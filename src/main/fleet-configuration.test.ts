@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { sealed } from "../model/sealed.ts";
 import type { Stanza } from "../model/stanza.ts";
-import { configHashOf } from "./fleet-configuration.ts";
+import { sharedHash } from "./fleet-configuration.ts";
 
 const contoso = {
   name: "contoso",
@@ -19,7 +19,7 @@ const contoso = {
 const fabrikam = { ...contoso, name: "fabrikam" } as Stanza;
 
 function hashOf(stanzas: readonly Stanza[], outputs: readonly string[] = ["json-lines-1"]): string {
-  return configHashOf({ stanzas, configured: stanzas, outputs });
+  return sharedHash({ stanzas, configured: stanzas, outputs });
 }
 
 describe("the hash of a member's configuration", () => {
@@ -39,7 +39,7 @@ describe("the hash of a member's configuration", () => {
       hashOf([contoso]),
       hashOf([contoso, fabrikam]),
       hashOf([contoso], ["json-lines-1", "cef-file-2"]),
-      configHashOf({ stanzas: [contoso], configured: [contoso, fabrikam], outputs: ["json-lines-1"] }),
+      sharedHash({ stanzas: [contoso], configured: [contoso, fabrikam], outputs: ["json-lines-1"] }),
     ];
 
     expect(new Set(hashes).size).toBe(hashes.length);

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Stanza } from "../model/stanza.ts";
+import type { Chosen } from "./arcsight-command.ts";
+import { outputNames } from "./fleet-outputs.ts";
 
 /**
  * Of a customer's settings, those that belong to a host: files, secrets, and the way to Microsoft. All others
@@ -24,8 +26,14 @@ export interface SharedConfiguration {
   readonly outputs: readonly string[];
 }
 
+/** Of a configuration as `choose` read it. */
+export function configHashOf({ config, stanzas }: Pick<Chosen, "config" | "stanzas">): string {
+  const configured = [...config.settings.stanzas, ...config.settings.refused];
+  return sharedHash({ stanzas, configured, outputs: outputNames(config.outputs) });
+}
+
 /** Equal on members that collect and deliver the same; the order of customers and outputs does not count. */
-export function configHashOf({ stanzas, configured, outputs }: SharedConfiguration): string {
+export function sharedHash({ stanzas, configured, outputs }: SharedConfiguration): string {
   const shared = [
     stanzas.map((stanza) => Object.entries(stanza).filter(([key]) => !OF_THE_HOST.has(key))).map(textOf),
     configured.map(({ name, tenantId }) => textOf([name, tenantId])),

@@ -208,7 +208,7 @@ class FleetOfCustomers {
   constructor({ config, stanzas }: Chosen, misconfigured: readonly MisconfiguredCustomer[]) {
     const all = [...config.settings.stanzas, ...config.settings.refused];
     this.configured = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
-    this.configHash = configHashOf({ stanzas, configured: all, outputs: outputNames(config.outputs) });
+    this.configHash = configHashOf({ config, stanzas });
     const put = <T>(shards: Map<number, T[]>, shard: number, one: T) =>
       shards.set(shard, [...(shards.get(shard) ?? []), one]);
     for (const stanza of stanzas) {

@@ -89,6 +89,8 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "arcsight lint": { takes: [] },
   status: { takes: ["config"] },
   "fleet init": { takes: ["config"] },
+  "fleet apply": { takes: ["config"] },
+  "fleet drain": { takes: ["config"] },
   "rejected list": { takes: ["config", "state"] },
   "rejected resend": { takes: ["config", "state"] },
   register: { takes: ["config", "state", "streams", "auth", "cloud", "graph-url", "proxy", "no-proxy", "ca-file"] },

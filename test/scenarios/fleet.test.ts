@@ -106,6 +106,37 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     expect(await story.doctor()).toMatch(/256 of 256 shards have no live owner[\s\S]*exit 7$/);
   });
 
+  test("a member is drained, and a changed configuration collects only after it was applied", async () => {
+    const { story, appear, all } = await begin("operated", ["one", "two"]);
+    let one = story.start("one");
+    const two = story.start("two");
+    await story.until(() => story.owners()["one"] === 128 && story.owners()["two"] === 128, "each owns its half");
+    expect(await story.ask(["fleet", "drain"], "one")).toMatch(/one is drained[^\n]*\nexit 0$/);
+    expect(story.owners()).toEqual({ two: 256 });
+    expect(await story.ask(["fleet", "drain", "two"], "one")).toMatch(
+      /No other live member could take over[^\n]*\nexit 7$/,
+    );
+    expect(await story.ask(["fleet", "drain", "three"], "one")).toMatch(/Live members: one, two\.\nexit 2$/);
+
+    one.kill("SIGTERM");
+    expect([await one.ended, story.log]).toEqual([0, expect.any(String)]);
+    story.configure("one", "poll_seconds=1", "poll_seconds=2");
+    one = story.start("one");
+    const differs = "fleet operated fleet-configuration-differs";
+    await story.until(() => story.healthOf("one").includes(differs), "health names the difference");
+    appear(1);
+    await story.until(() => story.delivered >= all(), "the other member collects");
+    expect(story.owners()).toEqual({ two: 256 });
+    expect(await story.ask(["fleet", "apply"], "one")).toMatch(/members="?two"?[\s\S]*exit 0$/);
+    await story.until(() => story.owners()["one"] === 256, "the member with the applied configuration owns everything");
+    appear(1);
+    await story.until(() => story.delivered >= all(), "everything was delivered");
+    for (const member of [one, two]) member.kill("SIGTERM");
+    for (const member of [one, two]) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
+
+    await story.expectWhole(all());
+  });
+
   const storm = REAL_PARTS_REQUIRED ? test : test.skip;
   storm("a database that is gone is heard of for every customer, and nothing is lost when it is back", async () => {
     const { story, appear, all } = await begin("outage", ["one", "two"]);

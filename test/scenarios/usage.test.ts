@@ -60,6 +60,8 @@ describe("an unknown flag gets one line with the command's own help, and the com
     "customers discover",
     "partner consent",
     "fleet init",
+    "fleet apply",
+    "fleet drain",
     "rejected list",
     "rejected resend",
   ])("%s", async (command) => {

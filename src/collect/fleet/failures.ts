@@ -46,7 +46,8 @@ export function configurationDiffers(members: readonly string[], shares: boolean
         ? "This member goes on with its own."
         : "This member collects nothing while a member with the applied configuration lives."
     }`,
-    nextStep: "Use one configuration on every member.",
+    nextStep:
+      "Use one configuration on every member. If this member's is the right one, run `defender-mssp fleet apply` here.",
   });
 }
 

@@ -98,9 +98,13 @@ export class FleetStory {
   }
 
   /** What `doctor --fleet` prints, with its exit code. */
-  async doctor(): Promise<string> {
-    const config = this.#config(Object.keys(this.#options.members)[0] as string);
-    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "doctor", "--fleet", "--config", config], {
+  doctor(): Promise<string> {
+    return this.ask(["doctor", "--fleet"], Object.keys(this.#options.members)[0] as string);
+  }
+
+  /** What a command with the configuration of this member prints, with its exit code. */
+  async ask(command: readonly string[], member: string): Promise<string> {
+    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, ...command, "--config", this.#config(member)], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
     });
@@ -108,6 +112,12 @@ export class FleetStory {
     const [out, said] = await Promise.all([textOf(child.stdout), textOf(child.stderr)]);
     const [code] = await closed;
     return `${out}${said}exit ${code}`;
+  }
+
+  /** Changes a setting in the member's configuration. */
+  configure(member: string, from: string, to: string): void {
+    const file = this.#config(member);
+    writeFileSync(file, readFileSync(file, "utf8").replaceAll(from, to));
   }
 
   start(member: string): MemberProcess {
