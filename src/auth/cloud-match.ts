@@ -1,6 +1,7 @@
 import type { CloudName } from "../model/cloud.ts";
 import { CLOUDS } from "../model/cloud.ts";
 import { Failure } from "../model/failure.ts";
+import { ownEntry } from "../model/own-entry.ts";
 import type { TenantFacts } from "./authority.ts";
 
 /**
@@ -14,7 +15,7 @@ const BY_SUB_SCOPE: Readonly<Record<string, CloudName>> = { GCC: "gcc", DODCON: 
  * unknown instance, a simulator).
  */
 export function cloudOf(facts: TenantFacts): CloudName | undefined {
-  const named = BY_SUB_SCOPE[facts.regionSubScope ?? ""];
+  const named = ownEntry(BY_SUB_SCOPE, facts.regionSubScope);
   if (named) return named;
   if (facts.cloudInstance === "microsoftonline.us") return "gcc-high";
   return facts.cloudInstance === "microsoftonline.com" ? "commercial" : undefined;

@@ -2,6 +2,7 @@
  * What the product did: CEF's device action. An attack that was prevented must not look like one that
  * succeeded, nor the other way round, so of several items the one that was stopped least counts.
  */
+import { ownEntry } from "../../model/own-entry.ts";
 
 /** From what was stopped least to what was stopped most. */
 export const ACTIONS = ["allowed", "detected", "blocked", "prevented"] as const;
@@ -57,10 +58,10 @@ export function actionOf(items: readonly Statuses[]): Action | undefined {
       if (evidenceKind === "process") ofProcesses = less(ofProcesses, detectionStatus);
       else ofItems = less(ofItems, detectionStatus);
     }
-    const delivered = deliveryAction === undefined ? undefined : ACTION_OF_DELIVERY[deliveryAction];
+    const delivered = ownEntry(ACTION_OF_DELIVERY, deliveryAction);
     if (delivered !== undefined) ofDelivery = less(ofDelivery, delivered);
     if (remediationStatus === undefined) continue;
-    const action = ACTION_OF_REMEDIATION[remediationStatus];
+    const action = ownEntry(ACTION_OF_REMEDIATION, remediationStatus);
     if (action !== undefined) ofRemediation = less(ofRemediation, action);
     else isDetected ||= NOTHING_DONE.has(remediationStatus);
   }

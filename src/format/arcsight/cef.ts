@@ -4,6 +4,7 @@ import type { ByteWriter } from "../../json/byte-writer.ts";
 import { digitsOf, wholeNumber } from "../../json/exact-numbers.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import { isIpv4, isIpv6, macAddress } from "./addresses.ts";
 import { CEF_INTEGER_MAX, CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 import {
@@ -77,7 +78,7 @@ function headerOf(profile: CefProfile, flat: FlatRecord, source: Source, version
     deviceVersion,
     deviceEventClassId: flat.eventClassId,
     name: typeof title === "string" && cefText(title) !== "" ? title : `Defender ${flat.kind}`,
-    severity: (typeof word === "string" ? words[word.toLowerCase()] : undefined) ?? "Unknown",
+    severity: ownEntry(words, typeof word === "string" ? word.toLowerCase() : undefined) ?? "Unknown",
   };
 }
 

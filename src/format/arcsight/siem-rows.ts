@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { memberValue, recordObject, textOf } from "../../json/record-object.ts";
 import type { Delivery } from "../../model/event.ts";
 import { formatInstant } from "../../model/instant.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import { isIpv4, isIpv6 } from "./addresses.ts";
 import type { LegacyExtras } from "./cef-mapping.ts";
 import { type FlatRecord, flatten } from "./flat-record.ts";
@@ -144,7 +145,7 @@ export function siemRow(flat: FlatRecord, delivery: Delivery, arrivedAt: string,
     ComputerDnsName: flat.deviceName ?? "",
     AlertTitle: flat.title ?? "",
     Category: flat.category?.split(",", 1)[0] ?? "",
-    Severity: flat.severity === undefined ? "" : (CAPITAL_SEVERITY[flat.severity] ?? "UnSpecified"),
+    Severity: flat.severity === undefined ? "" : (ownEntry(CAPITAL_SEVERITY, flat.severity) ?? "UnSpecified"),
     AlertId: flat.id,
     Actor: flat.actor ?? "",
     LinkToWDATP: flat.alertUrl ?? (flat.kind === "incident" ? flat.incidentUrl : undefined) ?? "",
@@ -166,11 +167,11 @@ export function siemRow(flat: FlatRecord, delivery: Delivery, arrivedAt: string,
     ThreatFamily: flat.threatFamily ?? "",
     ThreatName: flat.threatName ?? "",
     RemediationAction: flat.remediationStatus ?? "",
-    RemediationIsSuccess: REMEDIATED[flat.remediationStatus?.toLowerCase() ?? ""] ?? null,
+    RemediationIsSuccess: ownEntry(REMEDIATED, flat.remediationStatus?.toLowerCase()) ?? null,
     Source: receivedSource(delivery) ?? flat.service ?? "",
     Md5: flat.md5 ?? "",
     Sha256: flat.sha256 ?? "",
-    WasExecutingWhileDetected: WAS_EXECUTING[flat.detectionStatus?.toLowerCase() ?? ""] ?? null,
+    WasExecutingWhileDetected: ownEntry(WAS_EXECUTING, flat.detectionStatus?.toLowerCase()) ?? null,
     UserDomain: flat.userDomain ?? "",
     LogOnUsers: flat.loggedOnUsers ?? "",
     MachineDomain: flat.deviceDomain ?? "",

@@ -6,6 +6,7 @@
  */
 
 import { isObject, type JsonObject, memberValue, objectsOf } from "../../json/record-object.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import type { RecordBody } from "../../model/record.ts";
 
 type Pair = readonly [classic: string, graphPath: string];
@@ -130,7 +131,9 @@ function valueAt(item: JsonObject, path: string): unknown {
 
 function classicEnum(name: string, value: unknown): unknown {
   if (!ENUMS.has(name) || typeof value !== "string" || value === "") return value;
-  return (name === "verdict" ? CLASSIC_VERDICT[value] : undefined) ?? `${value[0]!.toUpperCase()}${value.slice(1)}`;
+  return (
+    (name === "verdict" ? ownEntry(CLASSIC_VERDICT, value) : undefined) ?? `${value[0]!.toUpperCase()}${value.slice(1)}`
+  );
 }
 
 /** The kind's name without `#microsoft.graph.security.`. */

@@ -86,6 +86,11 @@ describe("a value arrives as it was typed", () => {
     );
   });
 
+  test("an entity that XML does not know stays as it is written, whatever it is called", () => {
+    const [stanza] = parseDocument(runDocument(`<param name="start">&constructor; &amp;amp;</param>`)).stanzas;
+    expect(Object.entries(valuesOf(stanza))).toEqual([["start", "&constructor; &amp;"]]);
+  });
+
   test("a name like an object's own property is only a name", () => {
     const [stanza] = parseDocument(
       runDocument(`<param name="__proto__">p</param><param name="constructor">c</param>`),

@@ -3,6 +3,7 @@ import type { RawStanza } from "../../config/settings.ts";
 import { decodedText } from "../../config/text-encoding.ts";
 import { Failure } from "../../model/failure.ts";
 import type { FailureCode } from "../../model/failure-codes.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import type { Clock } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import { sealed } from "../../model/sealed.ts";
@@ -279,7 +280,7 @@ function decodeEntities(text: string): string {
   return text.replace(
     /&(?:#(\d{1,7})|#x([0-9a-f]{1,6})|([a-z]+));/gi,
     (whole, decimal?: string, hex?: string, named?: string) => {
-      if (named !== undefined) return NAMED[named] ?? whole;
+      if (named !== undefined) return ownEntry(NAMED, named) ?? whole;
       const code = decimal === undefined ? Number.parseInt(hex as string, 16) : Number(decimal);
       return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
     },
