@@ -235,7 +235,7 @@ test.each([
   expect((await take()).read("client_secret")).toBe("just typed");
 });
 
-test("a claim of a name is no secret: it stays while its page may create the input, and is then deleted without a word", async () => {
+test("a claim of a name is not a secret: it stays while its page may create the input, and is then deleted without a word", async () => {
   const { fake, log, clock, take, left } = await bench();
   for (const { name, password } of claimEntries("contoso", T0)) fake.add(APP, INTAKE_REALM, name, password);
 
