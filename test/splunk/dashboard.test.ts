@@ -317,6 +317,26 @@ describe("the dashboard Customers", () => {
     expect(shown("Silent for two hours")).toEqual([{ silent: 0 }]);
   });
 
+  test("has tables whose columns break no word of a heading, a state or a tenant ID", () => {
+    const tables = Object.values(dashboard.visualizations).filter(({ type }) => type === "splunk.table");
+    expect(tables.length).toBeGreaterThan(5);
+    const words: Readonly<Record<string, string>> = { state: "misconfigured", tenant_id: "0".repeat(36) };
+    for (const { title, dataSources, options } of tables) {
+      const query = dashboard.dataSources[dataSources.primary]!.options.query;
+      const several = ["kind", "seen", "customers", "alerts", "names", "signatures", "first_seen", "last_seen"];
+      const fields = query.startsWith("`defender_mssp_several")
+        ? several
+        : /\| table (.*)$/.exec(query)?.[1]?.split(", ");
+      const widths = options["columnFormat"] as Readonly<Record<string, { readonly width: number }>>;
+      expect([title, fields?.length]).toEqual([title, expect.any(Number)]);
+      for (const field of fields ?? []) {
+        const least = Math.max(field.length * 8 + 40, (words[field]?.length ?? 0) * 7.5 + 16);
+        const width = widths[field]?.width ?? 90;
+        expect([title, field, width >= least]).toEqual([title, field, true]);
+      }
+    }
+  });
+
   test("has panels that read no field which the base search does not hand on", () => {
     const after = [...panels].filter(([, search]) => search.extend === "base");
     expect(after.length).toBeGreaterThan(8);

@@ -50,6 +50,8 @@ export const SEVERAL_CUSTOMERS_PANELS: readonly Panel[] = [
     title: "Seen at several customers in the last 24 hours",
     kind: "table",
     search: `\`${SEVERAL_CUSTOMERS.name}\``,
+    // What the macro's table shows.
+    fields: SEVERAL_CUSTOMERS.definition.split("| table ")[1]?.split(", ") ?? [],
     earliest: "-24h",
     rows: 10,
   },

@@ -15,10 +15,10 @@ export interface Panel {
   readonly latest?: string;
   /** A table's rows on one page. */
   readonly rows?: number;
+  /** A table's columns, where its search does not end with them. */
+  readonly fields?: readonly string[];
   /** Where its kind's own is not right. */
   readonly heightPx?: number;
-  /** Columns with sentences, which need more room than others. */
-  readonly wide?: readonly string[];
   /** The colour of a number that is not 0; without it all numbers look the same. */
   readonly alarm?: "red" | "yellow";
   /** What a click on a row does. */
@@ -90,7 +90,6 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       after: `${ONE_ROW_PER_CUSTOMER} | eval lag_s=if(state="ok",null(),lag_s), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, input, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
       rows: 20,
       heightPx: 640,
-      wide: ["say", "next_step"],
       click: {
         type: "drilldown.setToken",
         options: {
@@ -115,7 +114,6 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "Every stream that is not ok",
       kind: "table",
-      wide: ["say", "next_step"],
       after: `search NOT state="ok" | sort 0 -rank tenant input stream | table tenant, input, stream, state, lag_s, failure, actor, say, next_step`,
       rows: 20,
     },
@@ -184,7 +182,26 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
 ];
 
 const WIDTH = 1200;
-const WIDE_PX = 260;
+/** What Dashboard Studio gives a column that says nothing: longer words are broken. */
+const COLUMN_PX = 90;
+/** Room for what stands in a column, where its heading is shorter. */
+const CONTENT_PX: Readonly<Record<string, number>> = {
+  say: 260,
+  next_step: 260,
+  tenant: 120,
+  input: 120,
+  host: 120,
+  state: 120,
+  failure: 130,
+  difference: 130,
+  tenant_id: 290,
+  last_health: 110,
+  compared: 110,
+  updated: 110,
+};
+/** A letter of a heading, in bold, and what stands around it: the arrows that sort, and the padding. */
+const HEADING_LETTER_PX = 8.5;
+const HEADING_AROUND_PX = 48;
 const HEIGHTS: Readonly<Record<Panel["kind"], number>> = { single: 120, table: 360, column: 300, bar: 300 };
 const FINE = "#53a051";
 const ALARMS = { red: "#dc4e41", yellow: "#f8be34" } as const;
@@ -255,16 +272,32 @@ function dataSource({ title, search, after, earliest = "-24h", latest = "now" }:
     : { type: "ds.search", name: title, options: { query: search, queryParameters: { earliest, latest } } };
 }
 
-function visualization({ title, kind, rows, wide, alarm, click }: Panel, search: string): unknown {
+/** Widths of a table's columns by field, where the usual one would break a word. */
+function columnWidths({
+  kind,
+  search = "",
+  after = "",
+  fields: named,
+}: Panel): Readonly<Record<string, { readonly width: number }>> {
+  const last = /\| table ([\w, ]+)$/.exec(search || after)?.[1]?.split(", ");
+  const fields = kind === "table" ? (named ?? last ?? []) : [];
+  const widths = fields.map((field) => {
+    const heading = Math.ceil(field.length * HEADING_LETTER_PX + HEADING_AROUND_PX);
+    return [field, { width: Math.max(heading, CONTENT_PX[field] ?? COLUMN_PX) }] as const;
+  });
+  return Object.fromEntries(widths.filter(([, { width }]) => width > COLUMN_PX));
+}
+
+function visualization(panel: Panel, search: string): unknown {
+  const { title, kind, rows, alarm, click } = panel;
+  const widths = columnWidths(panel);
   return {
     type: TYPES[kind],
     title,
     dataSources: { primary: search },
     options: {
       ...(rows === undefined ? {} : { count: rows }),
-      ...(wide === undefined
-        ? {}
-        : { columnFormat: Object.fromEntries(wide.map((field) => [field, { width: WIDE_PX }])) }),
+      ...(Object.keys(widths).length === 0 ? {} : { columnFormat: widths }),
       ...(kind === "column" ? { stackMode: "stacked" } : {}),
       ...(alarm === undefined ? {} : { majorColor: "> majorValue | rangeValue(colours)" }),
     },

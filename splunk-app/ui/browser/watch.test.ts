@@ -235,6 +235,12 @@ inBrowser("the pages that watch", () => {
     await states.getByRole("row").filter({ hasText: "alerts" }).getByText("Microsoft", { exact: true }).waitFor();
     await states.getByRole("row").filter({ hasText: "incidents" }).waitFor();
     expect(await accessibilityFaults(page)).toEqual([]);
+    for (const word of ["Stream", "Updated", "incidents"]) {
+      const lines = await states
+        .getByText(word, { exact: true })
+        .evaluate((element) => element.getClientRects().length > 0 && element.clientHeight / 20);
+      expect([word, lines]).toEqual([word, 1]);
+    }
     await picture(page, "customer-states");
     await states.getByRole("link", { name: "Log lines of this customer" }).click();
     await page.getByRole("cell", { name: "tailspin", exact: true }).first().waitFor();

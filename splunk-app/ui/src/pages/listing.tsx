@@ -1,10 +1,17 @@
 import Button from "@splunk/react-ui/Button";
 import Table from "@splunk/react-ui/Table";
 import { type ReactElement, type ReactNode, useState } from "react";
+import { roomFor } from "../state/column-room.ts";
 import { LIST_ROWS } from "../state/paging.ts";
 
 /** Narrower columns cannot be read: then the table is scrolled. */
 const MIN_COLUMN_WIDTH = 90;
+
+/** The library's own cells break every word. */
+function Words({ children }: { readonly children: ReactNode }): ReactElement {
+  const minWidth = typeof children === "string" ? roomFor(children) : undefined;
+  return <div style={{ minWidth, overflowWrap: "anywhere", wordBreak: "normal" }}>{children}</div>;
+}
 
 interface ListingProps<Row> {
   /** For those who do not see the heading above. */
@@ -46,7 +53,7 @@ export function Listing<Row>({
           <Table.Head>
             {columns.map(([label]) => (
               <Table.HeadCell key={label} truncate={false}>
-                {label}
+                <Words>{label}</Words>
               </Table.HeadCell>
             ))}
           </Table.Head>
@@ -54,8 +61,8 @@ export function Listing<Row>({
             {rows.slice((page - 1) * most, page * most).map((row) => (
               <Table.Row key={keyOf(row)} data-test="listed">
                 {columns.map(([label, cell]) => (
-                  <Table.Cell key={label} style={{ overflowWrap: "break-word" }}>
-                    {cell(row)}
+                  <Table.Cell key={label}>
+                    <Words>{cell(row)}</Words>
                   </Table.Cell>
                 ))}
               </Table.Row>
