@@ -169,9 +169,9 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     ["hec", "storm-hec"],
   ] as const)(
     "three members that deliver to %s survive kills, pauses, cut networks and restarts",
-    async (output, name) => {
+    async (output, fleet) => {
       const names = ["one", "two", "three"];
-      const { story, appear, all } = await begin(name, names, output);
+      const { story, appear, all } = await begin(fleet, names, output);
       const running = new Map<string, MemberProcess>(names.map((name) => [name, story.start(name)]));
       const counts = { kills: 0, pauses: 0, cuts: 0, database_crashes: 0, takeovers: 0 };
       let restarts = 0;
@@ -251,7 +251,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
       const copies = await story.expectWhole(all());
       expect(counts.takeovers).toBeGreaterThanOrEqual(3);
       noteProof({
-        name: `fleet-${name}`,
+        name: `fleet-${fleet}`,
         seed: null,
         counts: {
           ...counts,

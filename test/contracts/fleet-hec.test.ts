@@ -1,0 +1,167 @@
+/**
+ * The way of a fleet's packets to HEC, with everything between the store and the network: what a member
+ * counts as delivered, and what its successor sends again.
+ */
+import * as fs from "node:fs";
+import { afterEach, describe, expect, test } from "@jest/globals";
+import { OutputLanes } from "../../src/collect/fleet/output-lanes.ts";
+import { readArcSightConfig } from "../../src/hosts/arcsight/configuration.ts";
+import type { Confirmation, FleetStore, Lease, WaitingPacket } from "../../src/model/fleet.ts";
+import type { TenantId } from "../../src/model/tenant.ts";
+import { openEachOutput } from "../../src/outputs/open-outputs.ts";
+import { EVENING_MS, FakeClock } from "../harness/fakes/clock.ts";
+import { HEC_TOKEN, HecNetwork } from "../harness/fakes/hec.ts";
+import { FakeLog } from "../harness/fakes/log.ts";
+import { FakeRandom } from "../harness/fakes/random.ts";
+import { newFolder, portsOf, Receiver } from "../harness/fakes/receiver.ts";
+import { deliveriesOf } from "../harness/postgres/fleet.ts";
+
+const HEC = "https://hec.example:8088";
+const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
+const STREAM = 1;
+
+const folders: string[] = [];
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+  for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
+});
+
+/** What PostgreSQL keeps of one stream: its packets, the present epoch and the output's progress. */
+class OneStream implements Pick<FleetStore, "waiting" | "confirm" | "setAside"> {
+  epoch = 1n;
+  progress = 0n;
+  readonly packets: WaitingPacket[] = [];
+
+  commit(...numbers: readonly number[]): void {
+    const deliveries = deliveriesOf(TENANT, numbers).map((one) => ({
+      ...one,
+      key: `${one.key}:2026-11-29T16:00:00.0000000Z`,
+    }));
+    this.packets.push({ stream: STREAM, seq: BigInt(this.packets.length + 1), bytes: 100, deliveries });
+  }
+  async waiting() {
+    return this.packets.filter(({ seq }) => seq > this.progress);
+  }
+  async confirm(_: string, confirmations: readonly Confirmation[]) {
+    const valid = confirmations.filter(({ epoch }) => epoch === this.epoch);
+    for (const { seq } of valid) this.progress = seq;
+    return valid.map(({ stream }) => stream);
+  }
+  async setAside() {}
+}
+
+function world() {
+  const clock = new FakeClock(EVENING_MS);
+  const network = new HecNetwork(clock);
+  const store = new OneStream();
+  const config = readArcSightConfig(
+    Buffer.from(
+      [
+        `tenants[0].tenant_id=${TENANT}`,
+        "tenants[0].tenant_name=Contoso",
+        "tenants[0].client_id=aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee",
+        "outputs[0].type=hec",
+        `outputs[0].urls=${HEC}`,
+        `outputs[0].token=${HEC_TOKEN}`,
+        "",
+      ].join("\n"),
+    ),
+    "helper.properties",
+    {
+      nowMs: 0,
+      secrets: { file: () => undefined, env: () => undefined, credential: () => undefined },
+    },
+  );
+  /** A process of the fleet. */
+  const member = () => {
+    const folder = newFolder();
+    folders.push(folder);
+    const log = new FakeLog();
+    const { all, each } = openEachOutput(config.outputs, config.settings.stanzas, folder, {
+      ports: portsOf(fs, clock),
+      clock,
+      random: FakeRandom.always(),
+      log,
+      dialer: new Receiver(),
+      http: network,
+      hostName: "collector",
+      withoutSpool: true,
+    });
+    const lanes = new OutputLanes({
+      output: "hec-1",
+      sink: each()[0] as ReturnType<typeof each>[number],
+      store,
+      lanes: 1,
+      backlogMostBytes: 1_000_000,
+      removeWithinMs: 5_000,
+      isAlive: () => true,
+      clock,
+      log,
+    });
+    ends.push(async () => {
+      const closing = Promise.all([lanes.close(0), all.close(0)]);
+      clock.endPauses();
+      await closing;
+    });
+    return lanes;
+  };
+  const lease = (epoch: bigint): Lease => {
+    store.epoch = epoch;
+    return { shard: 1, epoch };
+  };
+  return { clock, network, store, member, lease };
+}
+
+describe("packets of a fleet on their way to HEC", () => {
+  test("count as delivered when the indexer has indexed them, and not when it took them", async () => {
+    const { clock, network, store, member, lease } = world();
+    network.indexer(HEC, { indexAfterMs: 5_000 });
+    store.commit(1, 2);
+    member().add(STREAM, lease(1n), "Contoso");
+    await clock.pass(4_000);
+    expect([network.posts.length, store.progress]).toEqual([1, 0n]);
+    await clock.pass(10_000);
+
+    expect([network.posts.length, store.progress, network.indexed.length]).toEqual([1, 1n, 2]);
+  });
+
+  test("are sent again by the member that takes over, byte for byte, and the old one's late confirmation does not count", async () => {
+    const { clock, network, store, member, lease } = world();
+    network.indexer(HEC, { indexAfterMs: 8_000 });
+    store.commit(1, 2);
+    const [old, successor] = [member(), member()];
+    old.add(STREAM, lease(1n), "Contoso");
+    await clock.pass(3_000);
+    // The old one was suspended: its events are on their way, and it knows nothing of the takeover.
+    successor.add(STREAM, lease(2n), "Contoso");
+    await clock.pass(2_000);
+    expect(network.posts).toHaveLength(2);
+    await clock.pass(4_000);
+    const [first, second] = [network.indexed.slice(0, 2), network.indexed.slice(2)];
+    expect([first.length, second, store.progress]).toEqual([2, [], 0n]);
+    await clock.pass(15_000);
+
+    expect(store.progress).toBe(1n);
+    expect(network.indexed).toEqual([...first, ...first]);
+  });
+
+  test("that a member claims anew while they are on their way are not taken for delivered", async () => {
+    const { clock, network, store, member, lease } = world();
+    const indexer = network.indexer(HEC, { indexAfterMs: 60_000 });
+    store.commit(1);
+    const lanes = member();
+    lanes.add(STREAM, lease(1n), "Contoso");
+    await clock.pass(2_000);
+    const removing = lanes.remove([STREAM]);
+    await clock.pass(6_000);
+    await removing;
+    lanes.add(STREAM, lease(2n), "Contoso");
+    indexer.restart();
+    await clock.pass(200_000);
+    expect([store.progress, network.indexed]).toEqual([0n, []]);
+    await clock.pass(400_000);
+
+    expect([store.progress, new Set(network.indexed).size]).toEqual([1n, 1]);
+  });
+});
