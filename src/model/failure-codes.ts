@@ -876,7 +876,7 @@ export const FAILURE_CODES = {
   "fleet-configuration-differs": {
     meaning:
       "Members of a fleet run with different configurations. Members with the applied one collect; the others wait.",
-    action: "Use one configuration on every member. `fleet apply` makes that of this host the fleet's.",
+    action: "Use one configuration on every member. `defender-mssp fleet apply` makes that of this host the fleet's.",
     actors: ["operator"],
     exit: "state",
   },
@@ -909,7 +909,7 @@ export const FAILURE_CODES = {
     meaning:
       "The fleet's database holds packets of events that are damaged. They are kept there and were not delivered.",
     action:
-      "Run `doctor --fleet`, check the database's disk, and follow docs/fleet to send them again or give them up.",
+      "Run `defender-mssp doctor --fleet`, check the database's disk, and follow docs/fleet to send them again or give them up.",
     actors: ["operator"],
     exit: "state",
   },
