@@ -16,8 +16,7 @@ import { ConnectFailure } from "./network-failures.ts";
 import { bypassesProxy } from "./no-proxy.ts";
 import { connectTcp, type TcpTarget } from "./tcp.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
-
-type Undici = typeof import("undici");
+import type { Undici } from "./undici.ts";
 
 export interface Trust {
   /** Undefined means the runtime's own roots. */
@@ -75,7 +74,10 @@ const connectThen = callbackify((target: TcpTarget) => connectTcp(target));
  * Connects with `connectTcp`, and leaves TLS and its session cache to undici's connector. Keeps the server's
  * certificate, so that a failure can name its issuer.
  */
-export function witnessingConnector(undici: Undici, options: ConnectorOptions): buildConnector.connector {
+export function witnessingConnector(
+  undici: Pick<Undici, "buildConnector">,
+  options: ConnectorOptions,
+): buildConnector.connector {
   const { acceptExpiredFrom } = options;
   const secured = undici.buildConnector({
     // Set explicitly, because NODE_TLS_REJECT_UNAUTHORIZED changes only the default. Where an expired
@@ -155,7 +157,7 @@ export interface Tunnel {
  * Destinations in `no_proxy` use `direct`. All requests use a tunnel, so a proxy never sees a token.
  */
 export function tunnelConnector(
-  undici: Undici,
+  undici: Pick<Undici, "Pool">,
   route: ProxyRoute,
   direct: buildConnector.connector,
   toProxy: buildConnector.connector,

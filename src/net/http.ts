@@ -15,6 +15,7 @@ import { IDENTITY_ENDPOINT } from "./identity-endpoint.ts";
 import { type FailedProxy, type FailedRequest, type GivenUp, networkFailure } from "./network-failures.ts";
 import { bypassesProxy } from "./no-proxy.ts";
 import { TIME_LIMITS } from "./time-limits.ts";
+import { loadUndici } from "./undici.ts";
 
 export interface HttpOptions {
   /** Connections per origin and route; further requests wait in a queue. */
@@ -260,7 +261,7 @@ function proxyOnTheWay(
 }
 
 async function openPool(route: Route, options: HttpOptions): Promise<RoutePool> {
-  const undici = await import("undici");
+  const undici = await loadUndici();
   const own = route.loopbackCertificate === true;
   const { context: trust, authorities } = await trustFrom(route.caFile, own ? "alone" : "added");
   const closing = new AbortController();

@@ -1,0 +1,17 @@
+/** Files of undici that its index loads too; its types describe the index only. */
+declare module "undici/lib/core/connect.js" {
+  export { buildConnector as default } from "undici";
+}
+declare module "undici/lib/dispatcher/agent.js" {
+  export { Agent as default } from "undici";
+}
+declare module "undici/lib/dispatcher/dispatcher.js" {
+  export { Dispatcher as default } from "undici";
+}
+declare module "undici/lib/dispatcher/pool.js" {
+  export { Pool as default } from "undici";
+}
+declare module "undici/lib/api/index.js" {
+  const api: Readonly<Record<string, unknown>>;
+  export default api;
+}
