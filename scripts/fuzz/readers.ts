@@ -553,7 +553,9 @@ const readSplunkd: Reader = {
   async judge(bytes, choose) {
     const body = TEXT.decode(bytes);
     const status = [200, 200, 200, 201, 400, 401, 404, 409, 500][choose(9)] as number;
-    const http = new ScriptedHttp(...Array.from({ length: 12 }, () => ({ status, body })));
+    // A list that claims more rows than it shows is asked for further pages, until one has no row.
+    const last = Array.from({ length: 6 }, () => ({ status: 200, body: '{"entry":[]}' }));
+    const http = new ScriptedHttp(...Array.from({ length: 12 }, () => ({ status, body })), ...last);
     const clock = new FakeClock(T0, { pauses: "pass" });
     const splunkd = new Splunkd({
       http,
