@@ -41,7 +41,12 @@ function expected(members: readonly (readonly [string, unknown])[]) {
       leftOut.push({ name, byteLength, ...(Array.isArray(value) ? { elementCount: value.length } : {}) });
     }
   }
-  return { text: `{${kept.join(",")}}`, leftOut };
+  return { text: withForbidden(`{${kept.join(",")}}`), leftOut };
+}
+
+/** What the scanner makes of characters that XML 1.0 forbids: their escapes. */
+function withForbidden(text: string): string {
+  return text.replaceAll("\ufffe", String.raw`\ufffe`).replaceAll("\uffff", String.raw`\uffff`);
 }
 
 const VALUES = fc.oneof(
@@ -70,6 +75,10 @@ describe("a record that is too large", () => {
       ),
       { numRuns: 400 },
     );
+  });
+
+  test("keeps a character that XML 1.0 forbids as its escape", () => {
+    expect(textOf(reduced('{"\ufffe":"\uffff"}', [2, 5]).body)).toBe(String.raw`{"\ufffe":"\uffff"}`);
   });
 
   test("names what is left out with escapes resolved, also where the name is nearly as large as a member may be", () => {
