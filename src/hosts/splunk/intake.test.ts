@@ -35,7 +35,7 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
     key: string,
     secret: string,
     where: TypedDestination,
-    { atMs = T0, pieces = Number.POSITIVE_INFINITY, by = "splunkd" as SlotClock } = {},
+    { atMs = T0, pieces = Number.POSITIVE_INFINITY, by }: { atMs?: number; pieces?: number; by?: SlotClock } = {},
   ) => {
     for (const entry of intakeEntries(name, key, secret, where, atMs, by).slice(0, pieces))
       fake.add(APP, INTAKE_REALM, entry.name, entry.password);
