@@ -237,6 +237,9 @@ inBrowser("the pages in Splunk Web", () => {
     await page.getByLabel("Poll every (seconds)").fill("120");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved.").waitFor();
+    // The form is long: who saves at its end must see the answer there.
+    const { y = -1 } = (await page.getByText("Saved.").boundingBox()) ?? {};
+    expect([y >= 0, y < 900]).toEqual([true, true]);
     await picture(page, "customer");
     expect(await accessibilityFaults(page)).toEqual([]);
     expect(world.faults).toEqual([]);

@@ -58,23 +58,23 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
 
   const save = async (): Promise<void> => {
     const meant = meantBy(values, before);
-    const typed = changesOf(before, meant);
+    const edits = changesOf(before, meant);
     const found = { ...problemsOf(name, meant, Date.now()), ...maskProblems(meant, before) };
     setProblems(found);
     setFailure("");
     setSaid("");
     if (Object.keys(found).length > 0) return;
-    if (Object.keys(typed).length === 0) return setSaid("Nothing has changed.");
+    if (Object.keys(edits).length === 0) return setSaid("Nothing has changed.");
     setSaving(true);
     try {
       const now = ownValues(await readInput(name));
       const known = comparedWith(before, now, tried);
-      const changed = known === before ? typed : changesOf(known, meant);
+      const changed = known === before ? edits : changesOf(known, meant);
       const meanwhile = meanwhileOf(FIELDS, known, now, meant);
       if (meanwhile !== undefined) {
         setBefore(now);
         // A password that is typed here is not yet stored: it stays as it is typed.
-        setValues("proxy" in typed ? meanwhile.values : shownOf(meanwhile.values));
+        setValues("proxy" in edits ? meanwhile.values : shownOf(meanwhile.values));
         setFailure(
           `Somebody else changed this customer meanwhile: ${meanwhile.titles.join(", ")}. Nothing is saved yet. What you typed stays, the rest is theirs; save again to write yours.`,
         );
@@ -87,13 +87,13 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       }
       setTried(undefined);
       const kept = Object.fromEntries(
-        FIELDS.map(({ key, secret }) => [key, secret === true && typed[key] ? MASK : (meant[key] ?? "")]),
+        FIELDS.map(({ key, secret }) => [key, secret === true && edits[key] ? MASK : (meant[key] ?? "")]),
       );
       // As splunkd has it now: it may write a value in another way than it was typed.
       const after = await readInput(name).then(ownValues, () => kept);
       setBefore(after);
       setValues((typed) => ({ ...shownOf(after), ...changesOf(values, typed) }));
-      const bound = boundSecrets(typed, meant);
+      const bound = boundSecrets(edits, meant);
       if (bound.length === 0) setSaid("Saved. The input restarts and goes on where it was.");
       else
         setFailure(
@@ -112,17 +112,6 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       <p>
         <Link to="#/customers">All customers</Link>
       </p>
-      <div aria-live="polite">
-        {failure !== "" && <Message type="error">{failure}</Message>}
-        {said !== "" && <Message type="success">{said}</Message>}
-        {Object.keys(problems).length > 0 && (
-          <Message type="error">
-            {Object.entries(problems)
-              .map(([key, say]) => sentence(FIELDS.find((one) => one.key === key)?.title ?? key, say))
-              .join(" ")}
-          </Message>
-        )}
-      </div>
       <CustomerHealth key={name} name={name} />
       <form onSubmit={(event) => event.preventDefault()}>
         <SecretWarning isTicked={isTicked} onTick={setTicked} />
@@ -137,6 +126,18 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
             />
           </section>
         ))}
+        {/* Where whoever saves is looking: the form is long. */}
+        <div aria-live="polite">
+          {failure !== "" && <Message type="error">{failure}</Message>}
+          {said !== "" && <Message type="success">{said}</Message>}
+          {Object.keys(problems).length > 0 && (
+            <Message type="error">
+              {Object.entries(problems)
+                .map(([key, say]) => sentence(FIELDS.find((one) => one.key === key)?.title ?? key, say))
+                .join(" ")}
+            </Message>
+          )}
+        </div>
         <Button
           appearance="primary"
           label={isSaving ? "Saving" : "Save"}
