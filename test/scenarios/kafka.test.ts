@@ -166,8 +166,8 @@ withKafka("the program beside a real Kafka", () => {
   }
 
   /**
-   * Waits as long as versions arrive. While kcat reads a large topic, the simulator and the proxy stand still:
-   * they are in this process. So they get three times as long as each reading takes.
+   * Waits as long as versions arrive. The simulator and the proxy are in this process, and stand still while
+   * kcat reads a large topic. So they get three times as long as each reading takes.
    */
   async function everythingCommitted(it: Story): Promise<void> {
     let most = -1;
