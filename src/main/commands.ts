@@ -243,7 +243,7 @@ function addStatus(parser: Argv, ending: Ending, log: Log): void {
           config: {
             ...SHARED.config,
             demandOption: true,
-            describe: "Configuration of the collector; its metrics.listen is asked",
+            describe: "Configuration of the collector; its metrics.listen is asked, else the database of its fleet",
           },
           ...JSON_FLAG,
         })
@@ -260,6 +260,7 @@ function addStatus(parser: Argv, ending: Ending, log: Log): void {
           out: (text) => void process.stdout.write(text),
           environment: process.env,
           configuration: () => plainConfiguration(args, ending),
+          fleet: async (settings) => (await import("./fleet-status.ts")).fleetStatusOf(settings, VERSION),
         });
       } finally {
         await http.close();

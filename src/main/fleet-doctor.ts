@@ -2,13 +2,21 @@ import { Failure } from "../model/failure.ts";
 import type { DoctorCheck, FleetChecks } from "../model/sign-in.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
-import { lookAtDatabase, lookAtFleet, type SetAside } from "../stores/postgres/look.ts";
+import {
+  lookAtDatabase,
+  lookAtFleet,
+  type MemberLook,
+  type OutputLook,
+  type SetAside,
+} from "../stores/postgres/look.ts";
 import { checkSchemaVersion, schemaOf } from "../stores/postgres/schema.ts";
 import { placeOf } from "./command-place.ts";
 import { settingsFailure } from "./configuration.ts";
 import { fleetOf } from "./fleet-command.ts";
 import { fleetConnections } from "./fleet-database.ts";
 
+/** A clock that differs by less is not named. */
+const CLOCK_NAMED_S = 5;
 /** Streams that one sentence names. */
 const NAMED_MOST = 5;
 
@@ -70,9 +78,9 @@ export function checksOf(database: Database, fleet: string, where: string): read
         const { members, unowned } = await lookAtFleet(database, fleet);
         const alive = members.filter(({ isAlive }) => isAlive);
         if (unowned > 0) throw withoutOwner(unowned, alive.length);
-        const listed = alive.map(({ name, version, shards }) => `${name} (${version}, ${shards} shards)`).join(", ");
+        const listed = alive.map(memberInWords).join(", ");
         const differ = new Set(alive.map(({ configHash }) => configHash)).size > 1;
-        return `${listed}.${differ ? " They do not all run with the same configuration." : ""}`;
+        return `${listed}.${differ ? " They do not all run with the same configuration; those with the applied one collect." : ""}`;
       },
     },
     {
@@ -80,7 +88,7 @@ export function checksOf(database: Database, fleet: string, where: string): read
       run: async () => {
         const { outputs } = await lookAtFleet(database, fleet);
         if (outputs.length === 0) return "Nothing waits.";
-        return `${outputs.map(({ output, packets, streams }) => `${packets} packets of ${streams} streams wait for ${output}`).join(", ")}.`;
+        return `${outputs.map(outputInWords).join(", ")}.`;
       },
     },
     {
@@ -92,6 +100,23 @@ export function checksOf(database: Database, fleet: string, where: string): read
       },
     },
   ];
+}
+
+function memberInWords({ name, version, shards, clockAheadMs, isDraining, isApplied }: MemberLook): string {
+  const offS = Math.round(clockAheadMs / 1_000);
+  const facts = [
+    version,
+    ...(Math.abs(offS) > CLOCK_NAMED_S ? [`clock ${Math.abs(offS)} s ${offS > 0 ? "ahead" : "behind"}`] : []),
+    ...(isDraining ? ["drained"] : []),
+    ...(isApplied ? [] : ["another configuration than the applied one"]),
+    `${shards} shards`,
+  ];
+  return `${name} (${facts.join(", ")})`;
+}
+
+function outputInWords({ output, packets, streams, bytes, oldestS }: OutputLook): string {
+  const kib = Math.ceil(bytes / 1024);
+  return `${packets} packets (${kib} KiB) of ${streams} streams wait for ${output}, for at most ${Math.ceil(oldestS / 60)} minutes`;
 }
 
 function damagedPackets(setAside: readonly SetAside[]): Failure {

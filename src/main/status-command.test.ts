@@ -69,6 +69,12 @@ async function run(config: string, json = true) {
       environment: {},
       configuration: () =>
         readConfiguration({ config, argv: {}, environment: {} }, () => Promise.reject(new Error("no properties"))),
+      fleet: async ({ name }) => ({
+        version: "1.2.3",
+        collectors: [{ name: `member of ${name}`, version: "1.2.2", alive: false, customers: 7 }],
+        customers: [],
+        outputs: [],
+      }),
     });
     return { code, out, log };
   } finally {
@@ -113,6 +119,23 @@ test("status reads the same settings of an inputs.conf, with the token in a file
     `[defender_mssp]\nmetrics_listen = 127.0.0.1:${port}\nmetrics_token = file:${join(dir, "token")}\n[defender_mssp://contoso]\ntenant_id = contoso.com\ncredential = app\n`,
   );
   expect(JSON.parse((await run(config)).out)).toMatchObject({ collectors: [{ name: "collector-1" }] });
+});
+
+test("status of a member prints what its collector answers, and without an answer what the fleet's database knows", async () => {
+  const fleet = ["fleet.url=postgres://127.0.0.1:5432/fleet", "fleet.user=collector", "fleet.name=emea"];
+  const answered = await run(propertiesFile([...fleet, `metrics.listen=127.0.0.1:${await collector()}`]), false);
+  const gone = await collector();
+  await servers.pop()?.close();
+
+  expect(answered.out).toContain("collector-1: 1 customers");
+  for (const lines of [[], [`metrics.listen=127.0.0.1:${gone}`]]) {
+    const { code, out, log } = await run(propertiesFile([...fleet, ...lines]), false);
+    expect([code, out]).toEqual([
+      EXIT.done,
+      expect.stringContaining("member of emea: 7 customers, version 1.2.2, not alive\n"),
+    ]);
+    expect(log.lines.map(({ level }) => level)).toEqual(lines.map(() => "warn"));
+  }
 });
 
 test("without metrics.listen, without a collector and with a wrong token status says one sentence and ends with 5", async () => {

@@ -1,4 +1,5 @@
 import { readFilePath } from "../config/files.ts";
+import type { FleetSettings } from "../config/fleet-settings.ts";
 import { metricsOfGlobals } from "../config/metrics-settings.ts";
 import { problemLine } from "../config/settings.ts";
 import { decodedText } from "../config/text-encoding.ts";
@@ -27,14 +28,21 @@ export interface StatusWorld {
   readonly environment: NodeJS.ProcessEnv;
   /** Reads a file that is not a properties file. Throws Failure `settings`. */
   readonly configuration: () => Promise<Pick<Configuration, "settings">>;
+  /** What the database of a fleet knows. Throws what it says. */
+  readonly fleet: (settings: FleetSettings) => Promise<StatusDocument>;
 }
 
 /**
- * `status`: asks the collector of this configuration. Exit code 5 with one sentence when none answers. Throws
- * Failure `settings` when the configuration cannot be read.
+ * `status`: asks the collector of this configuration, else the database of its fleet. Exit code 5 with one
+ * sentence when none answers. Throws Failure `settings` when the configuration cannot be read.
  */
 export async function status(config: string, json: boolean, world: StatusWorld): Promise<ExitCode> {
-  const settings = await metricsIn(config, world);
+  const { metrics: settings, fleet } = await monitoredIn(config, world);
+  const show = (document: StatusDocument): ExitCode => {
+    world.out(json ? `${JSON.stringify(document)}\n` : statusTable(document));
+    return EXIT.done;
+  };
+  if (settings === undefined && fleet !== undefined) return show(await world.fleet(fleet));
   if (settings === undefined) {
     world.log.error(
       `${config} does not set \`metrics.listen\` (in Splunk \`metrics_listen\`), so no collector can be asked for its status. Set it, for example to 127.0.0.1:9464, and restart the collector.`,
@@ -46,11 +54,14 @@ export async function status(config: string, json: boolean, world: StatusWorld):
   const document = text === undefined ? undefined : asStatus(jsonOf(text));
   if (document === undefined) {
     await answer?.discard();
+    if (fleet !== undefined) {
+      world.log.warn(`No status comes from ${addressOf(settings)}; this is what the fleet's database knows.`);
+      return show(await world.fleet(fleet));
+    }
     world.log.error(`No status comes from ${addressOf(settings)}: ${why ?? refusedBy(answer)}.`);
     return EXIT.host;
   }
-  world.out(json ? `${JSON.stringify(document)}\n` : statusTable(document));
-  return EXIT.done;
+  return show(document);
 }
 
 function refusedBy(answer: HttpAnswer | undefined): string {
@@ -102,17 +113,17 @@ function asStatus(value: unknown): StatusDocument | undefined {
   return isStatus ? (found as StatusDocument) : undefined;
 }
 
-async function metricsIn(
+async function monitoredIn(
   config: string,
   { environment, configuration, log }: StatusWorld,
-): Promise<ListeningSettings | undefined> {
+): Promise<{ readonly metrics?: ListeningSettings | undefined; readonly fleet?: FleetSettings | undefined }> {
   const complain = (problem: SettingProblem) => log.error(problemLine(problem));
   if (!config.toLowerCase().endsWith(".properties")) {
     const { settings } = await configuration();
     const found = metricsOfGlobals(settings.globals, complain);
-    if (found === undefined) return undefined;
+    if (found === undefined) return {};
     const { tokenFile, ...rest } = found;
-    return tokenFile === undefined ? rest : { ...rest, token: await tokenIn(tokenFile, environment) };
+    return { metrics: tokenFile === undefined ? rest : { ...rest, token: await tokenIn(tokenFile, environment) } };
   }
   const bytes = await readSettingsFile(config);
   const read = readArcSightConfig(bytes, config, {
@@ -121,7 +132,7 @@ async function metricsIn(
     files: realFiles,
   });
   for (const problem of read.problems.filter(({ stanza }) => stanza === "metrics")) complain(problem);
-  return read.metrics;
+  return { metrics: read.metrics, fleet: read.fleet };
 }
 
 async function tokenIn(named: string, { SPLUNK_HOME }: NodeJS.ProcessEnv): Promise<Sealed> {

@@ -876,7 +876,7 @@ export const FAILURE_CODES = {
   "fleet-configuration-differs": {
     meaning:
       "Members of a fleet run with different configurations. Members with the applied one collect; the others wait.",
-    action: "Use one configuration on every member. `defender-mssp fleet apply` makes that of this host the fleet's.",
+    action: "Use one configuration on every member. `fleet apply` makes that of this host the fleet's.",
     actors: ["operator"],
     exit: "state",
   },

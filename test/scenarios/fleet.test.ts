@@ -112,7 +112,12 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     const two = story.start("two");
     await story.until(() => story.owners()["one"] === 128 && story.owners()["two"] === 128, "each owns its half");
     expect(await story.ask(["fleet", "drain"], "one")).toMatch(/one is drained[^\n]*\nexit 0$/);
+    await story.until(() => story.owners()["two"] === 256, "the other one owns everything");
     expect(story.owners()).toEqual({ two: 256 });
+    await story.until(() => story.delivered >= all(), "every customer was collected");
+    expect(await story.doctor()).toMatch(/one \([^,)]*, drained, 0 shards\), two \([^,)]*, 256 shards\)\.\n/);
+    const status = await story.ask(["status"], "one");
+    expect(status).toMatch(/^one: 0 customers, version \S+\ntwo: 8 customers, version \S+\n[\s\S]*exit 0$/);
     expect(await story.ask(["fleet", "drain", "two"], "one")).toMatch(
       /No other live member could take over[^\n]*\nexit 7$/,
     );

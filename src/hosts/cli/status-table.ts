@@ -31,11 +31,14 @@ const MIB = 1024 * 1024;
 type Customer = StatusDocument["customers"][number];
 
 /** `status` for a person: customers by state and reason, the largest lag, outputs with what waits. */
-export function statusTable({ version, collectors, customers, outputs, roster }: StatusDocument): string {
+export function statusTable({ collectors, customers, outputs, roster }: StatusDocument): string {
   const states = Map.groupBy(customers, ({ streams }) => worstOf(streams));
   const parts = [
     collectors
-      .map((one) => `${printable(one.name)}: ${one.customers} customers, version ${printable(version)}\n`)
+      .map(({ name, customers: count, version, alive }) => {
+        const gone = alive ? "" : ", not alive";
+        return `${printable(name)}: ${count} customers, version ${printable(version)}${gone}\n`;
+      })
       .join(""),
     textTable(
       ["STATE", "CUSTOMERS"],

@@ -176,6 +176,9 @@ export class PostgresFleet implements FleetStore {
 
   async claim(most: number): Promise<readonly Lease[]> {
     const s = this.#schema;
+    // clock_timestamp() and not now(), here and in `renew`: now() is when the statement began. One that
+    // waited for a lock or for the disk would judge by an old time, and renew a place that others have taken
+    // over meanwhile. clock_timestamp() is volatile, so the planner cannot compute it once for all rows.
     const rows = await this.#p.database.query<{ id: number; epoch: string }>(
       `with free as (
          select s.id from ${s}.shard s

@@ -16,6 +16,22 @@ export interface MemberLook {
   readonly isAlive: boolean;
   readonly shards: number;
   readonly configHash: string;
+  /** It runs with the configuration that was applied last. */
+  readonly isApplied: boolean;
+  readonly isDraining: boolean;
+  /** How far its host's clock is ahead of the database's. */
+  readonly clockAheadMs: number;
+  /** Configured customers of its shards that were ever collected. */
+  readonly customers: number;
+}
+
+export interface OutputLook {
+  readonly output: string;
+  readonly packets: number;
+  readonly streams: number;
+  readonly bytes: number;
+  /** At most so long does the oldest of them wait. */
+  readonly oldestS: number;
 }
 
 export interface SetAside {
@@ -33,7 +49,7 @@ export interface FleetLook {
   readonly members: readonly MemberLook[];
   /** Shards without a live owner. */
   readonly unowned: number;
-  readonly outputs: readonly { readonly output: string; readonly packets: number; readonly streams: number }[];
+  readonly outputs: readonly OutputLook[];
   /** Damaged packets of each stream. */
   readonly setAside: readonly SetAside[];
 }
@@ -58,17 +74,26 @@ export async function lookAtFleet(database: Database, fleet: string): Promise<Fl
     alive: boolean;
     shards: number;
     config_hash: string;
+    applied: boolean;
+    draining: boolean;
+    ahead: string;
+    customers: number;
   }>(
     `select distinct on (m.name) m.name, m.version, m.alive_until > clock_timestamp() as alive, m.config_hash,
-       (select count(*)::int from ${s}.shard where owner = m.boot) as shards
+       (select count(*)::int from ${s}.shard where owner = m.boot) as shards,
+       (select count(distinct t.customer)::int from ${s}.stream t join ${s}.shard o on o.id = t.shard
+        where o.owner = m.boot) as customers,
+       m.config_hash = (select hash from ${s}.configuration) as applied, m.draining, m.clock_ahead_ms as ahead
      from ${s}.member m order by m.name, m.alive_until desc`,
   );
   const [unowned] = await database.query<{ n: number }>(
     `select count(*)::int as n from ${s}.shard x
      where not exists (select from ${s}.member m where m.boot = x.owner and m.alive_until > clock_timestamp())`,
   );
-  const outputs = await database.query<{ output: string; packets: string; streams: number }>(
-    `select d.output, count(*) as packets, count(distinct d.stream)::int as streams
+  const outputs = await database.query<OutputLook & { packets: string; bytes: string; oldestS: string }>(
+    `select d.output, count(*) as packets, count(distinct d.stream)::int as streams,
+       sum(octet_length(p.body)) as bytes,
+       floor(extract(epoch from clock_timestamp()) - min(p.hour) * 3600::bigint)::text as "oldestS"
      from ${s}.delivery d join ${s}.packet p on p.stream = d.stream and p.seq > d.seq group by 1 order by 1`,
   );
   const setAside = await database.query<SetAside & { sinceMs: string }>(
@@ -80,14 +105,24 @@ export async function lookAtFleet(database: Database, fleet: string): Promise<Fl
   );
   return {
     setAside: setAside.map((one) => ({ ...one, sinceMs: Number(one.sinceMs) })),
-    members: members.map(({ name, version, alive, shards, config_hash }) => ({
+    members: members.map(({ name, version, alive, shards, config_hash, applied, draining, ahead, customers }) => ({
       name,
       version,
       isAlive: alive,
       shards: alive ? shards : 0,
       configHash: config_hash,
+      isApplied: applied,
+      isDraining: draining,
+      clockAheadMs: Number(ahead),
+      customers: alive ? customers : 0,
     })),
     unowned: unowned?.n ?? 0,
-    outputs: outputs.map(({ output, packets, streams }) => ({ output, packets: Number(packets), streams })),
+    outputs: outputs.map(({ output, packets, streams, bytes, oldestS }) => ({
+      output,
+      packets: Number(packets),
+      streams,
+      bytes: Number(bytes),
+      oldestS: Number(oldestS),
+    })),
   };
 }
