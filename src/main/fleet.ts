@@ -221,10 +221,10 @@ class FleetOfCustomers {
       put(this.#misconfigured, shardOf(one.tenantId === "" ? (one.name as TenantId) : one.tenantId), one);
   }
 
-  /** @param name the fleet's. */
-  within(collector: CollectorForMembership, state: FleetState, name: string): ShardCustomers {
+  /** @param fleet its name. */
+  within(collector: CollectorForMembership, state: FleetState, fleet: string): ShardCustomers {
     const missed = new Set<string>();
-    const health = collector.healthOf({ id: "", name: `fleet ${name}` });
+    const health = collector.healthOf({ id: "", name: `fleet ${fleet}` });
     return {
       take: ({ shard }) => {
         for (const stanza of this.#stanzas.get(shard) ?? []) collector.take(stanza);

@@ -226,19 +226,19 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
         ...(hec === undefined ? {} : { restart: () => restart(hec as HecServer) }),
       };
       /** What HEC took and did not index is gone, its ids begin at 0, and for a while nobody answers. */
-      const restart = async (server: HecServer) => {
-        const before = server.indexer.posts;
+      const restart = async (receiver: HecServer) => {
+        const before = receiver.indexer.posts;
         appear(1);
-        await story.until(() => server.indexer.posts > before, "HEC took something");
-        server.indexer.restart();
+        await story.until(() => receiver.indexer.posts > before, "HEC took something");
+        receiver.indexer.restart();
         restarts += 1;
-        await server.suspend();
+        await receiver.suspend();
         appear(1);
         await story.until(
           () => story.waiting > 0 && story.committed >= all(),
           "what HEC does not take waits in the store",
         );
-        await server.resume();
+        await receiver.resume();
       };
       for (let round = 0; round < ROUNDS; round += 1)
         for (const [place, fault] of Object.values(faults).entries()) {
