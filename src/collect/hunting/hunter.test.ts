@@ -362,6 +362,21 @@ describe("a query with failures", () => {
     expect(world.sentOf(customer)).toHaveLength(2 * 6 * 8);
   });
 
+  test("that is added later begins at its beginning, also with a name that every object answers to", async () => {
+    const { world, hunting, customer } = given({ name: "a" }, { name: "constructor" });
+    hunting.rows.push(...rowsEvery("constructor", 10, T0 - 2 * HOUR, T0 + 2 * HOUR));
+    const both = hunting.queries;
+    Object.assign(hunting, { queries: both.slice(0, 1) });
+    await world.start();
+    await world.clock.advance(10 * MINUTE);
+    await world.stop();
+    Object.assign(hunting, { queries: both });
+    await world.start();
+    await world.clock.advance(HOUR);
+    expect(world.sentOf(customer)).toHaveLength(6 * 2);
+    expect(world.sink.healths.at(-1)?.streams[0]).toMatchObject({ state: "ok", failure: null });
+  });
+
   test("does not hide a mistake in the file", async () => {
     const { world, hunting } = given({ name: "bad" });
     hunting.problem = new Failure("hunting-queries-wrong", {

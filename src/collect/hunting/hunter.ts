@@ -12,6 +12,7 @@ import {
   planPass,
 } from "../../model/hunting.ts";
 import { formatInstant, type Ticks } from "../../model/instant.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import type { Clock, Log, Random, Sink } from "../../model/ports.ts";
 import type { PageRecord, SourceRecord, UnreadableRecord } from "../../model/record.ts";
 import type { Checkpoint, LedgerEntry, StateKey, StreamStore } from "../../model/state.ts";
@@ -109,7 +110,7 @@ export class Hunter implements Runner {
     this.#progress = parts.source.queries.map((query) => ({
       query,
       owner: new ProvisionalOwner(),
-      done: this.#checkpoint.queries?.[query.name],
+      done: ownEntry(this.#checkpoint.queries ?? {}, query.name),
       failures: 0,
       failure: undefined,
       waitsUntilMs: Number.NEGATIVE_INFINITY,
