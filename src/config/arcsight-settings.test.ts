@@ -142,6 +142,13 @@ describe("an old WDATP-connector.properties as it is", () => {
     });
   });
 
+  test("a sign-in host that is not Microsoft's is used as it is written, whatever it is called", () => {
+    for (const host of ["sts.example", "constructor"]) {
+      const { raw } = read(`client_ID=${APP}`, `token_url=https\\://${host}/${GUID}/oauth2/token`);
+      expect(raw[0]?.values).toMatchObject({ tenant_id: GUID, login_url: `https://${host}` });
+    }
+  });
+
   test("says how to name the customer of an old file, and nothing else, when a prefix is written before the name", () => {
     const settings = read(...OLD, "tenants[0].tenant_name=Contoso");
     expect(says(settings)).toEqual([

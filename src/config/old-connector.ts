@@ -3,6 +3,7 @@
  * Microsoft's pages had them: MicrosoftDocs/microsoft-365-docs, defender-endpoint/configure-arcsight.md, and
  * windows-itpro-docs, first editions of the ArcSight page (which printed `client_ID`).
  */
+import { ownEntry } from "../model/own-entry.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { PropertiesFile } from "./java-properties.ts";
 
@@ -54,7 +55,8 @@ const LOGIN_HOSTS: Readonly<Record<string, { readonly cloud?: string; readonly s
 
 /** The cloud of a Microsoft sign-in host; undefined for any other host. */
 export function cloudOfLoginHost(host: string): string | undefined {
-  return Object.hasOwn(LOGIN_HOSTS, host) ? (LOGIN_HOSTS[host]?.cloud ?? "commercial") : undefined;
+  const known = ownEntry(LOGIN_HOSTS, host);
+  return known && (known.cloud ?? "commercial");
 }
 
 export function isOldKey(key: string): boolean {
@@ -140,7 +142,7 @@ function readTokenUrl(text: string | undefined): TokenUrl {
   if (tenant === "" || tenant === "oauth2") return { problem: `names no tenant; ${INSTEAD}` };
   if (["common", "organizations", "consumers"].includes(tenant))
     return { problem: `names "${tenant}", which is not one customer's tenant; ${INSTEAD}` };
-  const known = LOGIN_HOSTS[url.hostname];
+  const known = ownEntry(LOGIN_HOSTS, url.hostname);
   if (known === undefined)
     return {
       tenant,

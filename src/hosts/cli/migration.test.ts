@@ -55,6 +55,17 @@ describe("an old configuration is read line by line", () => {
     },
   );
 
+  test("a key that every object answers to is a key like any other", () => {
+    const { values, lines } = readOldConfiguration("constructor=x\n", "w.properties");
+    expect(values).toEqual({});
+    expect(lines[0]).toEqual({
+      about: "constructor",
+      fate: "meaningless",
+      say: "constructor is dropped: it is not used any more.",
+    });
+    expect(fates("[default]\na = b\n[unrelated]\nconstructor = x\n", "inputs.conf")).not.toContain("taken name");
+  });
+
   test("what the command was given otherwise is not called missing, and a customer's name is taken once", () => {
     const token = `0.AX${"a1-_".repeat(100)}`;
     const given = new Set(["tenant_id", "client_id", "client_secret"]);

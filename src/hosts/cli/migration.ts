@@ -1,6 +1,7 @@
 import { readConf } from "../../config/conf-file.ts";
 import { readPropertiesText } from "../../config/java-properties.ts";
 import { cloudOfLoginHost } from "../../config/old-connector.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 
 /** One line about an entry of the old configuration; it never contains the value of a secret. */
@@ -98,7 +99,7 @@ function propertyPairs(text: string): readonly (readonly [string, string])[] {
 
 function confPairs(text: string): readonly (readonly [string, string])[] {
   const stanza = readConf(text).find(
-    (one) => one.name !== "default" && Object.keys(one.values).some((key) => plain(key) in TAKEN),
+    (one) => one.name !== "default" && Object.keys(one.values).some((key) => ownEntry(TAKEN, plain(key)) !== undefined),
   );
   if (!stanza) return [];
   const name = stanza.name.replace(/^[^:]+:\/\//, "");
@@ -113,7 +114,7 @@ function plain(key: string): string {
 function take(key: string, value: string, values: Record<string, string>): readonly MigrationLine[] {
   const name = plain(key);
   if (value.trim() === "") return [];
-  const today = TAKEN[name];
+  const today = ownEntry(TAKEN, name);
   if (today !== undefined) {
     values[today] = value.trim();
     return [
@@ -143,7 +144,7 @@ function take(key: string, value: string, values: Record<string, string>): reado
           },
         ];
   }
-  const why = MEANINGLESS[name];
+  const why = ownEntry(MEANINGLESS, name);
   return [
     {
       about: key,
