@@ -9,21 +9,23 @@ import { writeFlatJson } from "./arcsight/flat-json.ts";
 import { siemRows } from "./arcsight/siem-rows.ts";
 import { classicEntities } from "./splunk/classic-entities.ts";
 
-/** Names of the texts in a record, however deep. */
-function namesOfTexts(value: unknown): readonly string[] {
-  if (Array.isArray(value)) return value.flatMap(namesOfTexts);
+/** Texts, numbers, flags, and what is empty: any of them may be a text one day. */
+function isPlain(value: unknown): boolean {
+  return typeof value !== "object" || value === null;
+}
+
+/** Names of the plain members of a record, however deep. */
+function namesIn(value: unknown): readonly string[] {
+  if (Array.isArray(value)) return value.flatMap(namesIn);
   if (typeof value !== "object" || value === null) return [];
-  return Object.entries(value).flatMap(([name, one]) => (typeof one === "string" ? [name] : namesOfTexts(one)));
+  return Object.entries(value).flatMap(([name, one]) => (isPlain(one) ? [name] : namesIn(one)));
 }
 
 function replaced(value: unknown, of: string, word: string): unknown {
   if (Array.isArray(value)) return value.map((one) => replaced(one, of, word));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([name, one]) => [
-      name,
-      name === of && typeof one === "string" ? word : replaced(one, of, word),
-    ]),
+    Object.entries(value).map(([name, one]) => [name, name === of && isPlain(one) ? word : replaced(one, of, word)]),
   );
 }
 
@@ -47,7 +49,7 @@ test.each(SAMPLES.map((sample) => [sample.file, sample] as const))(
     const [delivery] = deliveriesOf(sample);
     if (delivery === undefined) throw new Error("the sample is empty");
     const { record } = delivery;
-    for (const name of new Set(namesOfTexts(recordObject(record.body))))
+    for (const name of new Set(namesIn(recordObject(record.body))))
       for (const word of ["constructor", "__proto__"]) {
         const bytes = Buffer.from(JSON.stringify(replaced(recordObject(record.body), name, word)));
         const body = { ...record.body, bytes, start: 0, end: bytes.length, memberCount: 0 };

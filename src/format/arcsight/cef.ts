@@ -164,6 +164,8 @@ function plainCefLine(header: CefHeader, rows: readonly PreparedRow[], source: S
   return fitsCefLine(line) ? line : undefined;
 }
 
+const FLAGS = { true: "1", false: "0" } as const;
+
 /** How each kind of value is written; undefined where the value is not of that kind. */
 const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => string | undefined>> = {
   text: (text) => text,
@@ -174,7 +176,7 @@ const WRITTEN: Readonly<Record<CefValueKind, (text: string, key: CefKey) => stri
     const ticks = parseInstant(text);
     return ticks === undefined ? undefined : writtenTime(msFromTicks(ticks));
   },
-  flag: (text) => ({ true: "1", false: "0" })[text],
+  flag: (text) => ownEntry(FLAGS, text),
   number: (text, key) => {
     const digits = digitsOf(wholeNumber(text));
     if (digits === undefined) return undefined;
