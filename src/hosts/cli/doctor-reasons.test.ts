@@ -46,6 +46,12 @@ describe("doctor groups customers by the reason why they are not ready", () => {
     const names = ["con", "contoso", "contoso-eu"];
     expect(groups(...names.map((name) => unready(name, `${name} has not said yes.`)))).toEqual([names]);
   });
+
+  test("whatever a customer is called", () => {
+    const names = ["constructor", "contoso"];
+    const reasons = reasonsOf(names.map((name) => unready(name, `${name} has not said yes.`))).map(reasonLine);
+    expect(reasonTable(reasons)).toContain(" constructor, contoso: constructor has not said yes.");
+  });
 });
 
 describe("a permission that customers withdrew", () => {

@@ -1,6 +1,7 @@
 import type { Failure } from "../../model/failure.ts";
 import type { Actor, FailureCode } from "../../model/failure-codes.ts";
 import type { PermissionDrift } from "../../model/granted-permissions.ts";
+import { ownEntry } from "../../model/own-entry.ts";
 import { printable } from "../../model/printable.ts";
 
 /** A customer that is not ready. */
@@ -69,7 +70,7 @@ export function reasonTable(reasons: readonly ReasonLine[]): string {
     const isOne = customers.length === 1;
     // One sentence names one date, so that of each customer stands behind its name.
     const names = customers.map((name) => {
-      const since = withdrawn[name];
+      const since = ownEntry(withdrawn, name);
       return isOne || since === undefined ? name : `${name} (since ${since.slice(0, 10)})`;
     });
     const others = isOne ? "" : " The same for the others.";
