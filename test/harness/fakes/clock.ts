@@ -111,7 +111,7 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 3; i++) await yieldToEventLoop();
 }
 
-/** Everything that is ready has run, and no file is read or written any more, however slow the disk is. */
+/** Everything that is ready has run, and no file is read, written or closed any more: a disk may be slow. */
 export async function settled(): Promise<void> {
   for (let idle = 0; idle < 6; idle += 1) {
     await yieldToEventLoop();
@@ -134,5 +134,5 @@ const QUIET_LOOKS = 3;
 
 /** A call of the operating system for a file has not been answered yet. */
 function isDiskBusy(): boolean {
-  return process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq"));
+  return process.getActiveResourcesInfo().some((name) => name.startsWith("FSReq") || name === "CloseReq");
 }
