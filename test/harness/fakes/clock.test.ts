@@ -17,9 +17,10 @@ test.each(CALLS)("what is settled has no file that is still being %s", async (_,
   const handle = await open(import.meta.filename);
   const others = Array.from({ length: OTHERS }, () => promisify(pbkdf2)("", "", 20_000, 64, "sha512"));
   let isDone = false;
-  const called = call(handle).then(() => {
+  const called = (async () => {
+    await call(handle);
     isDone = true;
-  });
+  })();
   await settled();
   expect(isDone).toBe(true);
   await Promise.all([...others, called]);
@@ -30,12 +31,13 @@ test("what is quiet is no longer busy, and what follows of that has happened too
   let isBusy = true;
   let isRead = false;
   // As a request: neither a turn of the event loop nor a call for a file shows it.
-  const request = promisify(pbkdf2)("", "", 20_000, 64, "sha512").then(async () => {
+  const request = (async () => {
+    await promisify(pbkdf2)("", "", 20_000, 64, "sha512");
     isBusy = false;
     await stat(import.meta.filename);
     await stat(import.meta.filename);
     isRead = true;
-  });
+  })();
   await quiet(() => isBusy);
   expect([isBusy, isRead]).toEqual([false, true]);
   await request;
