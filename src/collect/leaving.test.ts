@@ -55,3 +55,24 @@ test("to remove a customer that is not collected changes nothing", async () => {
   expect(scheduler.status()).toHaveLength(2);
   await world.stop();
 });
+
+test("a customer that leaves is asked for no more at once, though another is being opened and it is removed twice", async () => {
+  const { world, scheduler, streams } = await running();
+  const held = Promise.withResolvers<void>();
+  const open = world.state.open.bind(world.state);
+  world.state.open = async (key) => {
+    await held.promise;
+    return open(key);
+  };
+  const added = scheduler.add(world.customer(new SimStream(world.clock)));
+  const before = streams[0]?.questions.length;
+  const removed = [1, 2].map(() => scheduler.remove("customer-0", { saves: true }));
+  await world.clock.advance(5 * MINUTE);
+  expect(streams[0]?.questions.length).toBe(before);
+
+  held.resolve();
+  await world.clock.advance(0);
+  await Promise.all([added, ...removed]);
+  expect(scheduler.status().map(({ input }) => input)).toEqual(["customer-1", "customer-2"]);
+  await world.stop();
+});
