@@ -191,8 +191,8 @@ export class DeliveryLane {
     try {
       await this.#confirm();
       const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
-      const packets = (await store.waiting(output, asked, mostBytes)).filter(({ stream }) => this.#streams.has(stream));
-      if (packets.length === 0) {
+      const found = await store.waiting(output, asked, mostBytes);
+      if (found.length === 0) {
         for (const stream of asked) {
           this.#deliverable(stream);
           this.#waits(stream, Number.NEGATIVE_INFINITY);
@@ -201,6 +201,9 @@ export class DeliveryLane {
         return;
       }
       again();
+      // Where all of them were given up meanwhile, they may have hidden what waits of the others.
+      const packets = found.filter(({ stream }) => this.#streams.has(stream));
+      if (packets.length === 0) return;
       if (!isAlive()) {
         await this.#rest(FIRST_PAUSE_MS);
         return;

@@ -349,6 +349,8 @@ describe("a lane to one output", () => {
       confirmFailure: undefined as Failure | undefined,
       receiverFailure: undefined as Failure | undefined,
       beforeWrite: async () => undefined as void,
+      /** While the store answers what waits. */
+      whileAsked: async () => undefined as void,
       /** A key on which this program fails. */
       defectOf: undefined as string | undefined,
       setAside: [] as readonly DamagedPacket[],
@@ -367,10 +369,13 @@ describe("a lane to one output", () => {
         },
       },
       store: {
-        waiting: async (_, streams, mostBytes) =>
-          packets
+        waiting: async (_, streams, mostBytes) => {
+          const found = packets
             .filter(({ stream, seq }) => streams.includes(stream) && seq > (progress.get(stream) ?? 0n))
-            .slice(0, mostBytes === 1 ? 1 : 2),
+            .slice(0, mostBytes === 1 ? 1 : 2);
+          await it.whileAsked();
+          return found;
+        },
         setAside: async (damaged) => {
           if (it.setAsideFailure !== undefined) throw it.setAsideFailure;
           it.setAside = [...it.setAside, ...damaged];
@@ -461,6 +466,23 @@ describe("a lane to one output", () => {
     expect(written).toEqual(["v1", "other", "v2", "v3"]);
     expect(lane.held).toEqual([]);
     await expect(lane.room(1)).resolves.toBeUndefined();
+    await lane.close(1_000);
+  });
+
+  test("a stream that is given up while the store answers with its packets alone hides no packets of others", async () => {
+    const { it, lane, clock, written } = opened([
+      ...packetsOf(1n, 2n),
+      { stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("other")] },
+    ]);
+    it.whileAsked = async () => {
+      it.whileAsked = async () => undefined;
+      void lane.remove([1]);
+    };
+    lane.add(1, lease, "customer");
+    lane.add(2, lease, "other");
+    await clock.advance(5_000);
+
+    expect(written).toEqual(["other"]);
     await lane.close(1_000);
   });
 
