@@ -45,8 +45,8 @@ export class DeliveryLane {
   readonly #dirty = new Set<number>();
   /** Delivered, and not confirmed in the store yet: how far, under which lease. */
   readonly #unconfirmed = new Map<number, { readonly lease: Lease; readonly seq: bigint }>();
-  /** Of a batch that failed for a reason of this program: each is tried alone. */
-  readonly #suspected = new Set<number>();
+  /** Of a batch that failed for a reason of this program: each is tried alone, up to its last packet there. */
+  readonly #suspected = new Map<number, bigint>();
   /** Streams whose next packet this program fails to deliver. */
   readonly #held = new Map<number, { readonly failure: Failure; readonly untilMs: number }>();
   /** Bytes of each stream's packets that were committed here and wait. */
@@ -217,7 +217,7 @@ export class DeliveryLane {
         if (batch.length > 0) await sink.write(batch);
       } catch (error) {
         if (isFailure(error) && error.code !== "defect") throw error;
-        this.#failedHere([...new Set(packets.map(({ stream }) => stream))], asFailure(error));
+        this.#failedHere(new Map(packets.map(({ stream, seq }) => [stream, seq])), asFailure(error));
         return;
       }
       this.#accepted();
@@ -226,6 +226,7 @@ export class DeliveryLane {
         if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
         this.#waits(stream, -bytes);
         this.#held.delete(stream);
+        if ((this.#suspected.get(stream) ?? seq + 1n) <= seq) this.#suspected.delete(stream);
       }
       await this.#confirm();
     } catch (error) {
@@ -236,8 +237,7 @@ export class DeliveryLane {
 
   /** Streams for the next batch; one that is suspected alone. */
   #next(): readonly number[] {
-    const [suspected] = [...this.#suspected].filter((stream) => this.#dirty.has(stream));
-    if (suspected !== undefined) return [suspected];
+    for (const stream of this.#suspected.keys()) if (this.#dirty.has(stream)) return [stream];
     return [...this.#dirty].filter((stream) => !this.#held.has(stream)).slice(0, STREAMS_AT_ONCE);
   }
 
@@ -258,12 +258,16 @@ export class DeliveryLane {
       });
   }
 
-  /** The output refused nothing: one packet must not hold up the streams of all others. */
-  #failedHere(streams: readonly number[], failure: Failure): void {
-    const [only, ...others] = streams;
+  /**
+   * The output refused nothing: one packet must not hold up the streams of all others.
+   *
+   * @param batch of each stream the last packet.
+   */
+  #failedHere(batch: ReadonlyMap<number, bigint>, failure: Failure): void {
+    const [only, ...others] = batch.keys();
     if (only === undefined) return;
     if (others.length > 0 || !this.#suspected.has(only)) {
-      for (const stream of streams) this.#suspected.add(stream);
+      for (const [stream, last] of batch) this.#suspected.set(stream, last);
       return;
     }
     this.#suspected.delete(only);
@@ -284,7 +288,7 @@ export class DeliveryLane {
 
   #tryHeldAgain(): void {
     const nowMs = this.#p.clock.monotonicMs();
-    for (const [stream, { untilMs }] of this.#held) if (untilMs <= nowMs) this.#suspected.add(stream);
+    for (const [stream, { untilMs }] of this.#held) if (untilMs <= nowMs) this.#suspected.set(stream, 0n);
   }
 
   /** What the store does not take is another member's by now, who delivers what waits. */

@@ -469,6 +469,23 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
+  test("a stream of a batch that failed is alone up to its last packet there, and then others have their turn", async () => {
+    const { it, lane, clock, packets, written } = opened([]);
+    it.defectOf = "bad";
+    packets.push(
+      ...packetsOf(1n),
+      { stream: 3, seq: 1n, bytes: 1, deliveries: [deliveryOf("bad")] },
+      { stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("other")] },
+      ...packetsOf(2n, 3n, 4n),
+    );
+    for (const [i, stanza] of ["busy", "other", "bad"].entries()) lane.add(i + 1, lease, stanza);
+    await clock.advance(5_000);
+
+    expect(written).toEqual(["v1", "other", "v2", "v3", "v4"]);
+    expect(lane.held).toEqual(["bad"]);
+    await lane.close(1_000);
+  });
+
   test("a stream that is given up while the store answers with its packets alone hides no packets of others", async () => {
     const { it, lane, clock, written } = opened([
       ...packetsOf(1n, 2n),
