@@ -12,6 +12,8 @@ const LONGEST_PAUSE_MS = 30_000;
 const ROOM_LOOK_MS = 100;
 /** After a packet of a stream could not be delivered for a reason of this program. */
 const HELD_FOR_MS = 60_000;
+/** Of the database, one after another: a member that has its own in order would not say them. */
+const FAILURES_LEFT_TO_MEMBER = 3;
 
 export interface DeliveryLaneParts {
   /** Names the output in the store; the same on every member. */
@@ -318,15 +320,23 @@ export class DeliveryLane {
     this.#failures = 0;
   }
 
-  /** The database's failures are said by the member; here only those of the output hold up collection. */
+  /**
+   * The database's failures are said by the member. One that lasts may be this lane's alone, as where the
+   * database cannot read a page of packets; it holds up collection as a failure of the output does.
+   */
   #refused(failure: Failure): void {
     this.#failures += 1;
     // The sink was closed while it waited for its receiver: the next owner delivers it.
     if (this.#hurry.signal.aborted) return;
-    if (isFailure(failure) && failure.code.startsWith("fleet-")) return;
+    if (this.#isLeftToMember(failure)) return;
     if (this.#failure?.say !== failure.say)
       this.#p.log.error(failure.say, { output: this.#p.output, failure: failure.code, next_step: failure.nextStep });
     this.#failure = failure;
+  }
+
+  #isLeftToMember({ code }: Failure): boolean {
+    if (code === "fleet-unreachable") return true;
+    return code.startsWith("fleet-") && this.#failures <= FAILURES_LEFT_TO_MEMBER;
   }
 
   #pauseMs(): number {

@@ -14,6 +14,11 @@ const unreachable = new Failure("fleet-unreachable", {
   say: "The database of fleet.url cannot be reached.",
 });
 const unsettled = new Failure("fleet-unsettled", { actor: "us", retry: { when: "later" }, say: "No answer." });
+const refused = new Failure("fleet-refused", {
+  actor: "operator",
+  retry: { when: "later" },
+  say: "The fleet's database refused a statement (XX001): invalid page.",
+});
 const outputFull = new Failure("output-full", {
   actor: "operator",
   retry: { when: "later" },
@@ -351,6 +356,7 @@ describe("a lane to one output", () => {
       beforeWrite: async () => undefined as void,
       /** While the store answers what waits. */
       whileAsked: async () => undefined as void,
+      askFailure: undefined as Failure | undefined,
       /** A key on which this program fails. */
       defectOf: undefined as string | undefined,
       setAside: [] as readonly DamagedPacket[],
@@ -370,6 +376,7 @@ describe("a lane to one output", () => {
       },
       store: {
         waiting: async (_, streams, mostBytes) => {
+          if (it.askFailure !== undefined) throw it.askFailure;
           const found = packets
             .filter(({ stream, seq }) => streams.includes(stream) && seq > (progress.get(stream) ?? 0n))
             .slice(0, mostBytes === 1 ? 1 : 2);
@@ -500,6 +507,23 @@ describe("a lane to one output", () => {
     await clock.advance(5_000);
 
     expect(written).toEqual(["other"]);
+    await lane.close(1_000);
+  });
+
+  test("a database that answers all but what waits is said in the log, and commits are held up", async () => {
+    const { it, lane, clock, written, log } = opened(packetsOf(1n));
+    it.askFailure = refused;
+    lane.add(1, lease, "customer");
+    await clock.advance(2_000);
+    await expect(lane.room(1)).resolves.toBeUndefined();
+    await clock.advance(20_000);
+    await expect(lane.room(1)).rejects.toBe(refused);
+    expect(log.lines.filter(({ message }) => message === refused.say)).toHaveLength(1);
+    it.askFailure = undefined;
+    await clock.advance(30_000);
+
+    expect(written).toEqual(["v1"]);
+    await expect(lane.room(1)).resolves.toBeUndefined();
     await lane.close(1_000);
   });
 
