@@ -92,6 +92,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
   const taken: number[] = [];
   const dropped: { shard: number; saves: boolean }[] = [];
   const reported: (string | undefined)[] = [];
+  const said: (string | undefined)[] = [];
   const held: string[] = [];
   const missed: { shards: readonly number[]; code: string }[] = [];
   const member = new FleetMember({
@@ -109,7 +110,10 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
       dropped.push({ shard, saves });
       return dropping();
     },
-    report: (failure: Failure | undefined) => void reported.push(failure?.code),
+    report: (failure: Failure | undefined) => {
+      reported.push(failure?.code);
+      said.push(failure?.say);
+    },
     miss: (shards: readonly number[], failure: Failure) => void missed.push({ shards, code: failure.code }),
     found: () => void missed.splice(0),
   };
@@ -123,7 +127,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
     await clock.advance(2_000);
     await left;
   };
-  return { clock, store, member, taken, dropped, reported, held, missed, end };
+  return { clock, store, member, taken, dropped, reported, said, held, missed, end };
 }
 
 describe("a member of a fleet", () => {
@@ -187,6 +191,17 @@ describe("a member of a fleet", () => {
 
     expect(reported).toEqual(["fleet-set-aside", "fleet-undelivered", undefined]);
     expect(member.shards).toBe(8);
+    await end();
+  });
+
+  test("names the customers whose events wait now, also when they became others", async () => {
+    const { clock, said, held, end } = await joined();
+    held.push("one");
+    await clock.advance(1_000);
+    held.push("two");
+    await clock.advance(1_000);
+
+    expect(said).toEqual([expect.stringContaining("of one. "), expect.stringContaining("of one, two. ")]);
     await end();
   });
 

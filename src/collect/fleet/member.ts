@@ -300,6 +300,7 @@ export class FleetMember {
     this.#failure = failure;
     if (failure !== undefined && failure.code !== before?.code)
       this.#p.log.error(failure.say, { failure: failure.code, next_step: failure.nextStep || undefined });
-    if (failure?.code !== before?.code) this.#customers?.report(failure);
+    // The sentence names others by now, perhaps: each hour's health has the newest.
+    if (failure?.say !== before?.say) this.#customers?.report(failure);
   }
 }
