@@ -892,6 +892,13 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "state",
   },
+  "fleet-output-hangs": {
+    meaning:
+      "An output of a fleet's member hangs, and the member takes no customers. A part of the customers may have no owner.",
+    action: "Check the output, for example its network disk, or stop the member, so that others take its part.",
+    actors: ["operator"],
+    exit: "state",
+  },
   "fleet-refused": {
     meaning:
       "The fleet's database refuses a statement: it is full, read-only, or the role lacks a right. Nothing of the page counts.",

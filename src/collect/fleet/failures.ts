@@ -35,6 +35,15 @@ export function missing(why: Failure): Failure {
   });
 }
 
+export function outputHangs(): Failure {
+  return new Failure("fleet-output-hangs", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "An output of this member has hung since customers were given up, so this member takes no customers until that ends.",
+    nextStep: "Check the output, for example its network disk, or stop this member, so that others take its part.",
+  });
+}
+
 /** @param shares does this member collect all the same? */
 export function configurationDiffers(members: readonly string[], shares: boolean): Failure {
   const names = [...members].sort().join(", ");

@@ -296,9 +296,9 @@ describe("a member of a fleet", () => {
   });
 });
 
-test("a member whose output hangs gives shards up after ten seconds all the same, and claims none meanwhile", async () => {
+test("a member whose output hangs gives shards up after ten seconds all the same, claims none meanwhile and says so", async () => {
   const hung: (() => void)[] = [];
-  const { clock, store, member, end } = await joined(() => new Promise((resolve) => hung.push(resolve)));
+  const { clock, store, member, reported, end } = await joined(() => new Promise((resolve) => hung.push(resolve)));
   store.members = 2;
   await clock.advance(9_000);
   expect(store.freed).toEqual([]);
@@ -308,9 +308,33 @@ test("a member whose output hangs gives shards up after ten seconds all the same
   store.members = 1;
   await clock.advance(2_000);
   expect(member.shards).toBe(4);
+  expect(reported).toEqual(["fleet-output-hangs"]);
   for (const arrive of hung) arrive();
   await clock.advance(2_000);
   expect(member.shards).toBe(8);
+  expect(reported).toEqual(["fleet-output-hangs", undefined]);
+  await end();
+});
+
+test("a member whose place expired while its output hangs joins again only when nothing hangs, so that others take its part", async () => {
+  const hung: (() => void)[] = [];
+  const { clock, store, member, reported, missed, end } = await joined(
+    () => new Promise((resolve) => hung.push(resolve)),
+  );
+  store.failure = unreachable;
+  await clock.advance(7_000);
+  expect(member.isAlive()).toBe(false);
+  store.failure = undefined;
+  await clock.advance(20_000);
+  expect(store.registered).toBe(1);
+  await clock.advance(40_000);
+  expect([reported.at(-1), missed.length]).toEqual(["fleet-output-hangs", 1]);
+  for (const arrive of hung) arrive();
+  await clock.advance(2_000);
+
+  expect(store.registered).toBe(2);
+  expect(member.shards).toBe(8);
+  expect([reported.at(-1), missed]).toEqual([undefined, []]);
   await end();
 });
 

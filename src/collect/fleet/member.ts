@@ -1,7 +1,14 @@
 import { asFailure, type Failure } from "../../model/failure.ts";
 import type { FleetStore, Lease, MemberIdentity, Standing } from "../../model/fleet.ts";
 import type { Clock, Log } from "../../model/ports.ts";
-import { clockDiffers, configurationDiffers, missing, packetsSetAside, undeliverable } from "./failures.ts";
+import {
+  clockDiffers,
+  configurationDiffers,
+  missing,
+  outputHangs,
+  packetsSetAside,
+  undeliverable,
+} from "./failures.ts";
 
 const RENEW_EVERY_MS = 1_000;
 const BALANCE_EVERY_MS = 500;
@@ -157,6 +164,8 @@ export class FleetMember {
         // Whoever was silent for too long owns nothing: all of it is claimed anew, under a new identity.
         if (!this.#isMember) {
           await Promise.all(this.#dropping);
+          // Others would leave it a part that it does not claim.
+          if (this.#hanging.size > 0) throw outputHangs();
           await this.#register();
           log.info("this member joined the fleet again");
         } else if (await store.renew()) this.#trustedUntilMs = beganMs + TRUSTED_FOR_MS;
@@ -201,7 +210,7 @@ export class FleetMember {
       this.#housedAtMs = clock.monotonicMs();
       await store.keepHouse();
     }
-    return this.#notice(standing);
+    return held < share && this.#hanging.size > 0 ? outputHangs() : this.#notice(standing);
   }
 
   /** The gravest first: health has room for one. */

@@ -1,7 +1,13 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { DatabaseError } from "pg";
-import { clockDiffers, configurationDiffers, missing, undeliverable } from "../../../src/collect/fleet/failures.ts";
+import {
+  clockDiffers,
+  configurationDiffers,
+  missing,
+  outputHangs,
+  undeliverable,
+} from "../../../src/collect/fleet/failures.ts";
 import { checksOf } from "../../../src/main/fleet-doctor.ts";
 import type { Failure } from "../../../src/model/failure.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
@@ -101,6 +107,7 @@ export const FLEET = {
   ],
   "fleet-clock-differs": ["a host's clock is an hour off", () => raised(clockDiffers(3_600_000))],
   "fleet-configuration-differs": ["another member has another file", () => raised(configurationDiffers(["two"], true))],
+  "fleet-output-hangs": ["a network disk is gone when customers are given up", () => raised(outputHangs())],
   "fleet-unconfirmed": [
     "the database is gone for half a minute",
     () => raised(missing(databaseUnreachable("db.example.com:5432", new Error("connect ECONNREFUSED")))),
