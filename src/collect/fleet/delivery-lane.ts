@@ -119,7 +119,8 @@ export class DeliveryLane {
       const held = this.#held.get(stream);
       if (held !== undefined) throw held.failure;
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#waiting < backlogMostBytes || this.#closing) return;
+      // The store refuses a commit for a stream that was given up.
+      if (this.#waiting < backlogMostBytes || this.#closing || !this.#streams.has(stream)) return;
       const failure = receiverFailure?.();
       if (failure !== undefined) throw failure;
       await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);

@@ -748,6 +748,27 @@ describe("a lane to one output", () => {
     expect(log.lines.filter(({ level }) => level === "error")).toEqual([]);
   });
 
+  test("a commit for a stream that was given up waits for no room, also where others fill it", async () => {
+    const { it, lane, clock } = opened([]);
+    it.alive = false;
+    it.packets.push(...packetsOf(1n));
+    lane.add(1, lease, "customer");
+    lane.add(2, lease, "other");
+    lane.committed(1, 2_000);
+    let hasRoom = false;
+    const room = lane.room(2).then(() => (hasRoom = true));
+    await clock.advance(1_000);
+    expect(hasRoom).toBe(false);
+    const removing = lane.remove([2]);
+    await clock.advance(1_000);
+
+    // The store refuses it: it must not keep the customer's collection from its end.
+    expect(hasRoom).toBe(true);
+    const closing = lane.close(0);
+    await clock.advance(1_000);
+    await Promise.all([closing, room, removing]);
+  });
+
   test("what waits of a stream that is another's by now holds up nobody", async () => {
     const { it, lane } = opened([]);
     it.alive = false;
