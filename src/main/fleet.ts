@@ -193,7 +193,7 @@ function backlogFull(name: string, where: string, spoolMib: number): Failure {
   return new Failure("output-full", {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: ${where} accepts no events and ${spoolMib} MiB wait for it in the fleet's database, so collection waits. Nothing is lost.`,
+    say: `${name}: ${where} accepts no events. Of the ${spoolMib} MiB that may wait for it in the fleet's database this customer's part is full, so its collection waits. Nothing is lost.`,
     nextStep: "Start the receiver again, and collection resumes by itself. Raise .spool_mib for longer outages.",
   });
 }
