@@ -56,6 +56,8 @@ export class DeliveryLane {
   #waiting = 0;
   #failure: Failure | undefined;
   #failures = 0;
+  /** Of those in a row what a database said that could be reached. */
+  #refusals = 0;
   #round: Promise<void> = Promise.resolve();
   #wake = new AbortController();
   #closing = false;
@@ -319,6 +321,7 @@ export class DeliveryLane {
     if (this.#failure !== undefined) this.#p.log.info("the output takes events again", { output: this.#p.output });
     this.#failure = undefined;
     this.#failures = 0;
+    this.#refusals = 0;
   }
 
   /**
@@ -336,8 +339,9 @@ export class DeliveryLane {
   }
 
   #isLeftToMember({ code }: Failure): boolean {
-    if (code === "fleet-unreachable") return true;
-    return code.startsWith("fleet-") && this.#failures <= FAILURES_LEFT_TO_MEMBER;
+    if (!code.startsWith("fleet-")) return false;
+    this.#refusals = code === "fleet-unreachable" ? 0 : this.#refusals + 1;
+    return this.#refusals <= FAILURES_LEFT_TO_MEMBER;
   }
 
   #pauseMs(): number {
