@@ -118,11 +118,12 @@ export class DeliveryLane {
   async room(stream: number): Promise<void> {
     const { backlogMostBytes, receiverFailure } = this.#p;
     for (;;) {
+      // The store refuses a commit for a stream that was given up.
+      if (!this.#streams.has(stream)) return;
       const held = this.#held.get(stream);
       if (held !== undefined) throw held.failure;
       if (this.#failure !== undefined) throw this.#failure;
-      // The store refuses a commit for a stream that was given up.
-      if (this.#waiting < backlogMostBytes || this.#closing || !this.#streams.has(stream)) return;
+      if (this.#waiting < backlogMostBytes || this.#closing) return;
       const failure = receiverFailure?.();
       if (failure !== undefined) throw failure;
       await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
