@@ -1,4 +1,5 @@
 import { Failure } from "../model/failure.ts";
+import { sharing } from "../model/fleet.ts";
 import type { DoctorCheck, FleetChecks } from "../model/sign-in.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
@@ -78,9 +79,7 @@ export function checksOf(database: Database, fleet: string, where: string): read
         const { members, unowned } = await lookAtFleet(database, fleet);
         const alive = members.filter(({ isAlive }) => isAlive);
         if (unowned > 0) throw withoutOwner(unowned, alive.length);
-        const listed = alive.map(memberInWords).join(", ");
-        const differ = new Set(alive.map(({ configHash }) => configHash)).size > 1;
-        return `${listed}.${differ ? " They do not all run with the same configuration; those with the applied one collect." : ""}`;
+        return `${alive.map(memberInWords).join(", ")}.${configurationsInWords(alive)}`;
       },
     },
     {
@@ -112,6 +111,13 @@ function memberInWords({ name, version, shards, clockAheadMs, isDraining, isAppl
     `${shards} shards`,
   ];
   return `${name} (${facts.join(", ")})`;
+}
+
+function configurationsInWords(alive: readonly MemberLook[]): string {
+  if (!sharing(alive).some(({ isApplied }) => isApplied))
+    return " No member with the applied configuration takes customers, so the others do. One that starts with it takes over all of them.";
+  const differ = new Set(alive.map(({ configHash }) => configHash)).size > 1;
+  return differ ? " They do not all run with the same configuration; those with the applied one collect." : "";
 }
 
 function outputInWords({ output, packets, streams, bytes, oldestS }: OutputLook): string {
