@@ -47,7 +47,7 @@ export class DeliveryLane {
   readonly #dirty = new Set<number>();
   /** Delivered, and not confirmed in the store yet: how far, under which lease. */
   readonly #unconfirmed = new Map<number, { readonly lease: Lease; readonly seq: bigint }>();
-  /** Of a batch that failed for a reason of this program: each is tried alone, up to its last packet there. */
+  /** Of a batch that failed for a reason of this program: each is alone up to its last packet there. */
   readonly #suspected = new Map<number, bigint>();
   /** Streams whose next packet this program fails to deliver. */
   readonly #held = new Map<number, { readonly failure: Failure; readonly untilMs: number }>();

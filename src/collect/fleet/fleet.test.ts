@@ -515,7 +515,7 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
-  test("a stream of a batch that failed is alone up to its last packet there, and then others have their turn", async () => {
+  test("a stream of a batch that failed is alone up to its last packet there, and then others go on", async () => {
     const { it, lane, clock, packets, written } = opened([]);
     it.defectOf = "bad";
     packets.push(
