@@ -16,6 +16,7 @@ import { NameClaims } from "./state/claim.ts";
 import { editedOnce, postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { RestProblem, sentenceFor } from "./state/rest-problem.ts";
+import { writeEntries } from "./state/slot-entries.ts";
 import { type SlotTime, slotTime } from "./state/slot-time.ts";
 import { masked } from "./state/validate.ts";
 
@@ -201,10 +202,8 @@ async function putInSlot(
   written: string[],
 ): Promise<void> {
   const { atMs, clock } = await timeOfSlot();
-  for (const entry of intakeEntries(name, key, secret, where, atMs, clock)) {
-    written.push(entry.name);
-    await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } });
-  }
+  const entries = intakeEntries(name, key, secret, where, atMs, clock);
+  await writeEntries(entries, written, (entry) => call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } }));
 }
 
 let lastSlotMs = 0;

@@ -17,6 +17,11 @@ test("of two secrets that are typed within one second the second is later", () =
   expect(slotTime({ now: SPLUNKD_S }, 0, first.atMs).atMs).toBeGreaterThan(first.atMs);
 });
 
+test("secrets that two people type for one setting in the same second have two times", () => {
+  const [first, second] = [250, 251].map((ms) => slotTime({ now: SPLUNKD_S }, 7_000 + ms, 0).atMs);
+  expect([first, second]).toEqual([SPLUNKD_S * 1_000 + 250, SPLUNKD_S * 1_000 + 251]);
+});
+
 test.each([[undefined], [{}], [{ now: "" }], [{ now: "2026-11-30T02:00:00.000+00:00" }], [{ now: [] }]])(
   "where splunkd says no time (%j) the slot says that it has the browser's",
   (answer) => {

@@ -1,0 +1,26 @@
+import { expect, test } from "@jest/globals";
+import { RestProblem } from "./rest-problem.ts";
+import { writeEntries } from "./slot-entries.ts";
+
+const ENTRIES = [{ name: "contoso~client_secret~1~1~2" }, { name: "contoso~client_secret~1~2~2" }];
+
+/** Writes all entries until one gets this status. */
+async function tried(failing: string, status: number) {
+  const written: string[] = [];
+  const problem = await writeEntries(ENTRIES, written, async ({ name }) => {
+    if (name === failing) throw new RestProblem(status, "No.");
+  }).catch((error: unknown) => error as RestProblem);
+  return { written, problem };
+}
+
+test("an entry that somebody else wrote is not among those that a failed save deletes", async () => {
+  const { written, problem } = await tried("contoso~client_secret~1~1~2", 409);
+  expect(written).toEqual([]);
+  expect(problem).toMatchObject({ status: 409, message: expect.stringContaining("at the same moment") });
+});
+
+test("an entry whose answer was lost is among those that a failed save deletes", async () => {
+  const { written, problem } = await tried("contoso~client_secret~1~2~2", 0);
+  expect(written).toEqual(ENTRIES.map(({ name }) => name));
+  expect(problem).toMatchObject({ status: 0, message: "No." });
+});
