@@ -1,4 +1,5 @@
 import { expect, test } from "@jest/globals";
+import fc from "fast-check";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { ByteWriter } from "./byte-writer.ts";
 
@@ -21,6 +22,23 @@ test("inside a JSON string only quotation marks, backslashes and control charact
   out.insideString(Buffer.from('{"a":"\\n/é\u007f"}\t'));
   expect(out.toString()).toBe('{\\"a\\":\\"\\\\n/é\u007f\\"}\\u0009');
 });
+
+test("inside a JSON string all other bytes stay as they are, also those that are no UTF-8", () => {
+  const telling = fc.constantFrom(0x22, 0x5c, 0x00, 0x1f, 0x20, 0x7f, 0x80, 0xc0, 0xed, 0xa0, 0xe2, 0xa8, 0xff);
+  const bytes = fc.array(fc.oneof(telling, fc.integer({ min: 0, max: 255 })), { maxLength: 60 });
+  fc.assert(
+    fc.property(bytes, fc.integer({ min: 4_060, max: 4_100 }), (given, before) => {
+      const out = new ByteWriter(1);
+      out.insideString(Buffer.from([...new Uint8Array(before).fill(0x61), ...given]));
+      expect([...out.view().subarray(before)]).toEqual(given.flatMap(escaped));
+    }),
+  );
+});
+
+function escaped(byte: number): readonly number[] {
+  if (byte < 0x20) return [...Buffer.from(`\\u${byte.toString(16).padStart(4, "0")}`)];
+  return byte === 0x22 || byte === 0x5c ? [0x5c, byte] : [byte];
+}
 
 test("room is made for the longest escapes, beside what is written already", () => {
   const out = new ByteWriter(8);
