@@ -163,19 +163,19 @@ export class CustomerCredentials {
   async #openStore(): Promise<void> {
     if (this.#stanzas.size === 0) return;
     this.#access = await this.#p.openStore([...this.#stanzas.values()]);
-    const { store } = this.#access;
+    const { store, splunkd } = this.#access;
     // Only here: a page saves its input after the secret, and splunkd restarts this program for that.
-    if (store !== undefined) await this.#takeIntake(store);
+    if (store !== undefined && splunkd !== undefined) await this.#takeIntake(store, splunkd);
     this.#openings += 1;
     this.#openAgainAtMs = this.#p.clock.monotonicMs() + backoffMs(OPEN_AGAIN, this.#openings, this.#p.random);
   }
 
   /** With a limit for all of it: a splunkd that does not take writes must not silence customers. */
-  async #takeIntake(store: PasswordStore): Promise<void> {
+  async #takeIntake(store: PasswordStore, splunkd: Splunkd): Promise<void> {
     if (store.intakeSlots().length === 0) return;
     const { clock, log, stop } = this.#p;
     const settled = new AbortController();
-    const taking = this.#takeAll(store);
+    const taking = this.#takeAll(store, splunkd);
     await Promise.race([taking, clock.pause(INTAKE_BEFORE_COLLECTING_MS, AbortSignal.any([stop, settled.signal]))]);
     settled.abort();
     // The customers are resolved next, with what is stored so far.
@@ -185,8 +185,8 @@ export class CustomerCredentials {
     );
   }
 
-  async #takeAll(store: PasswordStore): Promise<void> {
-    const { refused, seen } = await takeIntake(store, [...this.#stanzas.values()], this.#p);
+  async #takeAll(store: PasswordStore, splunkd: Splunkd): Promise<void> {
+    const { refused, seen } = await takeIntake(store, [...this.#stanzas.values()], { ...this.#p, splunkd });
     this.#notTaken = refused;
     this.#takenLate = seen;
   }

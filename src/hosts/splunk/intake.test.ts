@@ -43,7 +43,7 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
   const take = async () => {
     const store = await PasswordStore.read(splunkd, clock, FakeRandom.always());
     const files = { files: { look: () => ({ kind: "missing" as const }) } };
-    const { refused } = await takeIntake(store, stanzas, { secrets: { files, fingerprintOf }, clock, log });
+    const { refused } = await takeIntake(store, stanzas, { splunkd, secrets: { files, fingerprintOf }, clock, log });
     const read = (key: "client_secret" | "refresh_token") =>
       store.get(customerSecretId(name, key))?.value.open((text) => text);
     return { refused, read };
@@ -125,6 +125,44 @@ test("a slot without its input, or without some of its pieces, stays for an hour
     expect([read("refresh_token"), refused.size, left()]).toEqual([undefined, 0, kept ? 4 : 0]);
     expect(log.lines.map(({ level }) => level)).toEqual(kept ? [] : ["warn", "warn"]);
   }
+});
+
+test("a secret that was typed for a disabled input waits until that is enabled, and is then stored", async () => {
+  const { fake, put, take, left, log, clock } = await bench();
+  for (const [input, disabled] of [
+    ["contoso", "0"],
+    ["fabrikam", "1"],
+  ] as const)
+    fake.inputs.set(input, { disabled });
+  for (const input of ["fabrikam", "deleted"])
+    for (const { name, password } of intakeEntries(input, "client_secret", "s3cret", {}, T0))
+      fake.add(APP, INTAKE_REALM, name, password);
+  put("nothing", "x", {});
+  clock.now += 2 * 3_600_000;
+
+  await take();
+  expect(left()).toBe(1);
+  expect(log.lines.map(({ fields }) => fields["customer"])).toEqual(["contoso", "deleted"]);
+  const enabled = await bench({}, "fabrikam");
+  for (const [id, row] of fake.rows) enabled.fake.rows.set(id, row);
+  expect((await enabled.take()).read("client_secret")).toBe("s3cret");
+});
+
+test("while splunkd's list of inputs cannot be read, no typed secret is deleted, and others are stored", async () => {
+  const { fake, put, take, left, clock } = await bench();
+  for (const input of ["a", "b"])
+    for (const { name, password } of intakeEntries(input, "client_secret", "s3cret", {}, T0))
+      fake.add(APP, INTAKE_REALM, name, password);
+  clock.now += 2 * 3_600_000;
+  put("client_secret", "s3cret", {}, { atMs: clock.nowMs() });
+  const send = fake.send.bind(fake);
+  fake.send = (request) => {
+    if (request.url.includes("/data/inputs/")) fake.refusals.push(403);
+    return send(request);
+  };
+
+  expect((await take()).read("client_secret")).toBe("s3cret");
+  expect([left(), fake.requests.filter(({ url }) => url.includes("/data/inputs/")).length]).toEqual([2, 1]);
 });
 
 test("a splunkd that fails while a secret is taken over leaves the slot for the next start", async () => {

@@ -14,15 +14,18 @@ import type { Clock, Log } from "../../model/ports.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
 import { jsonOf } from "../../net/json-answer.ts";
+import { listInputs } from "./input-list.ts";
 import { customerSecretId, type PasswordStore, type SecretId } from "./passwords.ts";
 import type { SecretPorts } from "./secrets.ts";
+import type { Splunkd } from "./splunkd.ts";
 
 /** A stored secret that was given later than this from now has the time of a clock that was wrong. */
 const CLOCK_TOLERANCE_MS = 60_000;
-/** A page saves the input right after its secret. What is older belongs to a save that never came. */
+/** A page saves the input right after its secret. What is older, without an input, belongs to no save. */
 const EXPIRES_AFTER_MS = 3_600_000;
 
 export interface IntakeWorld {
+  readonly splunkd: Pick<Splunkd, "getUntilStop">;
   readonly secrets: Pick<SecretPorts, "files" | "fingerprintOf">;
   readonly clock: Clock;
   readonly log: Log;
@@ -54,6 +57,8 @@ export async function takeIntake(
   const refused = new Map<string, Failure>();
   const seen = new Set<SecretId>();
   const slots = store.intakeSlots();
+  let listed: Promise<ReadonlySet<string> | undefined> | undefined;
+  const isListed = async (input: string) => (await (listed ??= inputsOf(world.splunkd)))?.has(input) ?? true;
   if (slots.length === 0) return { refused, seen };
   const notStored = (error: unknown, slot?: IntakeSlot): Failure => {
     if (!isFailure(error)) throw error;
@@ -68,7 +73,7 @@ export async function takeIntake(
         if (splunkdFails !== undefined) notStored(splunkdFails, slot);
         else
           try {
-            await takeOne(store, slot, byName.get(slot.stanza), { refused, seen }, world);
+            await takeOne(store, slot, byName.get(slot.stanza), { refused, seen, isListed }, world);
           } catch (error) {
             const failure = notStored(error, slot);
             if (!OF_ONE_SLOT.has(failure.code)) splunkdFails = failure;
@@ -87,7 +92,11 @@ async function takeOne(
   store: PasswordStore,
   slot: IntakeSlot,
   stanza: Stanza | undefined,
-  found: { readonly refused: Map<string, Failure>; readonly seen: Set<SecretId> },
+  found: {
+    readonly refused: Map<string, Failure>;
+    readonly seen: Set<SecretId>;
+    readonly isListed: (input: string) => Promise<boolean>;
+  },
   { secrets, clock, log }: IntakeWorld,
 ): Promise<void> {
   if (slot.key === NAME_CLAIM) {
@@ -119,8 +128,23 @@ async function takeOne(
   }
   // Its input is not saved yet, or not all of its pieces.
   if (clock.nowMs() - slot.atMs < EXPIRES_AFTER_MS) return;
+  // Its input is disabled, or another setting of it is wrong: then the secret waits for it.
+  if (stanza === undefined && key !== undefined && typed !== undefined && (await found.isListed(slot.stanza))) return;
   await store.dropIntake(slot);
   log.warn("a secret typed on a page in Splunk Web was not used for an hour and is deleted; type it again", about);
+}
+
+/**
+ * splunkd leaves disabled inputs out of the run document. Undefined where its list cannot be read: then any
+ * may be there.
+ */
+async function inputsOf(splunkd: IntakeWorld["splunkd"]): Promise<ReadonlySet<string> | undefined> {
+  try {
+    return new Set((await listInputs(splunkd, ["disabled"])).map(({ name }) => name));
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return undefined;
+  }
 }
 
 /** Whether the stored secret is this one, or was given after it. */
