@@ -1,6 +1,4 @@
 import { join } from "node:path";
-import { saysWhereEventsGo } from "../config/hec-settings.ts";
-import { settingsRefused } from "../config/settings.ts";
 import { lineLog } from "../format/log-line.ts";
 import { realSecretReader, reportLeftSpools } from "../hosts/arcsight/index.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
@@ -20,7 +18,6 @@ import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import type { OutputStatus } from "../model/status.ts";
-import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
@@ -28,10 +25,11 @@ import { announcements } from "./announcements.ts";
 import { Collector, type Destination, type Discovery, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
 import { contractWatch } from "./contract.ts";
-import { CustomerBuilder, type MisconfiguredCustomer } from "./customers.ts";
+import { CustomerBuilder } from "./customers.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
+import { customersWithoutDestination } from "./splunk-without-destination.ts";
 import { SplunkSecrets } from "./stored-secrets.ts";
 import {
   presentFingerprint,
@@ -184,18 +182,6 @@ async function hecIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld) {
   return SplunkHec.of({ host, hec: hec.hec, readOutput, customers: stanzas, stateDir, pipe: PIPE, log: run.log });
 }
 
-/**
- * While `hec_*` is wrong nobody knows where events belong. Nothing is collected then, and each customer's
- * health says why.
- */
-function withoutDestination({ customers }: SplunkHost, { settings }: SplunkRun): readonly MisconfiguredCustomer[] {
-  const problems = settings.problems.filter(({ key }) => saysWhereEventsGo(key));
-  return customers.map(({ stanza: { name, tenantName, tenantId } }) => {
-    const refused = { name, tenantName, tenantId: tenantIdFrom(tenantId) ?? ("" as const), problems };
-    return { ...refused, failure: settingsRefused(refused, "the stanza [defender_mssp]") };
-  });
-}
-
 function noSplunkd(): Failure {
   return new Failure("splunkd-unreachable", {
     actor: "operator",
@@ -224,25 +210,27 @@ async function collect(
   }
   const monitor = await openMonitor(await metricsOf(run, world), log, "metrics_");
   const hec = await hecIn(host, run, world);
-  const hasDestination = settings.hec?.is !== "wrong";
   let collector: Collector;
   try {
     collector = await Collector.open({
       customers: {
         configured: [...settings.stanzas, ...settings.refused],
-        wanted: hasDestination ? host.customers.map(({ stanza }) => stanza) : [],
-        refused: host.refused,
-        misconfigured: hasDestination ? host.misconfigured : [...host.misconfigured, ...withoutDestination(host, run)],
-        credentials: {
-          everyMs: LOOK_EVERY_MS,
-          async look(failing) {
-            await hec?.look();
-            const { customers, refused } = await host.look(failing);
-            if (!hasDestination) return { ready: [], refused };
-            for (const { stanza, vault } of customers) vaults.set(stanza.name, vault);
-            return { ready: customers.map(({ stanza }) => stanza), refused };
-          },
-        },
+        ...(settings.hec?.is === "wrong"
+          ? customersWithoutDestination(host, settings.problems)
+          : {
+              wanted: host.customers.map(({ stanza }) => stanza),
+              refused: host.refused,
+              misconfigured: host.misconfigured,
+              credentials: {
+                everyMs: LOOK_EVERY_MS,
+                async look(failing) {
+                  await hec?.look();
+                  const { customers, refused } = await host.look(failing);
+                  for (const { stanza, vault } of customers) vaults.set(stanza.name, vault);
+                  return { ready: customers.map(({ stanza }) => stanza), refused };
+                },
+              },
+            }),
         builder: new CustomerBuilder({ ...world, log, globals }, ({ name }) => vaults.get(name)),
         ...(stateDir === undefined || settings.discovery === undefined
           ? {}
