@@ -795,6 +795,18 @@ describe("without a spool, because the writer keeps what it writes", () => {
     expect(write.is).toMatchObject({ code: "output-unreachable" });
   });
 
+  test("a write that comes after the output closed ends with the same failure", async () => {
+    const it = story({ withoutSpool: true, network: (n) => n.indexer(A) });
+    const closing = it.output.close(1_000);
+    await it.clock.pass(2_000);
+    await closing;
+    const write = written(it, versions("a"));
+    await it.clock.pass(1_000);
+
+    expect(write.is).toMatchObject({ code: "output-unreachable" });
+    expect(waiting(it)).toBe(0);
+  });
+
   test("an event that is refused for good is kept in a file, and the write ends", async () => {
     const it = story({ withoutSpool: true, network: (n) => n.indexer(A) });
     const refused = { status: 400, headers: {}, body: '{"text":"Invalid","code":6,"invalid-event-number":0}' };

@@ -26,6 +26,7 @@ export class UnconfirmedBatches implements ConfirmedQueue {
   #next = 1;
   #newest = 0;
   #bytes = 0;
+  #closed: Error | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -40,8 +41,9 @@ export class UnconfirmedBatches implements ConfirmedQueue {
     return undefined;
   }
 
-  /** Resolves when the receiver has confirmed all of it. Rejects when the output closes before. */
+  /** Resolves when the receiver has confirmed all of it. Rejects when the output closes before, or has. */
   add(batch: Batch): Promise<void> {
+    if (this.#closed !== undefined) return Promise.reject(this.#closed);
     this.#newest += 1;
     this.#bytes += batch.bytes.length;
     return new Promise((done, failed) => {
@@ -76,6 +78,7 @@ export class UnconfirmedBatches implements ConfirmedQueue {
 
   /** @param why what a write gets whose events nobody confirmed. */
   close(why: Error = new Error("closed")): void {
+    this.#closed = why;
     for (const { failed } of this.#waiting.values()) failed(why);
     this.#waiting.clear();
     this.#bytes = 0;
