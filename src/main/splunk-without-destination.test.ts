@@ -2,7 +2,7 @@ import { expect, test } from "@jest/globals";
 import { refusedSettings, settingsRefused } from "../config/settings.ts";
 import type { SplunkHost } from "../hosts/splunk/index.ts";
 import { Failure } from "../model/failure.ts";
-import type { Stanza } from "../model/stanza.ts";
+import type { SettingProblem, Stanza } from "../model/stanza.ts";
 import { customersWithoutDestination } from "./splunk-without-destination.ts";
 
 const GUID = "11111111-2222-4333-8444-555555555555";
@@ -19,7 +19,7 @@ const refusedFor = (name: string) => ({
   failure: new Failure("credential-missing", { actor: "operator", retry: { when: "never" }, say: "no secret" }),
 });
 
-function without() {
+function without(problem: SettingProblem = HEC) {
   const looks: unknown[] = [];
   const wrong = refusedSettings({ name: "wrong", values: {} }, [OWN]);
   const host: Pick<SplunkHost, "customers" | "refused" | "misconfigured" | "look"> = {
@@ -31,7 +31,7 @@ function without() {
       return { customers: [customer("unsigned")], refused: [refusedFor("ready")] };
     },
   };
-  return { customers: customersWithoutDestination(host, [HEC, OTHER, OWN]), looks };
+  return { customers: customersWithoutDestination(host, [problem, OTHER, OWN]), looks };
 }
 
 test("while hec_* is wrong nobody is collected, and each customer's health names the setting, also where more is wrong", () => {
@@ -43,6 +43,14 @@ test("while hec_* is wrong nobody is collected, and each customer's health names
     unsigned: "unsigned is not collected: `hec_token` is missing.",
     wrong: "wrong is not collected: `ca_file` names a file that is missing; `hec_token` is missing.",
   });
+});
+
+test("a file of hec_* that is missing is looked for again only by a new start, and the next step says how to cause one", () => {
+  const nextSteps = (problem: SettingProblem) =>
+    without(problem).customers.misconfigured.map(({ failure }) => failure.nextStep);
+  const missing = { stanza: "", key: "hec_ca_file", say: "names a file that is missing" };
+  for (const step of nextSteps(missing)) expect(step).toMatch(/ disable and enable one input once it is there\.$/);
+  for (const step of nextSteps(HEC)) expect(step).not.toContain("disable");
 });
 
 test("while hec_* is wrong nobody joins whose secret is there now, and typed secrets are stored all the same", async () => {

@@ -7,6 +7,9 @@ import type { CollectorCustomers } from "./collector.ts";
 
 type Customers = Required<Pick<CollectorCustomers, "wanted" | "refused" | "misconfigured" | "credentials">>;
 
+/** splunkd starts this program anew when an input changes, and not when a file appears. */
+const LOOK_FOR_FILE_AGAIN = "If its file was missing, disable and enable one input once it is there.";
+
 /**
  * The customers while `hec_*` is wrong, so that nobody knows where events belong: nobody is collected, and
  * each one's health says why, also of those that something else keeps from being collected.
@@ -18,14 +21,15 @@ export function customersWithoutDestination(
   all: readonly SettingProblem[],
 ): Customers {
   const problems = all.filter(({ key }) => saysWhereEventsGo(key));
+  const thenDo = problems.some(({ key }) => key === "hec_ca_file") ? LOOK_FOR_FILE_AGAIN : "";
   const stanzas = [...host.customers, ...host.refused].map(({ stanza: { name, tenantName, tenantId } }) => {
     const refused = { name, tenantName, tenantId: tenantIdFrom(tenantId) ?? ("" as const), problems };
-    return { ...refused, failure: settingsRefused(refused, "the stanza [defender_mssp]") };
+    return { ...refused, failure: settingsRefused(refused, "the stanza [defender_mssp]", thenDo) };
   });
   const misconfigured = host.misconfigured.map((one) => {
     const refused = { ...one, problems: [...one.problems, ...problems] };
     const where = `the input ${JSON.stringify(one.name)} and the stanza [defender_mssp]`;
-    return { ...refused, failure: settingsRefused(refused, where) };
+    return { ...refused, failure: settingsRefused(refused, where, thenDo) };
   });
   return {
     wanted: [],
