@@ -1,9 +1,10 @@
 /** The searches that an analyst, or an assistant through Splunk's MCP server, runs on request. */
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import { REPORTS, SEVERAL_CUSTOMERS_PANELS } from "../../scripts/generate/splunk-app/reports.ts";
-import { writeSplunkHealth } from "../../src/format/splunk/splunk-event.ts";
+import { healthSourceOf, writeSplunkHealth, writeSplunkOwn } from "../../src/format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
 import type { StreamHealth } from "../../src/model/event.ts";
+import { noticeEvent } from "../../src/outputs/line-format.ts";
 import { streamHealth } from "../harness/stream-health.ts";
 import { setNow } from "./eval-language.ts";
 import { CUSTOMERS, type Customer, eventsOf, indexed } from "./samples.ts";
@@ -136,6 +137,19 @@ function alertOf(customer: Customer, id: string, evidence: readonly object[], mo
     },
   ])[0]!;
 }
+
+test("a notice about an output is no customer that falls silent later", () => {
+  const out = new ByteWriter();
+  const [tenant, tenant_id] = ["defender-mssp", "00000000-0000-0000-0000-000000000000"];
+  const time = new Date(NOW_MS - 3 * 3_600_000).toISOString();
+  const say = "Splunk refuses one event for good.";
+  const notice = noticeEvent({ time, tenant, tenant_id, about: "event-rejected", say });
+  writeSplunkOwn(out, "contoso", notice, healthSourceOf(tenant_id));
+  const events = world([indexed(out.toString()), healthOf("contoso", 1, 0, null)]);
+  const named = (search: string) => runSearch(search, events).map((row) => row.get("tenant"));
+  expect(named("`defender_mssp_health`")).toEqual(["contoso", tenant]);
+  expect(named("`defender_mssp_health_rows`")).toEqual(["contoso"]);
+});
 
 describe("seen at several customers", () => {
   const everywhere = (evidence: (customer: Customer) => readonly object[], more: object = {}) =>

@@ -76,10 +76,11 @@ export const MACROS: readonly { readonly name: string; readonly definition: stri
     name: "defender_mssp_health_rows",
     definition: pipeline(
       "`defender_mssp_health`",
+      "where isnull(notice)",
       'eval tenant_id=if(isnull(tenant_id) OR tenant_id="","unknown:".tenant,tenant_id), input=coalesce(input,"-")',
       WITH_KEYS,
     ),
-    why: "Health events with customer_id, which is one per tenant and input. A customer whose tenant is not known has the tenant_id `unknown:` and its name. Events of 0.1.0 name no input: it is `-`.",
+    why: "Health events with customer_id, which is one per tenant and input. Notices about outputs are of no customer. A customer whose tenant is not known has the tenant_id `unknown:` and its name. Events of 0.1.0 name no input: it is `-`.",
   },
   {
     name: "defender_mssp_customer_streams",
