@@ -236,6 +236,26 @@ describe.each(["sent", "confirmed"] as const)("a spool whose records wait until 
     expect(passAll(open(folder, { until }).spool).map(text)).toEqual(["b\n"]);
   });
 
+  test("skips a record whose length was damaged during the run, takes no such memory for it, and goes on behind it", async () => {
+    const folder = folderOf();
+    let largest = 0;
+    const disk: typeof fs = {
+      ...fs,
+      readSync: ((fd: number, into: Buffer, ...more: [number, number, number]) => {
+        largest = Math.max(largest, into.length);
+        return fs.readSync(fd, into, ...more);
+      }) as typeof fs.readSync,
+    };
+    const { spool, skipped } = open(folder, { until, segmentBytes: 1, disk });
+    for (const line of ["a", "b"]) await spool.append(batchOf(line));
+    const path = join(folder, segments(folder)[0] as string);
+    const bytes = fs.readFileSync(path);
+    fs.writeFileSync(path, bytes.fill(0xff, 0, 8));
+
+    expect([passAll(spool).map(text), skipped]).toEqual([["b\n"], [bytes.length]]);
+    expect(largest).toBeLessThanOrEqual(bytes.length);
+  });
+
   test("says at a start what it skips because its file was damaged", async () => {
     const folder = folderOf();
     const { spool } = open(folder, { until, segmentBytes: 1 });
