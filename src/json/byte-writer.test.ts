@@ -23,7 +23,7 @@ test("inside a JSON string only quotation marks, backslashes and control charact
   expect(out.toString()).toBe('{\\"a\\":\\"\\\\n/é\u007f\\"}\\u0009');
 });
 
-test("inside a JSON string all other bytes stay as they are, also those that are no UTF-8", () => {
+test("inside a JSON string all other bytes stay as they are, also those that are not UTF-8", () => {
   const telling = fc.constantFrom(0x22, 0x5c, 0x00, 0x1f, 0x20, 0x7f, 0x80, 0xc0, 0xed, 0xa0, 0xe2, 0xa8, 0xff);
   const bytes = fc.array(fc.oneof(telling, fc.integer({ min: 0, max: 255 })), { maxLength: 60 });
   fc.assert(

@@ -7,7 +7,7 @@ import { customersWithoutDestination } from "./splunk-without-destination.ts";
 
 const GUID = "11111111-2222-4333-8444-555555555555";
 const HEC = { stanza: "", key: "hec_token", say: "is missing" };
-const OTHER = { stanza: "", key: "log_level", say: "is no choice" };
+const OTHER = { stanza: "", key: "log_level", say: "is not a choice" };
 const OWN = { stanza: "wrong", key: "ca_file", say: "names a file that is missing" };
 
 const customer = (name: string) => ({

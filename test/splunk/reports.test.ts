@@ -138,7 +138,7 @@ function alertOf(customer: Customer, id: string, evidence: readonly object[], mo
   ])[0]!;
 }
 
-test("a notice about an output is no customer that falls silent later", () => {
+test("a notice about an output is not a customer that falls silent later", () => {
   const out = new ByteWriter();
   const [tenant, tenant_id] = ["defender-mssp", "00000000-0000-0000-0000-000000000000"];
   const time = new Date(NOW_MS - 3 * 3_600_000).toISOString();
