@@ -187,7 +187,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
 
   test.each([
     [500, "Splunk failed (500)"],
-    [409, "already exists"],
+    [409, "Somebody else typed a secret under this name at the same moment"],
     [403, "You are not allowed"],
     [401, "rejected the form key"],
   ])(

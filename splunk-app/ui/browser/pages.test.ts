@@ -52,6 +52,15 @@ inBrowser("the pages in Splunk Web", () => {
 
   const save = (page: Page) => page.getByRole("button", { name: "Save and go on" }).click();
 
+  // First: the tests below enable inputs.
+  test("where no input is enabled, the page Credentials says that nobody can answer it, and what to do", async () => {
+    const page = await world.open({ hash: "#/credentials" });
+    await page.getByText("No input is enabled, so no program runs that could answer this page.").waitFor();
+    expect(await page.getByText("The input is asked.").count()).toBe(0);
+    expect(await accessibilityFaults(page)).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
   test("a customer whose name is markup is shown as text, and can be enabled, disabled and deleted", async () => {
     const page = await world.open();
     await page.getByLabel("Find").fill("onerror");
@@ -155,14 +164,6 @@ inBrowser("the pages in Splunk Web", () => {
     } finally {
       world.splunkd.rest.kvStore.isOff = false;
     }
-  });
-
-  test("where no input is enabled, the page Credentials says that nobody can answer it, and what to do", async () => {
-    const page = await world.open({ hash: "#/credentials" });
-    await page.getByText("No input is enabled, so no program runs that could answer this page.").waitFor();
-    expect(await page.getByText("The input is asked.").count()).toBe(0);
-    expect(await accessibilityFaults(page)).toEqual([]);
-    expect(world.faults).toEqual([]);
   });
 
   test("a refresh token of 1,900 characters with quotes, plus and a newline is stored as it was, without the newline", async () => {
