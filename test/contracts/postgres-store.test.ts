@@ -419,6 +419,30 @@ withPostgres("the fleet's store", () => {
       expect(await member.waiting(OUTPUTS[0] as string, [id], 1)).toHaveLength(1);
     });
 
+    test("of a stream that commits faster than they are delivered hide no other stream's", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const busy = await opened(member, lease);
+      const quiet = await member.open({ ...KEY, stream: "incidents" }, lease, OUTPUTS, {
+        lost: () => undefined,
+        committed: () => undefined,
+      });
+      for (const n of [1, 2, 3, 4]) await busy.store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
+      await quiet.store.commit({ deliveries: deliveriesOf(KEY.tenantId, [5]) });
+      const both = [busy.id, quiet.id];
+      const [first] = await member.waiting(OUTPUTS[0] as string, both, 1);
+      const bytes = first?.bytes ?? 0;
+      const found = await member.waiting(OUTPUTS[0] as string, both, 3 * bytes + 40);
+
+      expect(busy.id).toBeLessThan(quiet.id);
+      expect(found.map(({ stream, seq }) => [stream, seq])).toEqual([
+        [busy.id, 1n],
+        [busy.id, 2n],
+        [quiet.id, 1n],
+      ]);
+    });
+
     test("wait for each output until that one confirmed them; a new output gets what comes from now on", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
