@@ -88,6 +88,13 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that
     expect(server.query(`select count(*) from ${s}.packet`)).toEqual(["0"]);
   });
 
+  test("that are missing are noted too, and keep no hour", async () => {
+    const { s, member, lease, id } = await threePackets();
+    await member.setAside([{ stream: id, seq: 9n, epoch: lease.epoch, damage: "it is missing in the database" }]);
+
+    expect(server.query(`select seq, hour, records from ${s}.set_aside`)).toEqual(["9|0|0"]);
+  });
+
   /** A statement of docs/fleet, for the schema of this test. */
   function documented(begin: string, s: string): string {
     const line = readFileSync(PAGE, "utf8")

@@ -304,10 +304,10 @@ export class PostgresFleet implements FleetStore {
     const s = this.#schema;
     await this.#p.database.query(
       `insert into ${s}.set_aside(stream, seq, hour, records, damage)
-       select p.stream, p.seq, p.hour, p.records, x.damage
+       select x.stream, x.seq, coalesce(p.hour, 0), coalesce(p.records, 0), x.damage
        from unnest($1::int[], $2::bigint[], $3::bigint[], $4::text[]) x(stream, epoch, seq, damage)
          join ${s}.stream t on t.id = x.stream and t.epoch = x.epoch
-         join ${s}.packet p on p.stream = x.stream and p.seq = x.seq
+         left join ${s}.packet p on p.stream = x.stream and p.seq = x.seq
        on conflict do nothing`,
       [
         packets.map(({ stream }) => stream),
