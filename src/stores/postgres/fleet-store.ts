@@ -61,7 +61,7 @@ function aheadMs(parameter: string): string {
 }
 
 /** The first packet of each stream before the second of any: a busy stream must not hide the others. */
-const BY_TURNS = "p.seq - d.seq, p.stream";
+const OLDEST_OF_EACH_FIRST = "p.seq - d.seq, p.stream";
 
 /** `data_corrupted`: a page of the database cannot be read. */
 const DATA_CORRUPTED = "XX001";
@@ -266,7 +266,7 @@ export class PostgresFleet implements FleetStore {
       `select p.stream, p.seq from ${s}.delivery d cross join lateral (
          select q.stream, q.seq from ${s}.packet q
          where q.stream = d.stream and q.seq > d.seq order by q.seq limit $3) p
-       where d.output = $1 and d.stream = any($2::int[]) order by ${BY_TURNS}`,
+       where d.output = $1 and d.stream = any($2::int[]) order by ${OLDEST_OF_EACH_FIRST}`,
       [output, streams, PACKETS_OF_STREAM],
     );
   }
@@ -289,8 +289,8 @@ export class PostgresFleet implements FleetStore {
     return this.#p.database.query<PacketRow>(
       `select stream, seq, body from (
          select p.stream, p.seq, p.body,
-           sum(octet_length(p.body)) over (order by ${BY_TURNS} rows unbounded preceding) as bytes,
-           row_number() over (order by ${BY_TURNS}) as place
+           sum(octet_length(p.body)) over (order by ${OLDEST_OF_EACH_FIRST} rows unbounded preceding) as bytes,
+           row_number() over (order by ${OLDEST_OF_EACH_FIRST}) as place
          from ${s}.delivery d cross join lateral (
            select q.stream, q.seq, q.body from ${s}.packet q
            where q.stream = d.stream and q.seq > d.seq order by q.seq limit $4) p
