@@ -370,6 +370,35 @@ withPostgres("the fleet's store", () => {
       expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
     });
 
+    test("a page of a database that is read-only counts as not sent, and is committed when it can be", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const { id, store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
+      const readOnly = (isReadOnly: boolean): void => {
+        server.query(`alter role ${MEMBER_ROLE} set default_transaction_read_only = ${isReadOnly}`);
+        server.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${MEMBER_ROLE}'`);
+      };
+      /** What the first answer over new connections says; the old ones are cut. */
+      const answered = async (ask: () => Promise<unknown>): Promise<string> => {
+        for (;;) {
+          const code = await codeOf(ask());
+          if (code !== "fleet-unreachable" && code !== "fleet-unsettled") return code;
+        }
+      };
+      readOnly(true);
+      expect(await answered(() => member.standing())).toBe("done");
+
+      expect(await codeOf(store.commit(page))).toBe("fleet-refused");
+      expect(await answered(() => member.renew())).toBe("fleet-refused");
+      expect([lost, committed]).toEqual([[], []]);
+      readOnly(false);
+      expect(await answered(() => member.standing())).toBe("done");
+      await store.commit(page);
+      expect(committed).toEqual([id]);
+      expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
+    });
+
     test("a page after the database crashed and came back is committed once", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
