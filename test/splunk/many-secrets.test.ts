@@ -4,7 +4,16 @@
  * real splunkd orders edits and restarts.
  */
 
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
@@ -35,6 +44,8 @@ customers:
 `;
 
 const scratch = mkdtempSync(path.join(tmpdir(), "many-secrets-"));
+/** State of sixty customers is saved at a stop: on a disk that others keep busy that takes seconds. */
+const memory = existsSync("/dev/shm") ? mkdtempSync("/dev/shm/many-secrets-") : scratch;
 const app = path.join(scratch, "TA_defender_mssp");
 const started: Splunkd[] = [];
 let simulator: Simulator;
@@ -59,7 +70,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await simulator.stop();
-  rmSync(scratch, { recursive: true, force: true });
+  for (const folder of [scratch, memory]) rmSync(folder, { recursive: true, force: true });
 });
 
 interface Forwarder {
@@ -71,6 +82,9 @@ interface Forwarder {
 /** `count` inputs as a deployed inputs.conf has them, with client secrets in clear. */
 function forwarder(count: number): Forwarder {
   const home = mkdtempSync(path.join(scratch, "home-"));
+  const modinputs = path.join(home, "var/lib/splunk/modinputs");
+  mkdirSync(modinputs, { recursive: true });
+  symlinkSync(mkdtempSync(path.join(memory, "state-")), path.join(modinputs, "defender_mssp"));
   const { login_url, graph_url, api_url, ca_file, customers } = simulator.ready;
   const stanzas = customers.slice(0, count).map(({ tenant_name, tenant_id, client_id, client_secret }) => {
     const signIn = { tenant_id, client_id, client_secret, auth: "app" };
