@@ -14,6 +14,7 @@ import { consult } from "../harness/oracle/main.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { tenantLines } from "../harness/simulator/tenant-lines.ts";
+import { withoutBudgets } from "../harness/simulator/without-budgets.ts";
 
 jest.setTimeout(300_000);
 
@@ -41,6 +42,7 @@ beforeAll(async () => {
     scenario: scenarioOf(JSON.stringify(SCENARIO), "scenario"),
     warn: () => undefined,
   });
+  withoutBudgets(simulator);
 });
 afterAll(() => simulator.stop());
 

@@ -29,6 +29,7 @@ import { noteProof } from "../harness/proof.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { tenantLines } from "../harness/simulator/tenant-lines.ts";
+import { withoutBudgets } from "../harness/simulator/without-budgets.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(300_000);
@@ -76,6 +77,7 @@ beforeEach(async () => {
     ),
     warn: () => undefined,
   });
+  withoutBudgets(simulator);
 });
 afterEach(async () => {
   child?.kill("SIGKILL");

@@ -29,6 +29,7 @@ import { describeWith, REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { tenantLines } from "../harness/simulator/tenant-lines.ts";
+import { withoutBudgets } from "../harness/simulator/without-budgets.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(3_600_000);
@@ -107,6 +108,7 @@ withKafka("the program beside a real Kafka", () => {
       warn: () => undefined,
     });
     simulator = started;
+    withoutBudgets(started);
     const { ready } = started;
     const config = `${home}.properties`;
     writeFileSync(

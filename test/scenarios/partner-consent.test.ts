@@ -12,6 +12,7 @@ import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { ReadyProvider, Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
+import { withoutBudgets } from "../harness/simulator/without-budgets.ts";
 
 /**
  * `partner consent` as a person runs it, against the simulator's Partner Center, Entra and Graph. It proves
@@ -53,8 +54,7 @@ beforeAll(async () => {
   simulator = await startSimulator({ scenario: scenarioOf(SCENARIO, "partner.yaml"), warn: () => undefined });
   // A customer has the runs of all these tests within minutes: together they would be throttled, and one of
   // them would have requests more than the others.
-  for (const customer of simulator.control.world.customers.values())
-    customer.budgetLimits.graph = { perMinute: 100_000 };
+  withoutBudgets(simulator);
   web = createHttp({ environment: {} });
   const shown = await makeServerCertificate(Date.now());
   const service = { origin: simulator.ready.login_url, ca: readFileSync(simulator.ready.ca_file, "utf8") };

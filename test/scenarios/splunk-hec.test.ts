@@ -24,6 +24,7 @@ import { type HecServer, startHec } from "../harness/hec/server.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { withoutBudgets } from "../harness/simulator/without-budgets.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(300_000);
@@ -65,6 +66,7 @@ beforeEach(async () => {
     ),
     warn: () => undefined,
   });
+  withoutBudgets(simulator);
   hec = await startHec({ ack: "on", token: TOKEN, port: 0, out: out() });
   copyFileSync(simulator.ready.ca_file, join(auth, "ca.pem"));
   copyFileSync(hec.ready.ca_file, join(auth, "hec-ca.pem"));
