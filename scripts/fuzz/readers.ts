@@ -264,7 +264,13 @@ const readPem: Reader = {
   name: "pem",
   corpus: async () => {
     const [{ certificatePem, keyPem }, other] = [await makeAppCertificate({ fromMs: T0 }), await makeAppCertificate()];
-    return [bytesOf(keyPem + certificatePem), bytesOf(certificatePem + keyPem), bytesOf(other.certificatePem + keyPem)];
+    return [
+      bytesOf(keyPem + certificatePem),
+      bytesOf(certificatePem + keyPem),
+      bytesOf(other.certificatePem + keyPem),
+      // What begins within a line is no certificate.
+      bytesOf(`${keyPem.trimEnd()}---BEGIN CERTIFICATE-----\n--\n${certificatePem}`),
+    ];
   },
   words: [
     "-----BEGIN PRIVATE KEY-----\n",
@@ -299,7 +305,7 @@ const readPem: Reader = {
       );
     for (const { privateKey, thumbprintSha256 } of pairs) {
       const key = createPrivateKey(privateKey);
-      const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
+      const blocks = pem.match(/^-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/gm) ?? [];
       const belongs = blocks
         .map((block) => new X509Certificate(block))
         .some(
