@@ -5,6 +5,7 @@ import { afterEach, expect, test } from "@jest/globals";
 import { makeAppCertificate } from "../../test/harness/app-certificate.ts";
 import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { freePort } from "../../test/harness/free-port.ts";
 import { customerStatus } from "../../test/harness/monitoring/status.ts";
 import { EXIT } from "../model/failure.ts";
 import { sealed } from "../model/sealed.ts";
@@ -124,8 +125,7 @@ test("status reads the same settings of an inputs.conf, with the token in a file
 test("status of a member prints what its collector answers, and without an answer what the fleet's database knows", async () => {
   const fleet = ["fleet.url=postgres://127.0.0.1:5432/fleet", "fleet.user=collector", "fleet.name=emea"];
   const answered = await run(propertiesFile([...fleet, `metrics.listen=127.0.0.1:${await collector()}`]), false);
-  const gone = await collector();
-  await servers.pop()?.close();
+  const gone = await freePort();
 
   expect(answered.out).toContain("collector-1: 1 customers");
   for (const lines of [[], [`metrics.listen=127.0.0.1:${gone}`]]) {
@@ -140,8 +140,7 @@ test("status of a member prints what its collector answers, and without an answe
 
 test("without metrics.listen, without a collector and with a wrong token status says one sentence and ends with 5", async () => {
   const port = await collector({ secret: sealed(TOKEN) });
-  const gone = await collector();
-  await servers.pop()?.close();
+  const gone = await freePort();
   for (const [lines, says] of [
     [[], "does not set `metrics.listen`"],
     [[`metrics.listen=127.0.0.1:${gone}`], `No status comes from http://127.0.0.1:${gone}: `],

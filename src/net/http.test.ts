@@ -12,6 +12,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/gl
 import { makeAwkwardCertificate } from "../../test/harness/awkward-certificates.ts";
 import type { ConnectProxy, ConnectProxyOptions } from "../../test/harness/connect-proxy.ts";
 import { startConnectProxy } from "../../test/harness/connect-proxy.ts";
+import { freePort } from "../../test/harness/free-port.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { Failure } from "../model/failure.ts";
@@ -232,10 +233,7 @@ describe("a broken body is a failure of its own kind", () => {
 
 describe("a connection that fails says why and names who must act", () => {
   test("connection refused", async () => {
-    const server = net.createServer();
-    const port = await listening(server);
-    server.close();
-    await once(server, "close");
+    const port = await freePort();
 
     const failure = await failureOf(client().send(get(`https://localhost:${port}`)));
     expect(failure).toMatchObject({

@@ -5,6 +5,7 @@ import * as tls from "node:tls";
 import { afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { makeAwkwardCertificate } from "../../test/harness/awkward-certificates.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
+import { freePort } from "../../test/harness/free-port.ts";
 import type { ServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import type { Target } from "./connection.ts";
@@ -122,8 +123,7 @@ describe("over real sockets", () => {
 
 describe("one sentence says why a connection cannot be made to", () => {
   test("a port on which no process listens", async () => {
-    const port = await listening(net.createServer());
-    await new Promise((done) => servers.pop()?.close(done));
+    const port = await freePort();
     await expect(realDialer.connect(target(port, { protocol: "tcp" }), never)).rejects.toMatchObject({
       code: "output-unreachable",
       say: `tcp://localhost:${port} cannot be used: connection refused.`,

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/global
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { METRICS } from "../../src/monitoring/metrics.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
+import { freePort } from "../harness/free-port.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 
@@ -120,15 +121,6 @@ function propertiesFile(metrics: readonly string[]): string {
   writeFileSync(file, [...lines, ...output, ...metrics, ""].join("\n"));
   return file;
 }
-
-const freePort = async (): Promise<number> => {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-};
 
 test("a scrape of the executable shows the customer that fails and the one that goes on, and status says why", async () => {
   const config = propertiesFile([`metrics.listen=127.0.0.1:${await freePort()}`]);

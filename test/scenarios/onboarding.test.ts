@@ -1,8 +1,6 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
-import type { AddressInfo } from "node:net";
-import net from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
@@ -12,6 +10,7 @@ import type { Http } from "../../src/model/ports.ts";
 import { createHttp } from "../../src/net/http.ts";
 import { TIME_LIMITS } from "../../src/net/time-limits.ts";
 import { makeAppCertificate } from "../harness/app-certificate.ts";
+import { freePort } from "../harness/free-port.ts";
 import { type Conversation, runOnboardingCommand } from "../harness/onboarding-command.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
@@ -1141,14 +1140,6 @@ describe("the loopback listener", () => {
     expect(reached.every((answer) => answer === "refused")).toBe(true);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 function statusOf(url: string, headers: Record<string, string> = {}, method = "GET"): Promise<number> {
   return new Promise((resolve, reject) => {

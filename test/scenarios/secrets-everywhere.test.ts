@@ -3,11 +3,11 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { childEnvironment } from "../harness/child-environment.ts";
+import { freePort } from "../harness/free-port.ts";
 import { filesUnder, leakIn, partsOf, tokenIn } from "../harness/secret-search.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
@@ -169,14 +169,6 @@ function expectNoSecretInFiles(): void {
     const text = readFileSync(file, "latin1").replace(/^proxy = .*$/gm, "proxy =");
     expect([file, leakIn(text, parts), tokenIn(text)]).toEqual([file, undefined, undefined]);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 test("the search finds a secret in every form, whole or in part, and tokens of unknown value", () => {

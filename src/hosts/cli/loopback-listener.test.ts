@@ -1,18 +1,9 @@
 import http from "node:http";
-import type { AddressInfo } from "node:net";
-import net from "node:net";
 import { expect, test } from "@jest/globals";
+import { freePort } from "../../../test/harness/free-port.ts";
 import { listenOnLoopback } from "./loopback-listener.ts";
 
 const STATE = "s3cr3t-state";
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Opens a listener whose five minutes end when the test says so. */
 async function open() {

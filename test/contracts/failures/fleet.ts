@@ -1,5 +1,3 @@
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
 import { DatabaseError } from "pg";
 import {
   clockDiffers,
@@ -15,23 +13,14 @@ import { Connections, type Database } from "../../../src/stores/postgres/connect
 import { databaseUnreachable, statementFailed } from "../../../src/stores/postgres/failures.ts";
 import { checkSchemaVersion, SCHEMA_VERSION } from "../../../src/stores/postgres/schema.ts";
 import { openFleetStream } from "../../../src/stores/postgres/stream-store.ts";
+import { freePort } from "../../harness/free-port.ts";
 import { type Causes, type Raised, thrownBy } from "./cause.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
 
-/** A port of this machine on which nothing listens. */
-async function deadPort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 async function withoutDatabase(): Promise<Raised> {
   const connections = new Connections({
-    address: { hosts: [{ host: "127.0.0.1", port: await deadPort() }], database: "fleet", user: "collector" },
+    address: { hosts: [{ host: "127.0.0.1", port: await freePort() }], database: "fleet", user: "collector" },
     tlsFor: () => undefined,
     count: 1,
   });

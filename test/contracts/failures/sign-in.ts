@@ -27,6 +27,7 @@ import { FileTokenVault, SecretFiles } from "../../../src/stores/disk/secrets.ts
 import { makeAppCertificate } from "../../harness/app-certificate.ts";
 import { diskPorts } from "../../harness/fakes/disk.ts";
 import { FakeRandom } from "../../harness/fakes/random.ts";
+import { freePort } from "../../harness/free-port.ts";
 import {
   type Answer,
   answering,
@@ -462,11 +463,7 @@ export const SIGN_IN: Causes = {
   "sign-in-timed-out": [
     "five minutes pass without the browser's return",
     async () => {
-      const free = createServer().listen(0, "127.0.0.1");
-      await once(free, "listening");
-      const { port } = free.address() as AddressInfo;
-      free.close();
-      await once(free, "close");
+      const port = await freePort();
       const listener = await listenOnLoopback(`http://127.0.0.1:${port}/`, "state", () => Promise.resolve(), NOW_MS);
       return thrownBy(() => listener.landed);
     },

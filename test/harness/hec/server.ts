@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../free-port.ts";
 import { makeServerCertificate } from "../simulator/certificates.ts";
 import { type AckMode, FakeIndexer } from "./indexer.ts";
 
@@ -79,7 +80,7 @@ export async function startHec({ ack, token, port, out, unchecked }: HecServerOp
   }
   let bound: number;
   try {
-    bound = await listen(port);
+    bound = await listen(port === 0 ? await freePort() : port);
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;

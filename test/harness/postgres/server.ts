@@ -14,10 +14,10 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { freePort } from "../free-port.ts";
 
 const READY_WITHIN_MS = 60_000;
 /** Debian keeps the server's programs outside PATH. */
@@ -221,15 +221,4 @@ export class PostgresServer {
       env: { PATH: process.env["PATH"] ?? "", PGPASSWORD: SUPERUSER_PASSWORD },
     });
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-      .on("error", reject)
-      .listen(0, "127.0.0.1", () => {
-        const { port } = server.address() as AddressInfo;
-        server.close(() => resolve(port));
-      });
-  });
 }
