@@ -404,7 +404,7 @@ describe("token acquire", () => {
 
   test("signs in through the browser, which returns to loopback by itself", async () => {
     const port = await freePort();
-    const pages: string[] = [];
+    let page: Promise<string> = Promise.resolve("");
     const done = await run(
       [
         "token",
@@ -420,8 +420,7 @@ describe("token acquire", () => {
       {
         environment: key(),
         openBrowser: async (url) => {
-          const landed = await browse(url);
-          void fetchPage(landed).then((page) => pages.push(page));
+          page = fetchPage(await browse(url));
           return true;
         },
       },
@@ -429,13 +428,13 @@ describe("token acquire", () => {
 
     expect(done.code).toBe(0);
     expect(readFileSync(join(folder, "token.txt"), "utf8")).toMatch(/^1\.A\S+\n$/);
-    expect(pages.join()).toContain("The sign-in is complete. Close this window and return to the terminal.");
-    expect(pages.join()).not.toMatch(/code=|state=|1\.A/);
+    expect(await page).toContain("The sign-in is complete. Close this window and return to the terminal.");
+    expect(await page).not.toMatch(/code=|state=|1\.A/);
   });
 
   test("signs in through the browser over https, as in the old connector's registration, with a certificate made for this sign-in", async () => {
     const port = await freePort();
-    const shown: string[] = [];
+    let shown: Promise<readonly string[]> = Promise.resolve([]);
     const done = await run(
       [
         "token",
@@ -452,15 +451,17 @@ describe("token acquire", () => {
         environment: key(),
         openBrowser: async (url) => {
           const landed = await browse(url);
-          const request = https.get(
-            landed.replace("localhost", "127.0.0.1"),
-            { headers: { host: `localhost:${port}` }, rejectUnauthorized: false, agent: false },
-            (answer) => {
-              const { subject, subjectaltname } = (answer.socket as TLSSocket).getPeerCertificate();
-              shown.push(String(subject.CN), String(subjectaltname), String(answer.resume().statusCode));
-            },
-          );
-          request.on("error", (error) => shown.push(error.message));
+          shown = new Promise((resolve) => {
+            const request = https.get(
+              landed.replace("localhost", "127.0.0.1"),
+              { headers: { host: `localhost:${port}` }, rejectUnauthorized: false, agent: false },
+              (answer) => {
+                const { subject, subjectaltname } = (answer.socket as TLSSocket).getPeerCertificate();
+                resolve([String(subject.CN), String(subjectaltname), String(answer.resume().statusCode)]);
+              },
+            );
+            request.on("error", (error) => resolve([error.message]));
+          });
           return true;
         },
       },
@@ -468,7 +469,7 @@ describe("token acquire", () => {
 
     expect(done.code).toBe(0);
     expect(done.said).toContain("warns about the certificate of localhost");
-    expect(shown).toEqual(["localhost", "DNS:localhost, IP Address:127.0.0.1", "200"]);
+    expect(await shown).toEqual(["localhost", "DNS:localhost, IP Address:127.0.0.1", "200"]);
   });
 
   test("signs in with a device code", async () => {
@@ -1099,7 +1100,7 @@ describe("doctor with many customers", () => {
 describe("the loopback listener", () => {
   test("counts only the browser's own return: not another state, Host, path or method", async () => {
     const port = await freePort();
-    const seen: number[] = [];
+    let seen: Promise<readonly number[]> = Promise.resolve([]);
     const done = await run(
       ["token", "acquire", ...who(), "--redirect-uri", `http://localhost:${port}/back`, "--print"],
       {
@@ -1108,21 +1109,19 @@ describe("the loopback listener", () => {
           const landed = new URL(await browse(url));
           const evil = new URL(landed);
           evil.searchParams.set("state", "guessed");
-          void (async () => {
-            seen.push(
-              await statusOf(evil.href),
-              await statusOf(landed.href, { host: "evil.example" }),
-              await statusOf(landed.href.replace("/back", "/other")),
-              await statusOf(landed.href, {}, "POST"),
-              await statusOf(landed.href),
-            );
-          })();
+          seen = (async () => [
+            await statusOf(evil.href),
+            await statusOf(landed.href, { host: "evil.example" }),
+            await statusOf(landed.href.replace("/back", "/other")),
+            await statusOf(landed.href, {}, "POST"),
+            await statusOf(landed.href),
+          ])();
           return true;
         },
       },
     );
     expect(done.code).toBe(0);
-    expect(seen).toEqual([404, 404, 404, 404, 200]);
+    expect(await seen).toEqual([404, 404, 404, 404, 200]);
   });
 
   test("listens on loopback addresses only", async () => {
