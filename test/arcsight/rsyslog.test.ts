@@ -19,7 +19,7 @@ import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { tenantLines } from "../harness/simulator/tenant-lines.ts";
 
-jest.setTimeout(300_000);
+jest.setTimeout(900_000);
 
 const PROGRAM = resolve(import.meta.dirname, "../../src/main/main.ts");
 const ARRIVED_WITHIN_MS = 120_000;
@@ -192,6 +192,7 @@ withRsyslog("all that a real receiver gets", () => {
     const story = await scene(protocol, more);
     await arrived(story.rsyslog, 100);
     expect(await endOf(story.helper, "SIGTERM")).toBe(0);
+    await story.rsyslog.stopAfterSenders();
 
     const lines = story.rsyslog.received.split("\n").filter((line) => line !== "");
     const version = more.some((setting) => setting === "outputs[0].cef_version=1") ? 1 : 0;

@@ -20,7 +20,9 @@ export interface RsyslogOptions {
   readonly mutual?: boolean;
 }
 
-const READY_WITHIN_MS = 20_000;
+const READY_WITHIN_MS = 120_000;
+/** Established, and closed by the sender only: the receiver has not read the end. */
+const UNREAD_STATES = new Set(["01", "08"]);
 
 export class Rsyslog {
   /** What arrived, a line per message as it came. */
@@ -78,6 +80,12 @@ export class Rsyslog {
     return this.#end("SIGKILL");
   }
 
+  /** Stops it when it has read all that ended senders have sent, so that `received` has only whole lines. */
+  async stopAfterSenders(): Promise<void> {
+    while (hasConnections(this.port)) await pause(50);
+    await this.stop();
+  }
+
   get received(): string {
     return existsSync(this.out) ? readFileSync(this.out, "utf8") : "";
   }
@@ -100,6 +108,16 @@ export class Rsyslog {
       "",
     ].join("\n");
   }
+}
+
+/** Whether anybody's bytes may still come to this port, as the kernel says. */
+function hasConnections(port: number): boolean {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return ["/proc/net/tcp", "/proc/net/tcp6"]
+    .filter((table) => existsSync(table))
+    .flatMap((table) => readFileSync(table, "utf8").trim().split("\n").slice(1))
+    .map((row) => row.trim().split(/\s+/))
+    .some(([, address = "", , state = ""]) => address.endsWith(local) && UNREAD_STATES.has(state));
 }
 
 function takesConnections(port: number): Promise<boolean> {
