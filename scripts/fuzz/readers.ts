@@ -268,7 +268,8 @@ const readPem: Reader = {
       bytesOf(keyPem + certificatePem),
       bytesOf(certificatePem + keyPem),
       bytesOf(other.certificatePem + keyPem),
-      // What begins within a line is no certificate.
+      // What begins with the end of a key is no certificate; what follows other dashes is one.
+      bytesOf(`${keyPem}---${certificatePem}`),
       bytesOf(`${keyPem.trimEnd()}---BEGIN CERTIFICATE-----\n--\n${certificatePem}`),
     ];
   },
@@ -305,7 +306,7 @@ const readPem: Reader = {
       );
     for (const { privateKey, thumbprintSha256 } of pairs) {
       const key = createPrivateKey(privateKey);
-      const blocks = pem.match(/^-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/gm) ?? [];
+      const blocks = pem.match(/-----BEGIN CERTIFICATE-----(?:(?!-----BEGIN)[\s\S])+?-----END CERTIFICATE-----/g) ?? [];
       const belongs = blocks
         .map((block) => new X509Certificate(block))
         .some(
