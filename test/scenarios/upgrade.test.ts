@@ -39,7 +39,7 @@ import {
 import { addVersions, joinedShown, newerVersions, readShown, STORY, scenarioFrom } from "../harness/upgrade/story.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const BINARY = path.resolve(ROOT, binaryPath("linux-x64"));
@@ -173,7 +173,8 @@ describe.each(RELEASES)("after an upgrade from %s that was killed", (release) =>
     const { ready } = microsoft.simulator;
     const root = join(folder, "root");
     const received = join(folder, "received.log");
-    const port = await listen(received);
+    const receiver = await listen(received);
+    const { port } = receiver;
     restoreInstallation(join(FIXTURES, release, "arcsight"), root, {
       ...arcsightPlaceholders(ready, root, port),
       receiver_port: String(port),
@@ -186,6 +187,7 @@ describe.each(RELEASES)("after an upgrade from %s that was killed", (release) =>
     endings.push(() => service.kill());
     await service.until(hasSettled);
     expect(await service.stop()).toBe(0);
+    await receiver.receivedAll();
 
     const truth = truthOf();
     const overSyslog = await consult({ truth, delivered: [received], format: "cef" });
@@ -226,16 +228,27 @@ function spooledLines(state: string): readonly string[] {
 
 const cefLinesIn = (text: string): readonly string[] => text.match(/CEF:\d\|.*$/gm) ?? [];
 
-/** A receiver that keeps what it is sent. Answers its port. */
-async function listen(received: string): Promise<number> {
+interface Receiver {
+  readonly port: number;
+  /** What a program has sent before its end may still wait in a socket after its end. */
+  receivedAll(): Promise<void>;
+}
+
+/** A receiver that keeps what it is sent. */
+async function listen(received: string): Promise<Receiver> {
   writeFileSync(received, "");
+  const connections: Promise<void>[] = [];
   const server: Server = createServer((socket) => {
+    connections.push(new Promise((done) => socket.once("close", () => done())));
     socket.on("data", (bytes) => writeFileSync(received, bytes, { flag: "a" }));
     socket.on("error", () => undefined);
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   endings.push(() => new Promise((done) => server.close(done)));
-  return (server.address() as { port: number }).port;
+  return {
+    port: (server.address() as { port: number }).port,
+    receivedAll: async () => void (await Promise.all(connections)),
+  };
 }
 
 /** The CEF files in the order in which they were written, without the lines of another program. */

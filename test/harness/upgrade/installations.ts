@@ -57,7 +57,7 @@ export const hasSettled = (log: readonly string[]): boolean =>
     .size >= STREAMS_IN_ALL;
 
 /** For a machine that is busy: the program is waited for by its log. */
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 240_000;
 
 /** The program as a service manager runs the unit. */
 export class Service {
@@ -86,7 +86,7 @@ export class Service {
     });
   }
 
-  /** Throws with the end of the log when the program ends, or a minute passes, before `holds` of the log. */
+  /** Throws with the end of the log when the program ends, or `DEADLINE_MS` pass, before `holds` of the log. */
   async until(holds: (log: readonly string[]) => boolean): Promise<void> {
     let isLate = false;
     const timer = setTimeout(() => {
