@@ -65,15 +65,17 @@ export function intakeEntries(
  * there: each claims this minute and the next, so a page that never came back blocks nobody for long.
  *
  * @param nowMs by splunkd's clock, as pages on several computers compare it.
+ * @param owner becomes the text of each, by which a page knows its own.
  */
 export function claimEntries(
   stanza: string,
   nowMs: number,
+  owner: string,
 ): readonly { readonly name: string; readonly password: string }[] {
   const minute = Math.floor(nowMs / CLAIM_MS);
   return [minute, minute + 1].map((at) => ({
     name: [encodedStanza(stanza), NAME_CLAIM, (at * CLAIM_MS).toString(36), 1, 1].join("~"),
-    password: NAME_CLAIM,
+    password: owner,
   }));
 }
 

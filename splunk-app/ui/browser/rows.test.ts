@@ -84,6 +84,30 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     return { goOn: () => page.unroute(isEdit) };
   }
 
+  /** Creations of inputs on these pages wait for whoever calls what is returned. */
+  async function holdCreations(...pages: readonly Page[]): Promise<readonly (() => Promise<void>)[]> {
+    const held: (() => Promise<void>)[] = [];
+    for (const page of pages)
+      await page.route(
+        (url) => url.pathname.endsWith(INPUTS),
+        async (route) => {
+          if (route.request().method() === "POST") held.push(() => route.fallback());
+          else await route.fallback();
+        },
+      );
+    return held;
+  }
+
+  /** The page Import with a list of one new customer. */
+  async function listed(name: string): Promise<Page> {
+    const page = await world.open({ hash: "#/import" });
+    await page.getByLabel("List", { exact: true }).fill(`name,tenant\n${name},${TENANT.replaceAll("1", "8")}\n`);
+    await page.getByLabel("Shared credential").fill("mssp");
+    await page.getByRole("button", { name: "Check the list" }).click();
+    await page.getByText("1 new, 0 changed").waitFor();
+    return page;
+  }
+
   /** The stored text of an own client secret. */
   function storedSecret(name: string): string | undefined {
     const entries = world.splunkd.rest.passwords.list();
@@ -174,15 +198,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
 
   test("of two admins who create one name at once the second is told that it is taken, and the first one's secret stays", async () => {
     const [first, second] = [await typedIn("both", "v~first"), await typedIn("both", "v~second")];
-    const held: (() => Promise<void>)[] = [];
-    for (const page of [first, second])
-      await page.route(
-        (url) => url.pathname.endsWith(INPUTS),
-        async (route) => {
-          if (route.request().method() === "POST") held.push(() => route.fallback());
-          else await route.fallback();
-        },
-      );
+    const held = await holdCreations(first, second);
     await first.getByRole("button", { name: "Save and go on" }).click();
     await world.splunkd.until(() => held.length === 1, "the first page to create the input");
     await second.getByRole("button", { name: "Save and go on" }).click();
@@ -196,6 +212,62 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     await second.getByText("An input with this name already exists. Choose another name.").waitFor();
     expect(slotsOf("both")).toEqual([]);
     expect(storedSecret("both")).toBe("v~first");
+    expect(world.faults).toEqual([]);
+  });
+
+  test("an import creates no input whose name another admin is adding, so it cannot take the typed secret", async () => {
+    const [adding, importing] = [await typedIn("added", "v~added"), await listed("added")];
+    const held = await holdCreations(adding);
+    await adding.getByRole("button", { name: "Save and go on" }).click();
+    await world.splunkd.until(() => held.length === 1, "the secret to wait for its input");
+    await importing.getByRole("button", { name: "Import 1" }).click();
+    const row = importing.getByTestId("row");
+    await row.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
+    await row.getByText("failed", { exact: true }).waitFor();
+    expect(stanza("added")).toBe("");
+    expect(await accessibilityFaults(importing)).toEqual([]);
+
+    for (const goOn of held) await goOn();
+    await adding.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    await world.splunkd.until(() => storedSecret("added") === "v~added", "the secret to be taken over");
+    await importing.getByRole("button", { name: "Try 1 again" }).click();
+    await row.getByText("An input with this name exists already, with other settings").waitFor();
+    expect(stanza("added")).toContain(`tenant_id = ${TENANT}`);
+    expect(slotsOf("added")).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("while an import creates an input, nobody's secret is stored under its name, and the name is released", async () => {
+    const [adding, importing] = [await typedIn("imported", "v~late"), await listed("imported")];
+    const held = await holdCreations(importing);
+    await importing.getByRole("button", { name: "Import 1" }).click();
+    await world.splunkd.until(() => held.length === 1, "the row to be written");
+    await adding.getByRole("button", { name: "Save and go on" }).click();
+    await adding.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
+    expect(await adding.getByLabel("Client secret", { exact: true }).inputValue()).toBe("v~late");
+    expect(slotsOf("imported~client_secret")).toEqual([]);
+
+    for (const goOn of held) await goOn();
+    await importing.getByText("1 of 1 are written").waitFor();
+    expect(slotsOf("imported")).toEqual([]);
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a claim and a secret that the browser sends twice, because an answer was lost, are the page's own", async () => {
+    const page = await typedIn("resent", "v~resent");
+    let resent = 0;
+    await page.route("**/storage/passwords?*", async (route) => {
+      if (route.request().method() === "POST") {
+        resent += 1;
+        await route.fetch();
+      }
+      await route.fallback();
+    });
+    await page.getByRole("button", { name: "Save and go on" }).click();
+    await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    await world.splunkd.until(() => storedSecret("resent") === "v~resent", "the secret to be taken over");
+    expect(resent).toBeGreaterThan(2);
+    expect(slotsOf("resent")).toEqual([]);
     expect(world.faults).toEqual([]);
   });
 

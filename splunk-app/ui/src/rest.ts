@@ -122,8 +122,8 @@ type Values = Readonly<Record<string, string>>;
  */
 export async function createInput(name: string, values: Values): Promise<void> {
   const hasSecret = SECRET_KEYS.some((key) => (values[key] ?? "") !== "");
-  const create = (): Promise<void> => createNamed(name, values, hasSecret);
-  await (hasSecret ? CLAIMS.whileClaimed(name, (await timeOfSlot()).atMs, create) : create());
+  // Without a secret too: the input would take over one that somebody else types for this name now.
+  await CLAIMS.whileClaimed(name, (await timeOfSlot()).atMs, () => createNamed(name, values, hasSecret));
 }
 
 async function createNamed(name: string, values: Values, hasSecret: boolean): Promise<void> {
@@ -259,10 +259,22 @@ function passwordId(entry: string): string {
   return encodeURIComponent(`${INTAKE_REALM.replaceAll(":", "\\:")}:${entry}:`);
 }
 
-const CLAIMS = new NameClaims({
-  write: async (entry) => void (await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } })),
-  remove: async (entry) => void (await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`)),
-});
+const CLAIMS = new NameClaims(
+  {
+    write: async (entry) => void (await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } })),
+    // The one entry that the page reads: no secret is in it.
+    async read(entry) {
+      const query = [["f", "clear_password"]] as const;
+      const answer = (await call("GET", `${PASSWORDS}/${passwordId(entry)}`, { query })) as
+        | { readonly entry?: readonly Entry[] }
+        | undefined;
+      return String(answer?.entry?.[0]?.content["clear_password"] ?? "");
+    },
+    remove: async (entry) => void (await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`)),
+  },
+  // Also on plain http, where crypto.randomUUID is missing.
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
+);
 
 export async function switchInput(name: string, isOn: boolean): Promise<void> {
   await call("POST", `${INPUTS}/${encodeURIComponent(name)}/${isOn ? "enable" : "disable"}`);

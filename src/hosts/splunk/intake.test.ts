@@ -275,7 +275,7 @@ test.each([
 
 test("a claim of a name is not a secret: it stays while its page may create the input, and is then deleted without a word", async () => {
   const { fake, log, clock, take, left } = await bench();
-  for (const { name, password } of claimEntries("contoso", T0)) fake.add(APP, INTAKE_REALM, name, password);
+  for (const { name, password } of claimEntries("contoso", T0, "page")) fake.add(APP, INTAKE_REALM, name, password);
 
   await take();
   expect(left()).toBe(2);

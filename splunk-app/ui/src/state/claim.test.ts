@@ -1,29 +1,50 @@
 import { expect, test } from "@jest/globals";
-import { NameClaims } from "./claim.ts";
+import { type ClaimCalls, NameClaims } from "./claim.ts";
 import { RestProblem } from "./rest-problem.ts";
 
 const T0 = 29_900_000 * 60_000;
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 
-/** splunkd's credential store, with the names of its entries. */
+/** What the connection does with the next request: carries it out and loses its answer, or loses it. */
+type Loss = "answer" | "request" | "answer, then sends it again";
+
+/** splunkd's credential store: the text of each entry by its name. */
 function splunkd() {
-  const entries = new Set<string>();
+  const entries = new Map<string, string>();
+  const losses: Loss[] = [];
+  let pages = 0;
   let isGone = false;
-  const page = (): NameClaims =>
-    new NameClaims({
-      write: async ({ name }) => {
-        if (isGone) throw new RestProblem(0, "No answer.");
-        if (entries.has(name)) throw new RestProblem(409, "There is one.");
-        entries.add(name);
-      },
-      remove: async (name) => {
-        if (isGone) throw new RestProblem(0, "No answer.");
-        if (!entries.delete(name)) throw new RestProblem(404, "There is none.");
-      },
-    });
+  const over = async <Answer>(act: () => Answer): Promise<Answer> => {
+    const loss = losses.shift();
+    if (isGone || loss === "request") throw new RestProblem(0, "No answer.");
+    const answer = act();
+    if (loss === "answer") throw new RestProblem(0, "No answer.");
+    return loss === undefined ? answer : act();
+  };
+  const page = (): NameClaims => {
+    pages += 1;
+    const calls: ClaimCalls = {
+      write: ({ name, password }) =>
+        over(() => {
+          if (entries.has(name)) throw new RestProblem(409, "There is one.");
+          entries.set(name, password);
+        }),
+      read: (name) =>
+        over(() => {
+          const text = entries.get(name);
+          if (text === undefined) throw new RestProblem(404, "There is none.");
+          return text;
+        }),
+      remove: (name) =>
+        over(() => {
+          if (!entries.delete(name)) throw new RestProblem(404, "There is none.");
+        }),
+    };
+    return new NameClaims(calls, `page-${pages}`);
+  };
   const lose = (gone: boolean): void => void (isGone = gone);
-  return { entries, page, lose };
+  return { entries, losses, page, lose };
 }
 
 const nothing = async (): Promise<void> => undefined;
@@ -42,7 +63,7 @@ test.each([0, 59, 119])(
       });
       await page().whileClaimed("another", T0, nothing);
     });
-    expect([created, [...entries]]).toEqual([0, []]);
+    expect([created, entries.size]).toEqual([0, 0]);
   },
 );
 
@@ -78,7 +99,7 @@ test("a page whose connection was lost in the middle can try again itself, and a
   lose(false);
   await expect(page().whileClaimed("contoso", T0, nothing)).rejects.toMatchObject({ status: 409 });
   await expect(own.whileClaimed("contoso", T0, nothing)).resolves.toBeUndefined();
-  expect([...entries]).toEqual([]);
+  expect(entries.size).toBe(0);
 });
 
 test("while it is not known whether the input was created, its name stays claimed", async () => {
@@ -88,4 +109,67 @@ test("while it is not known whether the input was created, its name stays claime
   });
   await expect(unknown).rejects.toMatchObject({ status: 504 });
   expect(entries.size).toBe(2);
+});
+
+test("a claim that the browser sent twice, because its answer was lost, is the page's own", async () => {
+  const { page, losses, entries } = splunkd();
+  losses.push("answer, then sends it again");
+  let created = 0;
+  await page().whileClaimed("contoso", T0, async () => void (created += 1));
+  expect([created, entries.size]).toEqual([1, 0]);
+});
+
+test("a claim whose answer was lost is released, so another page has the name at once", async () => {
+  const { page, losses, entries } = splunkd();
+  losses.push("answer");
+  await expect(page().whileClaimed("contoso", T0, nothing)).rejects.toMatchObject({ status: 0 });
+  expect(entries.size).toBe(0);
+});
+
+test("a page whose claim was lost on its way neither has nor deletes what another page claimed meanwhile", async () => {
+  const { page, losses, entries } = splunkd();
+  const [own, other] = [page(), page()];
+  // The claim, and the look whether it is there.
+  losses.push("request", "request");
+  await expect(own.whileClaimed("contoso", T0, nothing)).rejects.toMatchObject({ status: 0 });
+  let created = 0;
+  await other.whileClaimed("contoso", T0, async () => {
+    const again = own.whileClaimed("contoso", T0, async () => void (created += 1));
+    await expect(again).rejects.toMatchObject({ status: 409 });
+    expect([created, entries.size]).toEqual([0, 2]);
+  });
+});
+
+test("a page whose release got no answer does not take another page's claim for its own", async () => {
+  const { page, losses } = splunkd();
+  const [own, other] = [page(), page()];
+  await own.whileClaimed("contoso", T0, async () => void losses.push("answer", "answer"));
+  let created = 0;
+  await other.whileClaimed("contoso", T0, async () => {
+    const again = own.whileClaimed("contoso", T0, async () => void (created += 1));
+    await expect(again).rejects.toMatchObject({ status: 409 });
+  });
+  expect(created).toBe(0);
+});
+
+test("one page that creates two inputs of one name at once creates the first one only", async () => {
+  const { page } = splunkd();
+  const own = page();
+  let created = 0;
+  await own.whileClaimed("contoso", T0, async () => {
+    const second = own.whileClaimed("contoso", T0, async () => void (created += 1));
+    await expect(second).rejects.toMatchObject({ status: 409, message: expect.stringContaining("This name is taken") });
+  });
+  await own.whileClaimed("contoso", T0, async () => void (created += 1));
+  expect(created).toBe(1);
+});
+
+test("where the page may not read who has claimed a name, the name is taken", async () => {
+  const calls: ClaimCalls = {
+    write: () => Promise.reject(new RestProblem(409, "There is one.")),
+    read: () => Promise.reject(new RestProblem(403, "Not allowed.")),
+    remove: () => Promise.reject(new Error("not the page's own")),
+  };
+  const refused = new NameClaims(calls, "page").whileClaimed("contoso", T0, nothing);
+  await expect(refused).rejects.toMatchObject({ status: 409, message: expect.stringContaining("This name is taken") });
 });

@@ -1,6 +1,6 @@
 /** A save that got no answer: splunkd may have taken it all the same. */
 import { differing } from "../../../../src/config/list-difference.ts";
-import { RestProblem } from "./rest-problem.ts";
+import { isLost, RestProblem } from "./rest-problem.ts";
 
 type Values = Readonly<Record<string, string>>;
 
@@ -48,11 +48,6 @@ export async function editedOnce(
     if (found === true && canBeSeen) return;
     throw new RestProblem(error.status, error.message, found !== false || !SPLUNKD_FAILED.has(error.status));
   }
-}
-
-/** Without an answer of splunkd, or with one of somebody between. */
-function isLost(error: unknown): error is RestProblem {
-  return error instanceof RestProblem && (error.status === 0 || error.status >= 500);
 }
 
 /**

@@ -195,6 +195,30 @@ test("an input that exists already is right if it has the list's settings, as af
   expect((await imported(THREE, other)).outcomes).toMatchObject({ b: "failed" });
 });
 
+test("a row whose name somebody else is just adding says so, stops no other row, and can be tried again", async () => {
+  const taken = new RestProblem(409, "This name is taken.");
+  const names = new Set(["b"]);
+  const said: string[] = [];
+  const writes: ImportWrites = {
+    create: (name) => (names.has(name) ? Promise.reject(taken) : Promise.resolve()),
+    edit: () => Promise.reject(new Error("no row is changed")),
+    settingsOf: () => Promise.reject(new RestProblem(404, "There is none.")),
+  };
+  const run = {
+    writes,
+    stop: new AbortController().signal,
+    pause: () => Promise.reject(new Error("nothing is waited for")),
+    report: ({ name }: PlannedRow, { is, say }: Outcome) => void said.push(`${name} ${is}: ${say}`),
+    note: () => undefined,
+  };
+  expect(await importRows(THREE, run)).toBe("");
+  expect(said).toEqual(["a written: Created.", "b failed: This name is taken.", "c written: Created."]);
+
+  names.clear();
+  await importRows(THREE.slice(1, 2), run);
+  expect(said.at(-1)).toBe("b written: Created.");
+});
+
 test("a change that somebody else overtook is not written over theirs, and one whose answer was lost counts", async () => {
   const listed = { tenant_id: guid(1), index: "old" };
   const rows = rowsOf(`name,tenant,index\na,${guid(1)},wanted\n`, [input("a", listed)]);

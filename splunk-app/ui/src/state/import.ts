@@ -252,10 +252,25 @@ async function createOnce({ name, values }: RosterChange, writes: ImportWrites):
     return { is: "written", say: "Created." };
   } catch (error) {
     if (!(error instanceof RestProblem && error.status === 409)) throw error;
-    const others = Object.keys(differing(await writes.settingsOf(name), values));
+    const present = await settingsIfThere(name, writes);
+    // Somebody else is just adding it.
+    if (present === undefined) return { is: "failed", say: error.message };
+    const others = Object.keys(differing(present, values));
     return others.length === 0
       ? { is: "exists", say: "It exists already, with the settings of this list." }
       : { is: "failed", say: `An input with this name exists already, with other settings: ${others.join(", ")}.` };
+  }
+}
+
+async function settingsIfThere(
+  name: string,
+  writes: ImportWrites,
+): Promise<Readonly<Record<string, string>> | undefined> {
+  try {
+    return await writes.settingsOf(name);
+  } catch (error) {
+    if (error instanceof RestProblem && error.status === 404) return undefined;
+    throw error;
   }
 }
 

@@ -12,6 +12,11 @@ export class RestProblem extends Error {
   }
 }
 
+/** Without an answer of splunkd, or with one of somebody between. */
+export function isLost(error: unknown): error is RestProblem {
+  return error instanceof RestProblem && (error.status === 0 || error.status >= 500);
+}
+
 /**
  * What a person reads.
  *
