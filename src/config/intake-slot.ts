@@ -39,6 +39,7 @@ export interface IntakeSlot {
  * The entries of one secret.
  *
  * @param nowMs by `clock`; also tells two slots of one setting apart.
+ * @param page a text of digits and letters that no other page has: then an entry of this name is always its own.
  */
 export function intakeEntries(
   stanza: string,
@@ -47,6 +48,7 @@ export function intakeEntries(
   where: TypedDestination,
   nowMs: number,
   clock: SlotClock = "splunkd",
+  page = "",
 ): readonly { readonly name: string; readonly password: string }[] {
   // In ASCII, because entries may be trimmed and the limit may count bytes.
   const text = JSON.stringify({ v: 1, secret, where, clock }).replace(
@@ -55,7 +57,9 @@ export function intakeEntries(
   );
   const pieces = text.match(new RegExp(`.{1,${PIECE_MAX}}`, "g")) ?? [];
   return pieces.map((password, at) => ({
-    name: [encodedStanza(stanza), key, nowMs.toString(36), at + 1, pieces.length].join("~"),
+    name: [encodedStanza(stanza), key, nowMs.toString(36), at + 1, pieces.length, ...(page === "" ? [] : [page])].join(
+      "~",
+    ),
     password,
   }));
 }
@@ -85,7 +89,7 @@ function encodedStanza(stanza: string): string {
 
 /** The slots among the entries of the intake's realm, in the order of their names. */
 export function intakeSlots(entries: ReadonlyMap<string, Sealed>): readonly IntakeSlot[] {
-  const bySlot = Map.groupBy([...entries.keys()].sort(), (name) => name.split("~").slice(0, 3).join("~"));
+  const bySlot = Map.groupBy([...entries.keys()].sort(), (name) => name.split("~").toSpliced(3, 2).join("~"));
   return [...bySlot].map(([slot, names]) => {
     const [stanza = "", key = "", time = ""] = slot.split("~");
     const pieces = new Map(names.map((name) => [Number(name.split("~")[3]), entries.get(name)?.open((text) => text)]));

@@ -202,7 +202,7 @@ async function putInSlot(
   written: string[],
 ): Promise<void> {
   const { atMs, clock } = await timeOfSlot();
-  const entries = intakeEntries(name, key, secret, where, atMs, clock);
+  const entries = intakeEntries(name, key, secret, where, atMs, clock, PAGE);
   await writeEntries(entries, written, (entry) => call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } }));
 }
 
@@ -259,6 +259,9 @@ function passwordId(entry: string): string {
   return encodeURIComponent(`${INTAKE_REALM.replaceAll(":", "\\:")}:${entry}:`);
 }
 
+/** Tells this page from every other one. Also on plain http, where crypto.randomUUID is missing. */
+const PAGE = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
 const CLAIMS = new NameClaims(
   {
     write: async (entry) => void (await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } })),
@@ -272,8 +275,7 @@ const CLAIMS = new NameClaims(
     },
     remove: async (entry) => void (await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`)),
   },
-  // Also on plain http, where crypto.randomUUID is missing.
-  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
+  PAGE,
 );
 
 export async function switchInput(name: string, isOn: boolean): Promise<void> {

@@ -7,6 +7,7 @@ import {
   claimEntries,
   INTAKE_REALM,
   intakeEntries,
+  intakeSlots,
   type SlotClock,
   type TypedDestination,
 } from "../../config/intake-slot.ts";
@@ -68,6 +69,19 @@ test("no entry is longer than Splunk encrypts", () => {
   const entries = intakeEntries("contoso", "refresh_token", "é".repeat(2_000), { proxy: "http://p:1" }, T0);
 
   expect(Math.max(...entries.map(({ password }) => password.length))).toBeLessThanOrEqual(255);
+});
+
+test("secrets that two pages write for one setting at one moment are two slots, and neither has the other's pieces", () => {
+  const typed = ["a".repeat(600), "b".repeat(600)];
+  const entries = typed.flatMap((secret, at) =>
+    intakeEntries("contoso", "client_secret", secret, {}, T0, "splunkd", `page${at}`),
+  );
+  const slots = intakeSlots(new Map(entries.map(({ name, password }) => [name, sealed(password)])));
+
+  expect(new Set(entries.map(({ name }) => name)).size).toBe(entries.length);
+  expect(
+    slots.map(({ stanza, key, atMs, text }) => [stanza, key, atMs, text?.open((all) => JSON.parse(all).secret)]),
+  ).toEqual(typed.map((secret) => ["contoso", "client_secret", T0, secret]));
 });
 
 test.each<[string, Readonly<Record<string, string>>, TypedDestination, string]>([
