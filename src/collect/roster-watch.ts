@@ -102,14 +102,17 @@ export interface RosterWatchParts {
   readonly log: Log;
 }
 
-/** Compares the customers with the list: one health event per change, and hourly while something differs. */
+/**
+ * Compares the customers with the list: one health event for the first comparison of a run, one per change, and
+ * hourly while something differs.
+ */
 export class RosterWatch {
   readonly #p: RosterWatchParts;
   readonly #beganAtMs: number;
   readonly #failures = new ReportOnce();
   #latest: RosterReport | undefined;
-  /** What the last event said differs. */
-  #sent = "";
+  /** What the last event of this run said differs; the run before may have said something else. */
+  #sent: string | undefined;
   /** What the log said last differs. */
   #logged = "";
   #dueAtMs = 0;
