@@ -17,6 +17,8 @@ export type StreamStatus = Pick<
 
 /** A row of the collection defender_mssp_status: the input's last health event. */
 export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left" | "version" | "roster"> {
+  /** Absent while it is not known. */
+  readonly tenant_id?: string;
   readonly streams: readonly StreamStatus[];
   readonly first_event_at: string | null;
 }

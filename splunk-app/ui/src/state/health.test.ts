@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { type Input, rowsOf, type Status, type StreamStatus } from "./customers.ts";
-import { isOld, overviewOf, rosterOf } from "./health.ts";
+import { differenceRows, isOld, overviewOf, rosterOf } from "./health.ts";
 import { eventsPerHour, historySearch, lagPoints, momentsOf, spansOf } from "./history.ts";
 
 const NOW = Date.UTC(2026, 10, 24, 12);
@@ -102,6 +102,36 @@ test("the comparison with the list of customers is news for two hours", () => {
   expect(rosterOf([status("a", [])], NOW)).toBeUndefined();
   expect(at(HOUR_MS)).toMatchObject({ report: roster, isOld: false });
   expect(at(3 * HOUR_MS)).toMatchObject({ isOld: true });
+});
+
+test("each difference from the list says who must act, and a customer's own state knows it better", () => {
+  const inputs = ["ended", "waiting", "failing", "quiet"].map((name) => input(name));
+  const failing = stream({ state: "failing", actor: "microsoft", next_step: "Wait.", failure: "unreachable" });
+  const statuses = [
+    status("ended", [failing]),
+    status("waiting", [{ ...UNCONSENTED, next_step: "Ask for the consent." }]),
+    // Configured with a domain, so only the report knows its tenant.
+    status("failing", [failing], { tenant_id: "guid-failing" }),
+    status("quiet", [stream({})]),
+  ];
+  const differences = [
+    { tenant: "Missing", tenant_id: "id-missing", difference: "not-configured" },
+    { tenant: "Nameless", tenant_id: "", difference: "not-configured" },
+    { tenant: "Ended", tenant_id: "id-ended", difference: "not-under-contract" },
+    { tenant: "Waiting", tenant_id: "id-waiting", difference: "not-consented" },
+    { tenant: "Failing", tenant_id: "guid-failing", difference: "silent" },
+    { tenant: "Quiet", tenant_id: "id-quiet", difference: "silent" },
+  ] as const;
+  const shown = differenceRows({ differences }, rowsOf(inputs, statuses, NOW), statuses);
+
+  expect(shown.map(({ name, actor, action }) => [name, actor, action])).toEqual([
+    [undefined, "you", expect.stringContaining("Add the customer")],
+    [undefined, "you", expect.stringContaining("Add the customer")],
+    ["ended", "you", expect.stringContaining("Ask whether the contract has ended")],
+    ["waiting", "the customer", "Ask for the consent."],
+    ["failing", "Microsoft", "Wait."],
+    ["quiet", "you", expect.stringContaining("Test the customer")],
+  ]);
 });
 
 const row = (hoursAgo: number, state: string, more: Readonly<Record<string, string>> = {}) => ({
