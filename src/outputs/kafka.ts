@@ -1,20 +1,20 @@
-import { reduceLine } from "../format/reduced-record.ts";
 import { backoffMs, spread } from "../model/backoff.ts";
 import { type Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
 import type { DiskPorts } from "../stores/disk/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
-import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
+import { KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
+import { KafkaLargeEvents } from "./kafka-large-events.ts";
+import { type KafkaLine, linesOf, withKeyPerLine } from "./kafka-lines.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
-import { outputUnwritable, reportSkipped } from "./output-failures.ts";
+import { reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
 import { Spool, type Spooled, type SpoolPlace } from "./spool.ts";
 import { SpoolIntake } from "./spool-intake.ts";
-import { objectOfKey, withoutStanza } from "./version-key.ts";
 import { Wakeup } from "./wakeup.ts";
 import { WrittenLog } from "./written-log.ts";
 
@@ -28,14 +28,8 @@ const FENCED_WITHIN_MS = 60_000;
 const REPORTED_FROM = 2;
 const TRANSACTION_BYTES = 4 << 20;
 const TRANSACTION_EVENTS = 2_000;
-/** A broker takes batches of 1 MiB, if nobody changed that. */
-const SLICE_MOST_BYTES = 900_000;
-/** An event that is refused although it is no longer than this is kept aside. */
-const EVENT_LEAST_BYTES = 4_096;
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
-const NEWLINE = 0x0a;
-const LEFT_OUT_SHOWN = 10;
 
 /** What the output needs of the part that speaks to Kafka, which is loaded when it is first used. */
 export interface KafkaClient {
@@ -72,15 +66,10 @@ export interface KafkaParts {
   readonly log: Log;
 }
 
-/** One event of the transaction that is being sent. */
-interface Line extends KafkaEvent {
-  readonly fullKey: string;
-}
-
 /** Records of the spool that are committed together. */
 interface Group {
   readonly records: readonly Spooled[];
-  lines: Line[];
+  lines: KafkaLine[];
 }
 
 /**
@@ -118,7 +107,6 @@ export class KafkaOutput implements Output {
    * bring it again after such a crash, and Kafka would have it twice.
    */
   #flushedTo: Pick<SpoolPlace, "segment" | "endsAt"> | undefined;
-  #sliceMostBytes = SLICE_MOST_BYTES;
   /** Something came that may be sent. */
   readonly #news = new Wakeup();
   #hasNews = false;
@@ -126,7 +114,7 @@ export class KafkaOutput implements Output {
   #failure: Failure | undefined;
   #isFailing = false;
   #unconfirmed = 0;
-  #rejectedCount = 0;
+  readonly #large: KafkaLargeEvents;
   #access: KafkaParts["access"];
   /** Ends the pause after a refused sign-in; another one with each new password. */
   #renewed = new AbortController();
@@ -138,6 +126,7 @@ export class KafkaOutput implements Output {
     this.name = parts.name;
     this.#reports = new OutputReports(this, parts.log);
     this.where = parts.where;
+    this.#large = new KafkaLargeEvents({ ...parts, reports: this.#reports });
     const { ports, clock, stateFolder } = parts;
     const opened = Spool.open({
       folder: `${stateFolder}/spool`,
@@ -189,7 +178,7 @@ export class KafkaOutput implements Output {
       ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
       spoolLimitBytes: this.#p.spoolBytes,
       unconfirmed: this.#unconfirmed,
-      rejected: this.#rejectedCount,
+      rejected: this.#large.rejected,
     };
   }
 
@@ -312,7 +301,7 @@ export class KafkaOutput implements Output {
   async #send(writer: KafkaTransactions, group: Group): Promise<void> {
     const last = group.records.at(-1) as Spooled;
     this.#unconfirmed = group.lines.length;
-    await writer.commit(group.lines, this.#lane.watermarkAt(last), this.#sliceMostBytes);
+    await writer.commit(group.lines, this.#lane.watermarkAt(last), this.#large.sliceMostBytes);
     this.#recovered();
     await this.#confirm(group);
   }
@@ -339,7 +328,7 @@ export class KafkaOutput implements Output {
 
   async #nextGroup(): Promise<Group | undefined> {
     const records: Spooled[] = [];
-    const lines: Line[] = [];
+    const lines: KafkaLine[] = [];
     const before: Spooled[] = [];
     let byteLength = 0;
     let first: Spooled | undefined;
@@ -376,13 +365,10 @@ export class KafkaOutput implements Output {
     this.#unconfirmed = 0;
     if (error instanceof KafkaTooLarge && this.#group !== undefined) {
       try {
-        return await this.#makeSmaller(this.#group, error);
+        return await this.#large.makeSmaller(this.#group.lines, error);
       } catch (parking) {
-        const failure = isFailure(parking)
-          ? parking
-          : outputUnwritable(this.name, "the folder of rejected events", parking);
-        if (!isFailure(failure)) throw failure;
-        return await this.#pauseWith(failure, STOPPED_FOR_MS);
+        if (!isFailure(parking)) throw parking;
+        return await this.#pauseWith(parking, STOPPED_FOR_MS);
       }
     }
     this.#failures += 1;
@@ -421,52 +407,6 @@ export class KafkaOutput implements Output {
     return lately.length >= FENCED_MOST;
   }
 
-  /** Several events go in smaller requests; one alone loses its large members, or is kept aside. */
-  async #makeSmaller(group: Group, { alone }: KafkaTooLarge): Promise<void> {
-    if (alone.length === 0) this.#sliceMostBytes = Math.floor(this.#sliceMostBytes / 2);
-    for (const event of alone) await this.#makeEventSmaller(group, event);
-  }
-
-  async #makeEventSmaller(group: Group, event: KafkaEvent): Promise<void> {
-    const at = group.lines.indexOf(event as Line);
-    const line = group.lines[at];
-    if (line === undefined) throw new Error("Kafka refused an event that is not in the transaction");
-    const most = Math.min(SLICE_MOST_BYTES, Math.floor(line.value.length / 2));
-    const smaller =
-      this.#p.recordFormat === "json" && line.value.length > EVENT_LEAST_BYTES
-        ? reduceLine(line.value, most)
-        : undefined;
-    if (smaller === undefined) return await this.#park(group, at, line);
-    const { leftOut } = smaller.reduced;
-    const names = leftOut.map(({ name }) => name);
-    const before = line.leftOut === undefined ? [] : [line.leftOut];
-    group.lines[at] = { ...line, value: Buffer.from(smaller.text), leftOut: [...before, ...names].join(",") };
-    this.#p.log.warn("an event above Kafka's limit is sent without its large members", {
-      output: this.name,
-      key: withoutStanza(line.fullKey),
-      bytes: line.value.length,
-      left_out: names.slice(0, LEFT_OUT_SHOWN).join(", "),
-    });
-  }
-
-  async #park(group: Group, at: number, line: Line): Promise<void> {
-    const { rejected, stateName, log } = this.#p;
-    const key = withoutStanza(line.fullKey);
-    const reason = `above the topic's max.message.bytes: ${line.value.length} bytes`;
-    const path = await rejected.park(stateName, {
-      output: this.name,
-      where: this.where,
-      key,
-      reason,
-      event: line.value.toString("utf8"),
-    });
-    group.lines.splice(at, 1);
-    this.#rejectedCount += 1;
-    const say = `${this.name}: Kafka refuses one event for good (${reason}): ${key || "health"}. It is kept in ${path}.`;
-    log.error(say, { output: this.name, key, next_step: RESEND });
-    this.#reports.notice("event-rejected", `${say} ${RESEND}`);
-  }
-
   #recovered(): void {
     this.#failures = 0;
     this.#isFailing = false;
@@ -481,36 +421,3 @@ export class KafkaOutput implements Output {
     this.#news.wake();
   }
 }
-
-/** An event may be several lines: each gets its event's key, so that a record of Kafka has it. */
-function withKeyPerLine({ bytes, keys, ends }: Batch): Batch {
-  const perLine: string[] = [];
-  let event = 0;
-  for (let at = 0; at < bytes.length; ) {
-    const end = bytes.indexOf(NEWLINE, at) + 1 || bytes.length;
-    while (event < ends.length && (ends[event] as number) <= at) event += 1;
-    // Lines behind the last event are health.
-    perLine.push(keys[event] ?? "");
-    at = end;
-  }
-  return { bytes, keys: perLine, ends };
-}
-
-function linesOf({ lines, keys }: Spooled): readonly Line[] {
-  const found: Line[] = [];
-  for (let at = 0; at < lines.length; ) {
-    const end = lines.indexOf(NEWLINE, at) + 1 || lines.length;
-    const fullKey = keys[found.length] ?? "";
-    const text = lines.subarray(at, lines[end - 1] === NEWLINE ? end - 1 : end);
-    found.push({
-      fullKey,
-      key: fullKey === "" ? undefined : objectOfKey(withoutStanza(fullKey)),
-      value: Buffer.from(text.buffer, text.byteOffset, text.byteLength),
-    });
-    at = end;
-  }
-  return found;
-}
-
-const RESEND =
-  "Run `defender-mssp rejected list`, raise max.message.bytes of the topic, then run `defender-mssp rejected resend`.";
