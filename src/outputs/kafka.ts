@@ -1,4 +1,3 @@
-import { backoffMs, spread } from "../model/backoff.ts";
 import { type Failure, isFailure } from "../model/failure.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
 import type { DiskPorts } from "../stores/disk/disk.ts";
@@ -7,6 +6,7 @@ import { KafkaTooLarge } from "./kafka-error.ts";
 import { KafkaLane } from "./kafka-lane.ts";
 import { KafkaLargeEvents } from "./kafka-large-events.ts";
 import { type KafkaLine, linesOf, withKeyPerLine } from "./kafka-lines.ts";
+import { KafkaRetry, STOPPED_FOR_MS } from "./kafka-retry.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
 import { reportSkipped } from "./output-failures.ts";
@@ -18,14 +18,6 @@ import { SpoolIntake } from "./spool-intake.ts";
 import { Wakeup } from "./wakeup.ts";
 import { WrittenLog } from "./written-log.ts";
 
-const BACKOFF = { firstMs: 250, longestMs: 60_000 };
-/** Somebody has to change something in Kafka; this program does not hear when. */
-const STOPPED_FOR_MS = 60_000;
-/** So often in so long a time another collector has our id: one take-over is nothing to report. */
-const FENCED_MOST = 3;
-const FENCED_WITHIN_MS = 60_000;
-/** A failure that the next writer does not see is not worth a person's time. */
-const REPORTED_FROM = 2;
 const TRANSACTION_BYTES = 4 << 20;
 const TRANSACTION_EVENTS = 2_000;
 const SEGMENT_BYTES = 8 << 20;
@@ -99,7 +91,7 @@ export class KafkaOutput implements Output {
   /** Undefined: it failed. */
   #ready: Promise<void> | undefined;
   readonly #running: Promise<void>;
-  readonly #fencedAtMs: number[] = [];
+  readonly #retry: KafkaRetry;
   #writer: KafkaTransactions | undefined;
   #group: Group | undefined;
   /**
@@ -110,7 +102,6 @@ export class KafkaOutput implements Output {
   /** Something came that may be sent. */
   readonly #news = new Wakeup();
   #hasNews = false;
-  #failures = 0;
   #failure: Failure | undefined;
   #isFailing = false;
   #unconfirmed = 0;
@@ -126,6 +117,7 @@ export class KafkaOutput implements Output {
     this.name = parts.name;
     this.#reports = new OutputReports(this, parts.log);
     this.where = parts.where;
+    this.#retry = new KafkaRetry(parts.clock, parts.random);
     this.#large = new KafkaLargeEvents({ ...parts, reports: this.#reports });
     const { ports, clock, stateFolder } = parts;
     const opened = Spool.open({
@@ -359,7 +351,6 @@ export class KafkaOutput implements Output {
   }
 
   async #failed(client: KafkaClient | undefined, error: unknown): Promise<void> {
-    const { clock, random } = this.#p;
     this.#writer?.close();
     this.#writer = undefined;
     this.#unconfirmed = 0;
@@ -371,24 +362,13 @@ export class KafkaOutput implements Output {
         return await this.#pauseWith(parking, STOPPED_FOR_MS);
       }
     }
-    this.#failures += 1;
-    if (client?.isFenced(error) === true && this.#isFencedOften()) {
-      return await this.#pauseWith(client.sharedId(), spread(STOPPED_FOR_MS, random));
-    }
-    const { failure, needsPerson } = isFailure(error)
-      ? { failure: error, needsPerson: true }
-      : client === undefined
-        ? { failure: undefined, needsPerson: false }
-        : client.failure(error);
-    // The client itself could not be loaded: that is a defect.
-    if (failure === undefined) throw error;
-    const waitMs = needsPerson ? spread(STOPPED_FOR_MS, random) : backoffMs(BACKOFF, this.#failures, random);
-    if (needsPerson || this.#failures >= REPORTED_FROM) return await this.#pauseWith(failure, waitMs);
+    const { failure, waitMs, isReported } = this.#retry.failed(client, error);
+    if (isReported) return await this.#pauseWith(failure, waitMs);
     this.#p.log.info("a transaction was not committed; what was committed is read, and the rest sent", {
       output: this.name,
       say: failure.say,
     });
-    await clock.pause(waitMs, this.#stop.signal);
+    await this.#p.clock.pause(waitMs, this.#stop.signal);
   }
 
   async #pauseWith(failure: Failure, waitMs: number): Promise<void> {
@@ -399,16 +379,8 @@ export class KafkaOutput implements Output {
     await this.#p.clock.pause(waitMs, AbortSignal.any([this.#stop.signal, this.#renewed.signal]));
   }
 
-  #isFencedOften(): boolean {
-    const nowMs = this.#p.clock.monotonicMs();
-    this.#fencedAtMs.push(nowMs);
-    const lately = this.#fencedAtMs.filter((atMs) => nowMs - atMs <= FENCED_WITHIN_MS);
-    this.#fencedAtMs.splice(0, this.#fencedAtMs.length, ...lately);
-    return lately.length >= FENCED_MOST;
-  }
-
   #recovered(): void {
-    this.#failures = 0;
+    this.#retry.succeeded();
     this.#isFailing = false;
     if (this.#failure === undefined) return;
     this.#reports.logRecovery(this.where, this.#spool.waitingBytes);
