@@ -3,7 +3,12 @@ import type { OutputSettings } from "../config/output-settings.ts";
 
 /** What makes an output another one for whoever reads it. The path differs between members. */
 export type FleetOutput = Pick<OutputSettings, "name" | "type" | "profile" | "evidence" | "cefVersion"> &
-  Partial<Pick<OutputSettings, "tenants" | "urls" | "index">>;
+  Partial<
+    Pick<
+      OutputSettings,
+      "tenants" | "urls" | "index" | "brokers" | "topic" | "watermarkTopic" | "transactionalId" | "recordFormat"
+    >
+  >;
 
 /**
  * Names of outputs in the fleet's store, in the order given: the same on every member, and the same after
@@ -11,13 +16,31 @@ export type FleetOutput = Pick<OutputSettings, "name" | "type" | "profile" | "ev
  * is new goes on where one of its type stopped that is configured no more.
  */
 export function outputNames(outputs: readonly FleetOutput[]): readonly string[] {
-  return outputs.map(({ type, profile, evidence, cefVersion, tenants, urls, index }) => {
+  return outputs.map((output) => {
+    const { type, profile, evidence, cefVersion, tenants } = output;
     const customers = tenants === undefined ? null : [...tenants].sort();
-    // More indexers may be added behind the first address.
-    const receiver = type === "hec" ? [urls?.[0] ?? null, index ?? null] : [];
-    const identity = [type, profile, evidence, cefVersion, customers, ...receiver];
+    const identity = [type, profile, evidence, cefVersion, customers, ...receiverOf(output)];
     return `${type}-${createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 8)}`;
   });
+}
+
+/** More indexers or brokers may be added behind the first address. */
+function receiverOf(output: FleetOutput): readonly (string | null)[] {
+  if (output.type === "hec") return [output.urls?.[0] ?? null, output.index ?? null];
+  if (output.type !== "kafka") return [];
+  // Members that differ in one of these would not see what the others committed.
+  const { brokers, topic, watermarkTopic, transactionalId, recordFormat } = output;
+  return [brokers?.[0], topic, watermarkTopic, transactionalId, recordFormat].map((one) => one ?? null);
+}
+
+/** The same outputs with transactional ids that all members have, and no other fleet and no other output. */
+export function withTransactionalIds(outputs: readonly OutputSettings[], fleet: string): readonly OutputSettings[] {
+  const names = outputNames(outputs);
+  return outputs.map((output, i) =>
+    output.type === "kafka" && output.transactionalId === undefined
+      ? { ...output, transactionalId: `defender-mssp.${fleet}.${names[i]}` }
+      : output,
+  );
 }
 
 /** Two outputs that would share one name, and with it one progress; undefined: there are none. */

@@ -8,6 +8,7 @@ import { settingsRefused } from "../config/settings.ts";
 import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
 import { type OutputsSink, openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
 import { bodiesInList } from "../json/record-bodies.ts";
+import { ConcurrencyLimiter } from "../model/concurrency-limiter.ts";
 import { Failure } from "../model/failure.ts";
 import type { Lease } from "../model/fleet.ts";
 import type { Log, Sink } from "../model/ports.ts";
@@ -18,12 +19,13 @@ import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
+import { SHARD_COUNT } from "../stores/postgres/schema.ts";
 import type { Chosen } from "./arcsight-command.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
-import { outputNames, outputsAlike } from "./fleet-outputs.ts";
+import { outputNames, outputsAlike, withTransactionalIds } from "./fleet-outputs.ts";
 import { outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
@@ -34,13 +36,24 @@ const HEARTBEAT_WITHIN = { connectWithinMs: 2_000, answerWithinMs: 2_000 } as co
 /** As the single process drains its outputs. */
 const DRAIN_MS = 10_000;
 /** Nothing else has a promise in a fleet yet. */
-const DELIVERED_TO: ReadonlySet<string> = new Set(["cef-file", "json-lines", "cef-folder", "json-folder", "hec"]);
+const DELIVERED_TO: ReadonlySet<string> = new Set([
+  "cef-file",
+  "json-lines",
+  "cef-folder",
+  "json-folder",
+  "hec",
+  "kafka",
+]);
 /** Of packets that wait for a file. */
 const FILE_BACKLOG_BYTES = 64 << 20;
 /** HEC confirms after a second or more, so several deliveries are under way. */
 const HEC_LANES = 4;
 /** Shorter than what giving up customers may take. The next owner delivers again what HEC confirms later. */
 const HEC_REMOVE_WITHIN_MS = 5_000;
+/** As for HEC. What Kafka had by then is in the watermark. */
+const KAFKA_REMOVE_WITHIN_MS = 5_000;
+/** Transactions whose events are in memory at once; each shard has its own. */
+const KAFKA_AT_ONCE = 4;
 
 /** Why this configuration cannot be run by a member of a fleet; undefined: it can. */
 export function fleetObstacle(
@@ -53,10 +66,11 @@ export function fleetObstacle(
     return "`discover` cannot be used with fleet.url; run `defender-mssp customers discover` beside the fleet";
   const other = config.outputs.find(({ type }) => !DELIVERED_TO.has(type));
   if (other !== undefined)
-    return `${other.name}.type=${other.type} cannot be used with fleet.url; use hec, cef-file, json-lines, cef-folder or json-folder`;
+    return `${other.name}.type=${other.type} cannot be used with fleet.url; use hec, kafka, cef-file, json-lines, cef-folder or json-folder`;
   // Its parts would wait for one another's acknowledgement.
-  const paced = config.outputs.find(({ type, maxEps }) => type === "hec" && maxEps > 0);
-  if (paced !== undefined) return `${paced.name}.max_eps cannot be used with type=hec and fleet.url; remove it`;
+  const paced = config.outputs.find(({ type, maxEps }) => (type === "hec" || type === "kafka") && maxEps > 0);
+  if (paced !== undefined)
+    return `${paced.name}.max_eps cannot be used with type=${paced.type} and fleet.url; remove it`;
   const alike = outputsAlike(config.outputs);
   if (alike === undefined) return undefined;
   return (
@@ -139,11 +153,13 @@ export function fleetParts(
         http,
         hostName: hostname(),
         withoutSpool: true,
+        fleet: { member: settings.member ?? hostname(), shards: SHARD_COUNT },
       };
-      const { all, each } = openEachOutput(config.outputs, config.settings.stanzas, stateDir, world);
       const names = outputNames(config.outputs);
+      const outputs = withTransactionalIds(config.outputs, settings.name);
+      const { all, each } = openEachOutput(outputs, config.settings.stanzas, stateDir, world);
       const lanes = each().map((sink, i) => {
-        const [output, configured] = [names[i] as string, config.outputs[i] as OutputSettings];
+        const [output, configured] = [names[i] as string, outputs[i] as OutputSettings];
         log.info("an output joined the fleet", { output, setting: configured.name });
         const isAlive = () => member.isAlive();
         return new OutputLanes({ output, sink, store, isAlive, clock: realClock, log, ...laneTo(configured, sink) });
@@ -152,7 +168,7 @@ export function fleetParts(
       return {
         sink: committingSink(all),
         renew: (output, secrets) => all.renew(output, secrets),
-        outputs: () => outputStatuses(all.conditions(), config.outputs, realClock.nowMs()),
+        outputs: () => outputStatuses(all.conditions(), outputs, realClock.nowMs()),
         async close() {
           const giveUp = realClock.monotonicMs() + DRAIN_MS;
           try {
@@ -177,11 +193,17 @@ export function fleetParts(
 
 /** What differs between a file, which has an event when it is written, and a receiver that confirms. */
 function laneTo({ name, type, spoolMib }: OutputSettings, sink: OutputsSink) {
-  if (type !== "hec") return { lanes: 1, backlogMostBytes: FILE_BACKLOG_BYTES };
+  if (type !== "hec" && type !== "kafka") return { lanes: 1, backlogMostBytes: FILE_BACKLOG_BYTES };
   return {
-    lanes: HEC_LANES,
+    ...(type === "hec"
+      ? { lanes: HEC_LANES, removeWithinMs: HEC_REMOVE_WITHIN_MS }
+      : {
+          lanes: SHARD_COUNT,
+          laneBy: "shard" as const,
+          limiter: new ConcurrencyLimiter(KAFKA_AT_ONCE),
+          removeWithinMs: KAFKA_REMOVE_WITHIN_MS,
+        }),
     backlogMostBytes: spoolMib * 1_048_576,
-    removeWithinMs: HEC_REMOVE_WITHIN_MS,
     receiverFailure: () => {
       const [one] = sink.conditions();
       return one?.condition.state === "down" ? backlogFull(name, one.output.where, spoolMib) : undefined;

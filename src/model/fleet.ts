@@ -57,10 +57,37 @@ export interface FleetStream {
   readonly store: StreamStore;
 }
 
-/** Versions that were committed together and not confirmed by an output yet. */
-export interface WaitingPacket {
+/**
+ * Names one commit of a stream for ever: a database that was restored from a backup gives the number again,
+ * but under another epoch.
+ */
+export interface PacketPlace {
   readonly stream: number;
   readonly seq: bigint;
+  /** Of the lease under which it was committed. */
+  readonly epoch: bigint;
+}
+
+/**
+ * A receiver that keeps, in one transaction with the events of a shard, which packets it has. Only one sender
+ * of a shard is let in at a time.
+ */
+export interface PacketReceiver {
+  /** This process is the one that is let in, as far as it knows. */
+  isOpen(shard: number): boolean;
+  /**
+   * Shuts out whoever delivered the shard before, and learns what the receiver has. Whatever the store said
+   * is waiting before this call may have been delivered by another one since. Waits while the receiver
+   * cannot be reached. False as soon as it is not wanted any more.
+   */
+  takeOver(shard: number, isWanted: () => boolean): Promise<boolean>;
+  has(shard: number, packet: PacketPlace): boolean;
+  /** Nothing of the shard is delivered here any more. */
+  leave(shard: number): void;
+}
+
+/** Versions that were committed together and not confirmed by an output yet. */
+export interface WaitingPacket extends PacketPlace {
   /** What it takes in the store; 0 when that cannot be read. */
   readonly bytes: number;
   /** None when it is damaged. */

@@ -20,6 +20,16 @@ export class KafkaTooLarge extends Error {
   }
 }
 
+/** The topic of watermarks has fewer partitions than a fleet has shards. */
+export class TooFewPartitions extends Error {
+  readonly needed: number;
+
+  constructor(needed: number) {
+    super(`fewer than ${needed} partitions`);
+    this.needed = needed;
+  }
+}
+
 /** What was being done when Kafka, or the way to it, failed. */
 export type KafkaStep =
   | "connect"

@@ -1,7 +1,7 @@
 import { Failure, isFailure } from "../model/failure.ts";
 import { failureOf } from "./dial.ts";
 import { BrokerTooOld } from "./kafka-connection.ts";
-import { codesOf, KafkaError, KafkaTooLarge } from "./kafka-error.ts";
+import { codesOf, KafkaError, KafkaTooLarge, TooFewPartitions } from "./kafka-error.ts";
 
 /** What the sentences name. */
 export interface KafkaNames {
@@ -12,6 +12,8 @@ export interface KafkaNames {
   readonly transactionalId: string;
   /** Undefined: this program signs in as nobody, or by its certificate. */
   readonly user: string | undefined;
+  /** Where events wait. Absent: in the spool. */
+  readonly keptIn?: string;
 }
 
 interface Reason {
@@ -45,10 +47,10 @@ export function isFenced(error: unknown): boolean {
 }
 
 /** Another collector takes the transactional id again and again. */
-export function sharedTransactionalId({ name, transactionalId }: KafkaNames): Failure {
-  return broken(name, {
+export function sharedTransactionalId(names: KafkaNames): Failure {
+  return broken(names, {
     code: "output-broken",
-    say: `another collector uses the transactional id ${transactionalId}, and each shuts the other out`,
+    say: `another collector uses the transactional id ${names.transactionalId}, and each shuts the other out`,
     nextStep: "Give each collector its own .transactional_id, or remove that setting, and restart them.",
   });
 }
@@ -62,12 +64,13 @@ export function kafkaFailure(
   error: unknown,
 ): { readonly failure: Failure; readonly needsPerson: boolean } {
   const own = failureIn(error);
-  if (own !== undefined) return { failure: withOutput(names.name, own), needsPerson: true };
+  if (own !== undefined) return { failure: withOutput(names, own), needsPerson: true };
   if (error instanceof KafkaTooLarge) return { failure: tooLarge(names, error), needsPerson: true };
   const codes = codesOf(error);
   const reason = saidByKafka(names, error, codes);
-  const needsPerson = codes.some((code) => NEEDS_A_PERSON.has(code));
-  if (reason !== undefined) return { failure: broken(names.name, reason, error), needsPerson };
+  const tooFew = error instanceof KafkaError && error.cause instanceof TooFewPartitions;
+  const needsPerson = tooFew || codes.some((code) => NEEDS_A_PERSON.has(code));
+  if (reason !== undefined) return { failure: broken(names, reason, error), needsPerson };
   if (!(error instanceof KafkaError)) throw error;
   if (codes.length > 0) {
     const unknown: Reason = {
@@ -75,9 +78,9 @@ export function kafkaFailure(
       say: `${error.target.host}:${error.target.port} refuses the request (${codes[0]})`,
       nextStep: "Look at the log of that broker. Delivery resumes by itself.",
     };
-    return { failure: broken(names.name, unknown, error), needsPerson };
+    return { failure: broken(names, unknown, error), needsPerson };
   }
-  return { failure: withOutput(names.name, unreachable(error)), needsPerson: false };
+  return { failure: withOutput(names, unreachable(error)), needsPerson: false };
 }
 
 /** For an event that somebody sends again: the collector itself makes such an event smaller. */
@@ -99,6 +102,11 @@ function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]
   const user = names.user === undefined ? "this program" : `the user ${names.user}`;
   const has = (...some: readonly string[]) => some.some((code) => codes.includes(code));
   const refused = (say: string, nextStep: string): Reason => ({ code: "output-broken", say, nextStep });
+  if (error instanceof KafkaError && error.cause instanceof TooFewPartitions)
+    return refused(
+      `the topic ${watermarkTopic} has fewer than ${error.cause.needed} partitions, and a fleet needs one for each of its shards`,
+      `Have the Kafka administrator create a topic with ${error.cause.needed} partitions, cleanup.policy=compact and segment.bytes=4194304, and set .watermark_topic to it.`,
+    );
   if (step === "read-back")
     return refused(
       "Kafka committed the event, and it cannot be read back",
@@ -215,22 +223,26 @@ function hasMessage(error: unknown, pattern: RegExp): boolean {
   return false;
 }
 
-function withOutput(name: string, failure: Failure): Failure {
+function withOutput(names: KafkaNames, failure: Failure): Failure {
   return new Failure(failure.code, {
     actor: failure.actor,
     retry: { when: "later" },
-    say: `${name}: ${failure.say} Events wait in the spool.`,
+    say: `${names.name}: ${failure.say} ${waiting(names)}`,
     nextStep: failure.nextStep,
     cause: failure,
   });
 }
 
-function broken(name: string, { code, say, nextStep }: Reason, cause?: unknown): Failure {
+function broken(names: KafkaNames, { code, say, nextStep }: Reason, cause?: unknown): Failure {
   return new Failure(code, {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: ${say}. Events wait in the spool.`,
+    say: `${names.name}: ${say}. ${waiting(names)}`,
     nextStep,
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+function waiting({ keptIn = "the spool" }: KafkaNames): string {
+  return `Events wait in ${keptIn}.`;
 }

@@ -10,7 +10,15 @@ import {
   targetAt,
   targetOf,
 } from "./kafka-connection.ts";
-import { codesOf, isOnly, KafkaError, type KafkaEvent, type KafkaStep, KafkaTooLarge } from "./kafka-error.ts";
+import {
+  codesOf,
+  isOnly,
+  KafkaError,
+  type KafkaEvent,
+  type KafkaStep,
+  KafkaTooLarge,
+  TooFewPartitions,
+} from "./kafka-error.ts";
 import { murmur2 } from "./murmur2.ts";
 
 /** Kafka ends a transaction that is open for longer. */
@@ -44,6 +52,8 @@ export interface KafkaWriterParts {
   readonly watermarkTopic: string;
   /** Where the watermark lies, when that is known; else it follows from the id. */
   readonly watermarkPartition: number | undefined;
+  /** The topic of watermarks must have at least so many partitions. Absent: any number will do. */
+  readonly watermarkPartitions?: number;
   readonly transactionalId: string;
   /** Names the watermark. Another collector with the same transactional id must not read it as its own. */
   readonly watermarkKey: string;
@@ -111,7 +121,7 @@ export class KafkaWriter {
     try {
       await cluster.begin();
       await cluster.learn(parts.topic, "topic");
-      await cluster.learnOrCreate(watermarkTopic);
+      await cluster.learnOrCreate(watermarkTopic, parts.watermarkPartitions);
       const fenced = await cluster.fence(transactionalId);
       const watermarkPartition =
         parts.watermarkPartition ?? partitionOf(watermarkKey, cluster.partitionCount(watermarkTopic));
@@ -373,14 +383,21 @@ class Cluster {
     }
   }
 
-  async learnOrCreate(topic: string): Promise<void> {
+  /** @param partitions that it has at least. Throws KafkaError also when it has fewer. */
+  async learnOrCreate(topic: string, partitions: number | undefined): Promise<void> {
+    await this.#learnOrCreate(topic, partitions ?? WATERMARK_PARTITIONS);
+    if (partitions !== undefined && this.partitionCount(topic) < partitions)
+      throw new KafkaError("watermark-topic", this.#begun.target, new TooFewPartitions(partitions));
+  }
+
+  async #learnOrCreate(topic: string, partitions: number): Promise<void> {
     try {
       await this.learn(topic, "watermark-topic");
       return;
     } catch (error) {
       if (!codesOf(error).includes("UNKNOWN_TOPIC_OR_PARTITION")) throw error;
     }
-    await this.#create(topic);
+    await this.#create(topic, partitions);
     const { clock, stop } = this.#p;
     const until = clock.monotonicMs() + CREATED_WITHIN_MS;
     for (;;) {
@@ -491,7 +508,7 @@ class Cluster {
     return leader;
   }
 
-  async #create(topic: string): Promise<void> {
+  async #create(topic: string, partitions: number): Promise<void> {
     const first = this.#begun;
     const configs = {
       "cleanup.policy": "compact",
@@ -504,7 +521,7 @@ class Cluster {
         [
           {
             name: topic,
-            numPartitions: WATERMARK_PARTITIONS,
+            numPartitions: partitions,
             replicationFactor: DEFAULT_REPLICAS,
             assignments: [],
             configs: Object.entries(configs).map(([name, value]) => ({ name, value })),

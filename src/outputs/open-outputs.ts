@@ -12,6 +12,8 @@ import { HecOutput } from "./hec.ts";
 import { HecClient } from "./hec-client.ts";
 import { KafkaOutput } from "./kafka.ts";
 import type { KafkaAccess } from "./kafka-connection.ts";
+import type { KafkaNames } from "./kafka-failures.ts";
+import { KafkaShards } from "./kafka-shards.ts";
 import { type CustomerStyle, lineFormatOf, type Notice } from "./line-format.ts";
 import type { Output } from "./output.ts";
 import { accessOf } from "./reader-access.ts";
@@ -35,6 +37,8 @@ export interface OutputsWorld {
   readonly hostName: string;
   /** Whoever writes keeps the events until the receiver confirms them: a fleet's database. */
   readonly withoutSpool?: boolean;
+  /** Of a member of a fleet: its name, and how many parts the customers are shared in. */
+  readonly fleet?: { readonly member: string; readonly shards: number };
   /** Gets notices where health has another way out; undefined: they go to the outputs. */
   readonly takeNotice?: (notice: Notice) => void;
 }
@@ -73,13 +77,16 @@ export function openEachOutput(
       ...(settings.tenants ? { tenants: new Set(settings.tenants) } : {}),
     }),
   );
-  const spooling = names.filter((_, i) => !(world.withoutSpool === true && outputs[i]?.type === "hec"));
+  const spooling = names.filter((_, i) => !(world.withoutSpool === true && WITHOUT_SPOOL.has(outputs[i]?.type ?? "")));
   reportLeftSpools(join(stateDir, "outputs"), new Set(spooling), world);
   const admitted = (stanza: Stanza) => styles.set(stanza.name, stanza);
   const sinkOf = (some: readonly Branch[], reports: boolean) =>
     new OutputsSink(some, () => world.clock.nowMs(), world.log, admitted, { reports, takeNotice: world.takeNotice });
   return { all: sinkOf(branches, true), each: () => branches.map((branch) => sinkOf([branch], false)) };
 }
+
+/** What a fleet's database keeps for them needs no spool. */
+const WITHOUT_SPOOL: ReadonlySet<string> = new Set(["hec", "kafka"]);
 
 interface OutputWorld extends OutputsWorld {
   readonly rejected: RejectedEvents;
@@ -175,27 +182,37 @@ function openHec(settings: OutputSettings, stateFolder: string, world: OutputWor
 }
 
 function openKafka(settings: OutputSettings, stateFolder: string, world: OutputWorld): Output {
-  const { name, topic, watermarkTopic, recordFormat, compression } = settings;
-  const { ports, clock, random, log, rejected } = world;
-  const output = new KafkaOutput({
+  const { name, topic, watermarkTopic, recordFormat, compression, transactionalId } = settings;
+  const { ports, clock, random, log, rejected, fleet } = world;
+  const common = {
     name,
     where: kafkaWhere(settings),
     topic,
     watermarkTopic,
-    transactionalId: settings.transactionalId,
     recordFormat,
     compression,
     access: kafkaAccessOf(settings),
-    client: (transactionalId) => kafkaClientOf(settings, transactionalId),
     spoolBytes: settings.spoolMib * MIB,
-    stateFolder,
     stateName: basename(stateFolder),
     rejected,
-    ports,
     clock,
     random,
-    newId: randomUUID,
     log,
+  };
+  if (fleet !== undefined && transactionalId !== undefined)
+    return new KafkaShards({
+      ...common,
+      ...fleet,
+      transactionalId,
+      client: (id) => kafkaClientOf(settings, id, { keptIn: "the fleet's database" }),
+    });
+  const output = new KafkaOutput({
+    ...common,
+    transactionalId,
+    client: (id) => kafkaClientOf(settings, id),
+    stateFolder,
+    ports,
+    newId: randomUUID,
   });
   noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
   return output;
@@ -224,9 +241,11 @@ export function kafkaAccessOf(settings: OutputSettings): KafkaAccess {
 export async function kafkaClientOf(
   { name, topic, watermarkTopic, sasl, user }: OutputSettings,
   transactionalId: string,
+  more: Pick<KafkaNames, "keptIn"> = {},
 ) {
   const { kafkaClient } = await import("./kafka-client.ts");
-  return kafkaClient({ name, topic, watermarkTopic, transactionalId, user: sasl === "none" ? undefined : user });
+  const by = sasl === "none" ? undefined : user;
+  return kafkaClient({ name, topic, watermarkTopic, transactionalId, user: by, ...more });
 }
 
 /** What sends to the output's HEC. */

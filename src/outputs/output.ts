@@ -1,5 +1,6 @@
 import type { HealthNotice } from "../format/arcsight/cef-mapping.ts";
 import type { Failure } from "../model/failure.ts";
+import type { PacketPlace, PacketReceiver } from "../model/fleet.ts";
 import type { Sealed } from "../model/sealed.ts";
 
 /** Formatted events on their way to one output. */
@@ -16,6 +17,14 @@ export interface Batch {
   readonly keys: readonly string[];
   /** For each key, the offset behind its last line. */
   readonly ends: readonly number[];
+  /** Of a fleet: the packets that hold these events, and those of the same round that the receiver has. */
+  readonly from?: ShardPackets;
+}
+
+/** Packets of streams of one shard. */
+export interface ShardPackets {
+  readonly shard: number;
+  readonly packets: readonly PacketPlace[];
 }
 
 export interface OutputCondition {
@@ -77,6 +86,8 @@ export interface Output {
   write(batch: Batch): Promise<void>;
   condition(): OutputCondition;
   listen(listener: OutputListener): void;
+  /** Of a receiver that keeps which packets of a fleet it has. */
+  readonly packets?: PacketReceiver;
   /** Signs in with these from now on, and tries at once where the old ones were refused. */
   renew?(secrets: OutputSecrets): void;
   /** Makes everything that is taken safe. `withinMs`: how long a receiver may still be waited for. */

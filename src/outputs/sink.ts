@@ -2,11 +2,12 @@ import { REDUCED_MOST_BYTES } from "../format/reduced-record.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { isFailure } from "../model/failure.ts";
+import type { PacketReceiver } from "../model/fleet.ts";
 import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
-import type { Batch, Output, OutputCondition, OutputNotice, OutputSecrets } from "./output.ts";
+import type { Batch, Output, OutputCondition, OutputNotice, OutputSecrets, ShardPackets } from "./output.ts";
 import { joined } from "./recent-keys.ts";
 import { writeReduced } from "./reduced.ts";
 
@@ -77,7 +78,12 @@ export class OutputsSink implements Sink {
     for (const { output } of this.#branches) output.listen({ broken: listener });
   }
 
-  async write(batch: readonly Delivery[]): Promise<number> {
+  /** Of the only output, where its receiver keeps which packets of a fleet it has. */
+  get packets(): PacketReceiver | undefined {
+    return this.#branches.length === 1 ? this.#branches[0]?.output.packets : undefined;
+  }
+
+  async write(batch: readonly Delivery[], from?: ShardPackets): Promise<number> {
     const keys = joined(batch.map((delivery) => `${delivery.stanza}|${delivery.key}`));
     const formatted = new Map<string, Batch>();
     const ready: { readonly output: Output; readonly made: Batch }[] = [];
@@ -94,7 +100,9 @@ export class OutputsSink implements Sink {
       byteLength += made.bytes.length;
       ready.push({ output, made });
     }
-    const results = await Promise.allSettled(ready.map(({ output, made }) => output.write(made)));
+    const results = await Promise.allSettled(
+      ready.map(({ output, made }) => output.write(from === undefined ? made : { ...made, from })),
+    );
     for (const memory of lent) this.#memory.release(memory);
     throwFirst(results);
     return byteLength;

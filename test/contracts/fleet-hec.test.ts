@@ -38,7 +38,13 @@ class OneStream implements Pick<FleetStore, "waiting" | "confirm" | "setAside"> 
       ...one,
       key: `${one.key}:2026-11-29T16:00:00.0000000Z`,
     }));
-    this.packets.push({ stream: STREAM, seq: BigInt(this.packets.length + 1), bytes: 100, deliveries });
+    this.packets.push({
+      stream: STREAM,
+      seq: BigInt(this.packets.length + 1),
+      epoch: this.epoch,
+      bytes: 100,
+      deliveries,
+    });
   }
   async waiting() {
     return this.packets.filter(({ seq }) => seq > this.progress);

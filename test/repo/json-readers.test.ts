@@ -17,6 +17,7 @@ const READERS: Readonly<Record<string, string>> = {
   "src/auth/refresh-token-age.ts": "a fact of the state folder, which this program writes",
   "src/collect/scheduler.ts": "a fact of the state folder, which this program writes",
   "src/outputs/kafka-lane.ts": "a file of the state folder, or a watermark, both of which this program writes",
+  "src/outputs/kafka-shards.ts": "a watermark, which this program writes",
   "src/outputs/rejected.ts": "a file of the state folder, which this program writes",
   "src/outputs/spool.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/checkpoint-file.ts": "a file of the state folder, which this program writes",

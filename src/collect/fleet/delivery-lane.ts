@@ -1,6 +1,8 @@
+import type { ConcurrencyLimiter } from "../../model/concurrency-limiter.ts";
+import type { Delivery } from "../../model/event.ts";
 import { asFailure, type Failure, isFailure } from "../../model/failure.ts";
-import type { FleetStore, Lease, WaitingPacket } from "../../model/fleet.ts";
-import type { Clock, Log, Sink } from "../../model/ports.ts";
+import type { FleetStore, Lease, PacketPlace, PacketReceiver, WaitingPacket } from "../../model/fleet.ts";
+import type { Clock, Log } from "../../model/ports.ts";
 
 /** Streams asked for at once, and bytes of packets held at once. */
 const STREAMS_AT_ONCE = 256;
@@ -15,11 +17,27 @@ const HELD_FOR_MS = 60_000;
 /** Of the database, one after another: a member that has its own in order would not say them. */
 const FAILURES_LEFT_TO_MEMBER = 3;
 
+/** Where a lane delivers to. */
+export interface LaneSink {
+  /**
+   * Resolved means delivered.
+   *
+   * @param from the packets that hold the events, and those of the same round that the receiver has.
+   */
+  write(
+    batch: readonly Delivery[],
+    from?: { readonly shard: number; readonly packets: readonly PacketPlace[] },
+  ): Promise<unknown>;
+  /** Of a receiver that keeps which packets it has: all streams of the lane are of one shard then. */
+  readonly packets?: PacketReceiver | undefined;
+}
+
 export interface DeliveryLaneParts {
   /** Names the output in the store; the same on every member. */
   readonly output: string;
-  /** Resolved means delivered. */
-  readonly sink: Pick<Sink, "write">;
+  readonly sink: LaneSink;
+  /** Bounds what lanes hold in memory together. Absent: a lane waits for no other one. */
+  readonly limiter?: ConcurrencyLimiter;
   /** Of packets that were committed here and wait for the output: beyond this, collection waits. */
   readonly backlogMostBytes: number;
   /** Why nothing is delivered while the sink waits for its receiver; undefined: all is well. */
@@ -97,6 +115,7 @@ export class DeliveryLane {
 
   /** Resolves when nothing of these streams is on its way any more, or `removeWithinMs` have passed. */
   async remove(streams: readonly number[]): Promise<void> {
+    const shard = this.#shardOf(streams);
     for (const stream of streams) {
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
@@ -104,11 +123,12 @@ export class DeliveryLane {
       this.#deliverable(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
-    const { removeWithinMs, clock } = this.#p;
+    const { removeWithinMs, clock, sink } = this.#p;
     if (removeWithinMs === undefined) return this.#round;
     const arrived = new AbortController();
     await Promise.race([this.#round, clock.pause(removeWithinMs, arrived.signal)]);
     arrived.abort();
+    if (shard !== undefined && this.#streams.size === 0) sink.packets?.leave(shard);
   }
 
   /**
@@ -188,7 +208,6 @@ export class DeliveryLane {
   }
 
   async #deliver(): Promise<void> {
-    const { output, sink, store, isAlive } = this.#p;
     const asked = this.#next();
     for (const stream of asked) this.#dirty.delete(stream);
     const again = () => {
@@ -196,49 +215,92 @@ export class DeliveryLane {
     };
     try {
       await this.#confirm();
-      const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
-      const found = await store.waiting(output, asked, mostBytes);
-      if (found.length === 0) {
-        for (const stream of asked) {
-          this.#deliverable(stream);
-          this.#waits(stream, Number.NEGATIVE_INFINITY);
-        }
-        this.#accepted();
-        return;
-      }
-      again();
-      // Where all of them were given up meanwhile, they may have hidden what waits of the others.
-      const packets = found.filter(({ stream }) => this.#streams.has(stream));
-      if (packets.length === 0) return;
-      if (!isAlive()) {
+      if (await this.#isLetIn(asked)) await this.#inTurn(() => this.#deliverOf(asked, again));
+      else {
+        again();
         await this.#rest(FIRST_PAUSE_MS);
-        return;
       }
-      const streams = new Map(this.#streams);
-      await this.#setAside(packets.filter(({ damage }) => damage !== undefined));
-      const batch = packets.flatMap(({ stream, deliveries }) =>
-        deliveries.map((one) => ({ ...one, stanza: streams.get(stream)?.stanza ?? one.stanza })),
-      );
-      try {
-        if (batch.length > 0) await sink.write(batch);
-      } catch (error) {
-        if (isFailure(error) && error.code !== "defect") throw error;
-        this.#failedHere(new Map(packets.map(({ stream, seq }) => [stream, seq])), asFailure(error));
-        return;
-      }
-      this.#accepted();
-      for (const { stream, seq, bytes } of packets) {
-        const lease = streams.get(stream)?.lease;
-        if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
-        this.#waits(stream, -bytes);
-        this.#held.delete(stream);
-        if ((this.#suspected.get(stream) ?? seq + 1n) <= seq) this.#suspected.delete(stream);
-      }
-      await this.#confirm();
     } catch (error) {
       again();
       throw error;
     }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const { limiter } = this.#p;
+    return limiter === undefined ? work() : limiter.run(work);
+  }
+
+  /** Nothing is held in memory while a receiver is waited for, and nobody is shut out before something waits. */
+  async #isLetIn(asked: readonly number[]): Promise<boolean> {
+    const { output, sink, store, isAlive } = this.#p;
+    const shard = this.#shardOf(asked);
+    if (sink.packets === undefined || shard === undefined || sink.packets.isOpen(shard)) return true;
+    const first = await this.#inTurn(() => store.waiting(output, asked, ONE_PACKET));
+    if (first.length === 0) return true;
+    const isWanted = () =>
+      !this.#hurry.signal.aborted && isAlive() && asked.some((stream) => this.#streams.has(stream));
+    return isWanted() && (await sink.packets.takeOver(shard, isWanted));
+  }
+
+  #shardOf(streams: readonly number[]): number | undefined {
+    for (const stream of streams) {
+      const lease = this.#streams.get(stream)?.lease;
+      if (lease !== undefined) return lease.shard;
+    }
+    return undefined;
+  }
+
+  async #deliverOf(asked: readonly number[], again: () => void): Promise<void> {
+    const { output, sink, store, isAlive } = this.#p;
+    const shard = this.#shardOf(asked);
+    // Before the store is asked: what it says after that was not delivered by another one unnoticed.
+    const isOpen = sink.packets === undefined || (shard !== undefined && sink.packets.isOpen(shard));
+    const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
+    const found = await store.waiting(output, asked, mostBytes);
+    if (found.length === 0) {
+      for (const stream of asked) {
+        this.#deliverable(stream);
+        this.#waits(stream, Number.NEGATIVE_INFINITY);
+      }
+      this.#accepted();
+      return;
+    }
+    again();
+    if (!isOpen) return;
+    // Where all of them were given up meanwhile, they may have hidden what waits of the others.
+    const packets = found.filter(({ stream }) => this.#streams.has(stream));
+    if (packets.length === 0) return;
+    if (!isAlive()) {
+      await this.#rest(FIRST_PAUSE_MS);
+      return;
+    }
+    const streams = new Map(this.#streams);
+    await this.#setAside(packets.filter(({ damage }) => damage !== undefined));
+    const whole = packets.filter(({ damage }) => damage === undefined);
+    const missing = whole.filter((one) => shard === undefined || sink.packets?.has(shard, one) !== true);
+    const batch = missing.flatMap(({ stream, deliveries }) =>
+      deliveries.map((one) => ({ ...one, stanza: streams.get(stream)?.stanza ?? one.stanza })),
+    );
+    try {
+      if (batch.length > 0) {
+        if (sink.packets === undefined || shard === undefined) await sink.write(batch);
+        else await sink.write(batch, { shard, packets: whole });
+      }
+    } catch (error) {
+      if (isFailure(error) && error.code !== "defect") throw error;
+      this.#failedHere(new Map(packets.map(({ stream, seq }) => [stream, seq])), asFailure(error));
+      return;
+    }
+    this.#accepted();
+    for (const { stream, seq, bytes } of packets) {
+      const lease = streams.get(stream)?.lease;
+      if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
+      this.#waits(stream, -bytes);
+      this.#held.delete(stream);
+      if ((this.#suspected.get(stream) ?? seq + 1n) <= seq) this.#suspected.delete(stream);
+    }
+    await this.#confirm();
   }
 
   /** Streams for the next batch; one that is suspected alone. */

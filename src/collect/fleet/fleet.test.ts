@@ -444,7 +444,7 @@ describe("a lane to one output", () => {
   }
 
   const packetsOf = (...seqs: readonly bigint[]): WaitingPacket[] =>
-    seqs.map((seq) => ({ stream: 1, seq, bytes: 1, deliveries: [deliveryOf(`v${seq}`)] }));
+    seqs.map((seq) => ({ stream: 1, seq, epoch: 1n, bytes: 1, deliveries: [deliveryOf(`v${seq}`)] }));
 
   test("delivers what waited and what is committed, in order, and moves the progress after it", async () => {
     const { lane, clock, packets, written, progress } = opened(packetsOf(1n, 2n, 3n));
@@ -463,7 +463,7 @@ describe("a lane to one output", () => {
   test("what waited under an older name of its customer is delivered under the present one", async () => {
     const { lane, clock, packets, stanzas } = opened([]);
     const deliveries = [{ ...deliveryOf("v1"), stanza: "older" }];
-    packets.push({ stream: 1, seq: 1n, bytes: 1, deliveries });
+    packets.push({ stream: 1, seq: 1n, epoch: 1n, bytes: 1, deliveries });
     lane.add(1, lease, "customer");
     await clock.advance(1_000);
 
@@ -474,7 +474,7 @@ describe("a lane to one output", () => {
   test("a damaged packet is set aside before the progress passes it, and what follows it is delivered", async () => {
     const { it, lane, clock, packets, written, progress, log } = opened([]);
     packets.push(
-      { stream: 1, seq: 1n, bytes: 0, deliveries: [], damage: "Unknown frame descriptor" },
+      { stream: 1, seq: 1n, epoch: 1n, bytes: 0, deliveries: [], damage: "Unknown frame descriptor" },
       ...packetsOf(2n),
     );
     it.setAsideFailure = unreachable;
@@ -495,7 +495,13 @@ describe("a lane to one output", () => {
   test("a packet that this program fails to deliver holds up its own stream alone, and is tried again", async () => {
     const { it, lane, clock, packets, written, progress, log } = opened([]);
     it.defectOf = "v2";
-    packets.push(...packetsOf(1n, 2n, 3n), { stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("other")] });
+    packets.push(...packetsOf(1n, 2n, 3n), {
+      stream: 2,
+      seq: 1n,
+      epoch: 1n,
+      bytes: 1,
+      deliveries: [deliveryOf("other")],
+    });
     lane.add(1, lease, "customer");
     lane.add(2, lease, "other");
     await clock.advance(200_000);
@@ -520,8 +526,8 @@ describe("a lane to one output", () => {
     it.defectOf = "bad";
     packets.push(
       ...packetsOf(1n),
-      { stream: 3, seq: 1n, bytes: 1, deliveries: [deliveryOf("bad")] },
-      { stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("other")] },
+      { stream: 3, seq: 1n, epoch: 1n, bytes: 1, deliveries: [deliveryOf("bad")] },
+      { stream: 2, seq: 1n, epoch: 1n, bytes: 1, deliveries: [deliveryOf("other")] },
       ...packetsOf(2n, 3n, 4n),
     );
     for (const [i, stanza] of ["busy", "other", "bad"].entries()) lane.add(i + 1, lease, stanza);
@@ -535,7 +541,7 @@ describe("a lane to one output", () => {
   test("a stream that is given up while the store answers with its packets alone hides no packets of others", async () => {
     const { it, lane, clock, written } = opened([
       ...packetsOf(1n, 2n),
-      { stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("other")] },
+      { stream: 2, seq: 1n, epoch: 1n, bytes: 1, deliveries: [deliveryOf("other")] },
     ]);
     it.whileAsked = async () => {
       it.whileAsked = async () => undefined;
@@ -623,7 +629,7 @@ describe("a lane to one output", () => {
     await clock.advance(60_000);
 
     await expect(lane.room(1)).resolves.toBeUndefined();
-    packets.push({ stream: 2, seq: 1n, bytes: 1, deliveries: [deliveryOf("later")] });
+    packets.push({ stream: 2, seq: 1n, epoch: 1n, bytes: 1, deliveries: [deliveryOf("later")] });
     lane.committed(2, 1);
     await clock.advance(2_000);
     expect(written).toEqual(["later"]);
@@ -795,6 +801,7 @@ describe("all lanes to one output", () => {
     const packet = (stream: number, seq: bigint): WaitingPacket => ({
       stream,
       seq,
+      epoch: 1n,
       bytes: 1,
       deliveries: [{ key: `${stream}/${seq}` } as unknown as Delivery],
     });

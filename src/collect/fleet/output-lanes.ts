@@ -3,6 +3,8 @@ import { DeliveryLane, type DeliveryLaneParts } from "./delivery-lane.ts";
 export interface OutputLanesParts extends DeliveryLaneParts {
   /** Deliveries under way at once. */
   readonly lanes: number;
+  /** What decides on a stream's lane. Absent: `stream`. With `shard`, a lane for each shard is needed. */
+  readonly laneBy?: "stream" | "shard";
 }
 
 /**
@@ -12,9 +14,12 @@ export interface OutputLanesParts extends DeliveryLaneParts {
 export class OutputLanes {
   readonly output: string;
   readonly #lanes: readonly DeliveryLane[];
+  readonly #laneBy: "stream" | "shard";
+  readonly #laneOf = new Map<number, DeliveryLane>();
 
-  constructor({ lanes, backlogMostBytes, ...parts }: OutputLanesParts) {
+  constructor({ lanes, laneBy = "stream", backlogMostBytes, ...parts }: OutputLanesParts) {
     this.output = parts.output;
+    this.#laneBy = laneBy;
     this.#lanes = Array.from(
       { length: lanes },
       () => new DeliveryLane({ ...parts, backlogMostBytes: backlogMostBytes / lanes }),
@@ -26,22 +31,27 @@ export class OutputLanes {
     return this.#lanes.flatMap(({ held }) => held);
   }
 
-  add(...[stream, ...more]: Parameters<DeliveryLane["add"]>): void {
-    this.#of(stream).add(stream, ...more);
+  add(...[stream, lease, stanza]: Parameters<DeliveryLane["add"]>): void {
+    const place = this.#laneBy === "shard" ? lease.shard : stream;
+    const lane = this.#lanes[place % this.#lanes.length] as DeliveryLane;
+    this.#laneOf.set(stream, lane);
+    lane.add(stream, lease, stanza);
   }
 
   committed(stream: number, bytes: number): void {
-    this.#of(stream).committed(stream, bytes);
+    this.#laneOf.get(stream)?.committed(stream, bytes);
   }
 
   /** As of each lane. */
   async remove(streams: readonly number[]): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.remove(streams.filter((stream) => this.#of(stream) === lane))));
+    const of = (lane: DeliveryLane) => streams.filter((stream) => this.#laneOf.get(stream) === lane);
+    const lanes = new Set(streams.flatMap((stream) => this.#laneOf.get(stream) ?? []));
+    await Promise.all([...lanes].map((lane) => lane.remove(of(lane))));
   }
 
   /** Waits while too much waits on the stream's lane. Throws as that does. */
-  room(stream: number): Promise<void> {
-    return this.#of(stream).room(stream);
+  async room(stream: number): Promise<void> {
+    await this.#laneOf.get(stream)?.room(stream);
   }
 
   /** As of each lane. */
@@ -52,9 +62,5 @@ export class OutputLanes {
   /** As of each lane. */
   async ended(): Promise<void> {
     await Promise.all(this.#lanes.map((lane) => lane.ended()));
-  }
-
-  #of(stream: number): DeliveryLane {
-    return this.#lanes[stream % this.#lanes.length] as DeliveryLane;
   }
 }

@@ -69,6 +69,8 @@ const DATA_CORRUPTED = "XX001";
 interface PacketRow {
   readonly stream: number;
   readonly seq: string;
+  /** Absent where the packet is missing. */
+  readonly epoch?: string;
   /** Absent when it cannot be read. */
   readonly body?: Buffer;
   readonly damage?: string;
@@ -232,10 +234,11 @@ export class PostgresFleet implements FleetStore {
 
   async waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]> {
     const packets: WaitingPacket[] = [];
-    for (const { stream, seq, body, damage } of await this.#rowsWaiting(output, streams, mostBytes))
+    for (const { stream, seq, epoch = 0n, body, damage } of await this.#rowsWaiting(output, streams, mostBytes))
       packets.push({
         stream,
         seq: BigInt(seq),
+        epoch: BigInt(epoch),
         bytes: body?.length ?? 0,
         ...(await readPacket(body, damage, this.#p.bodiesOf)),
       });
@@ -274,7 +277,7 @@ export class PostgresFleet implements FleetStore {
   async #rowAt({ stream, seq }: PacketRow): Promise<PacketRow> {
     try {
       const [row] = await this.#p.database.query<PacketRow>(
-        `select stream, seq, body from ${this.#schema}.packet where stream = $1 and seq = $2`,
+        `select stream, seq, epoch, body from ${this.#schema}.packet where stream = $1 and seq = $2`,
         [stream, seq],
       );
       return row ?? { stream, seq, damage: "it is missing in the database" };
@@ -287,12 +290,12 @@ export class PostgresFleet implements FleetStore {
   #query(output: string, streams: readonly number[], mostBytes: number): Promise<readonly PacketRow[]> {
     const s = this.#schema;
     return this.#p.database.query<PacketRow>(
-      `select stream, seq, body from (
-         select p.stream, p.seq, p.body,
+      `select stream, seq, epoch, body from (
+         select p.stream, p.seq, p.epoch, p.body,
            sum(octet_length(p.body)) over (order by ${OLDEST_OF_EACH_FIRST} rows unbounded preceding) as bytes,
            row_number() over (order by ${OLDEST_OF_EACH_FIRST}) as place
          from ${s}.delivery d cross join lateral (
-           select q.stream, q.seq, q.body from ${s}.packet q
+           select q.stream, q.seq, q.epoch, q.body from ${s}.packet q
            where q.stream = d.stream and q.seq > d.seq order by q.seq limit $4) p
          where d.output = $1 and d.stream = any($2::int[])) x
        where bytes <= $3 or place = 1 order by stream, seq`,
