@@ -133,11 +133,22 @@ const HEALTH = Buffer.from("health");
 
 /** Processor time a running process has used, its own and the kernel's for it, ms. */
 export function cpuMsOf(pid: number): number {
+  return cpuMsIn(pid, [11, 12]);
+}
+
+/** As `cpuMsOf`, with the processes that it started, those that have ended included. */
+export function cpuMsOfTree(pid: number): number {
+  const running = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+  return running.reduce((sum, one) => sum + cpuMsOf(one), cpuMsIn(pid, [11, 12, 13, 14]));
+}
+
+/** @param places of `/proc/<pid>/stat`, counted after the program's name. */
+function cpuMsIn(pid: number, places: readonly number[]): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
     .replace(/^.*\) /, "")
     .split(" ");
   const ticksPerSecond = 100;
-  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
+  return (places.reduce((sum, place) => sum + Number(fields[place]), 0) * 1000) / ticksPerSecond;
 }
 
 /** VmHWM and RssAnon of a running process. */

@@ -6,6 +6,7 @@ import { catchUpBesideOthers } from "./catch-up.ts";
 import { chaosForMinutes, everyCrash } from "./chaos.ts";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { cursorRules } from "./cursor-rules.ts";
+import { commitsOfFleet, idleFleet, stormOfFleet, takeoverOfFleet } from "./fleet.ts";
 import { growth } from "./growth.ts";
 import { alertsToHec } from "./hec.ts";
 import { huntingRound } from "./hunting.ts";
@@ -141,6 +142,29 @@ export const MEASUREMENTS: readonly Measurement[] = [
     about:
       "25 customers x 8,000 Graph alerts, pacing on, built binary as `run`, JSON in zstd transactions to one real broker of Kafka",
     measure: alertsToKafka,
+  },
+  {
+    rows: ["fleet-commit"],
+    about:
+      "25 customers x 8,000 Graph alerts, three built binaries as members of a fleet, files as outputs, from their start until a real PostgreSQL has committed all",
+    measure: commitsOfFleet,
+  },
+  {
+    rows: ["fleet-takeover"],
+    about:
+      "three members with 2,000 customers each, polled each minute; one is killed, and its customers get an alert in that moment",
+    measure: takeoverOfFleet,
+  },
+  {
+    rows: ["fleet-idle"],
+    about: "10,000 customers polled each minute by three members with nothing new: processor time of PostgreSQL",
+    measure: idleFleet,
+  },
+  {
+    rows: ["fleet-storm"],
+    about:
+      "three members under kills, pauses, cut networks, crashes of PostgreSQL and restarts of HEC, `--runs` rounds of each, files and HEC as output",
+    measure: stormOfFleet,
   },
   {
     rows: ["arcsight-memory"],

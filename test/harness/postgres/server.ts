@@ -183,6 +183,11 @@ export class PostgresServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
+  /** Of the process that starts all others; -1 while it does not run. */
+  get pid(): number {
+    return this.#child?.pid ?? -1;
+  }
+
   /** What psql prints: a line for each row, columns between `|`. Throws with what the server says. */
   query(sql: string): string[] {
     const { status, stdout, stderr } = this.#psql(sql);
