@@ -6,13 +6,22 @@ import { chmodSync, chownSync, cpSync, mkdtempSync, readdirSync, rmSync, statSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
+import { DatabaseError } from "pg";
 import type { Lease } from "../../src/model/fleet.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
+import { statementFailed } from "../../src/stores/postgres/failures.ts";
 import type { PostgresFleet } from "../../src/stores/postgres/fleet-store.ts";
 import { initFleet } from "../../src/stores/postgres/init.ts";
 import { roleSql, SCHEMA_VERSION, schemaOf, upgradeSql } from "../../src/stores/postgres/schema.ts";
 import { CuttingProxy } from "../harness/postgres/cutting-proxy.ts";
-import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE, memberOf } from "../harness/postgres/fleet.ts";
+import {
+  connectionsTo,
+  deliveriesOf,
+  MEMBER_PASSWORD,
+  MEMBER_ROLE,
+  type MemberChoice,
+  memberOf,
+} from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
@@ -206,9 +215,9 @@ withPostgres("the fleet's store", () => {
   });
 
   describe("fencing", () => {
-    async function takeover() {
+    async function takeover(choice: MemberChoice = {}) {
       const fleet = await newFleet();
-      const [zombie, heir] = [await joined(fleet, "zombie"), await joined(fleet, "heir")];
+      const [zombie, heir] = [await joined(fleet, "zombie"), await joined(fleet, "heir", choice)];
       const before = await opened(zombie, leaseOfKey(await zombie.claim(ALL)));
       await before.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
       expire(fleet, "zombie");
@@ -230,7 +239,8 @@ withPostgres("the fleet's store", () => {
     });
 
     test("a stream that the old owner opened while the new one claimed is the new one's, too", async () => {
-      const { fleet, heir, before } = await takeover();
+      // Without a list of customers each stream is opened alone.
+      const { fleet, heir, before } = await takeover({ configured: [] });
       const leases = await heir.claim(ALL);
       // As if the claim had not seen the stream, because it was made in the same moment.
       server.query(`update ${schemaOf(fleet)}.stream set epoch = 1`);
@@ -304,6 +314,99 @@ withPostgres("the fleet's store", () => {
       await all[0]?.register({ name: "one", version: "test", configHash: "one" });
 
       expect(await keysWaiting(all[0] as PostgresFleet, stream)).toEqual(keysOf(committed));
+    });
+  });
+
+  describe("a takeover of many customers", () => {
+    const many = Array.from({ length: 40 }, (_, n) => ({ ...KEY, stanza: `Contoso ${n}` }));
+    const events = { lost: () => undefined, committed: () => undefined };
+    const openAll = (member: PostgresFleet, lease: Lease) =>
+      Promise.all(many.map((key) => member.open(key, lease, OUTPUTS, events)));
+
+    /** Each has a ledger, a checkpoint and a packet, and its owner is gone. */
+    async function leftBehind() {
+      const fleet = await newFleet();
+      const dead = await joined(fleet, "dead", { configured: many });
+      const streams = await openAll(dead, leaseOfKey(await dead.claim(ALL)));
+      for (const [n, { store }] of streams.entries())
+        await store.commit({
+          entries: [entry(n)],
+          checkpoint: checkpoint(n),
+          deliveries: deliveriesOf(KEY.tenantId, [n]),
+        });
+      expire(fleet, "dead");
+      return { fleet, streams };
+    }
+
+    test("opens all streams of a shard with a few statements, and each goes on where its old owner stopped", async () => {
+      const { fleet, streams } = await leftBehind();
+      const statements: string[] = [];
+      const heir = await joined(fleet, "heir", { configured: many, sees: (sql) => statements.push(sql) });
+      const lease = leaseOfKey(await heir.claim(ALL));
+      statements.length = 0;
+      const taken = await openAll(heir, lease);
+
+      expect(statements.length).toBeLessThanOrEqual(3);
+      expect(taken.map(({ id }) => id)).toEqual(streams.map(({ id }) => id));
+      for (const [n, { id, store }] of taken.entries()) {
+        expect([store.checkpoint, store.takeEntries()]).toEqual([checkpoint(n), [entry(n)]]);
+        await store.commit({ entries: [entry(100 + n)], deliveries: deliveriesOf(KEY.tenantId, [100 + n]) });
+        expect(await keysWaiting(heir, id)).toEqual(keysOf([n, 100 + n]));
+      }
+      const late = await Promise.all(streams.map(({ store }) => codeOf(store.commit({ entries: [entry(7)] }))));
+      expect(new Set(late)).toEqual(new Set(["fleet-fenced"]));
+    });
+
+    test("gives each stream out once: whoever opens it again reads what was committed since", async () => {
+      const { fleet } = await leftBehind();
+      const heir = await joined(fleet, "heir", { configured: many });
+      const lease = leaseOfKey(await heir.claim(ALL));
+      const [first] = await openAll(heir, lease);
+      await first?.store.commit({ entries: [entry(100)] });
+      const again = await heir.open(many[0] as typeof KEY, lease, OUTPUTS, events);
+
+      expect(again.store.takeEntries()).toEqual([entry(0), entry(100)]);
+    });
+
+    test("opens a stream with a long ledger alone, with all of it", async () => {
+      const { fleet, streams } = await leftBehind();
+      const s = schemaOf(fleet);
+      server.query(`insert into ${s}.ledger(stream, object, ticks, written, bytes, crc, is_new)
+        select ${streams[3]?.id}, gen_random_uuid(), 1, 1, 1, 1, true from generate_series(1, 1000)`);
+      const heir = await joined(fleet, "heir", { configured: many });
+      const taken = await openAll(heir, leaseOfKey(await heir.claim(ALL)));
+
+      expect(taken.map(({ store }) => store.takeEntries().length)).toEqual(many.map((_, n) => (n === 3 ? 1001 : 1)));
+    });
+
+    test("opens each stream alone where the database refuses to read them together", async () => {
+      const { fleet } = await leftBehind();
+      let refusals = 0;
+      const refusesFirst = (sql: string) => {
+        if (!sql.includes("union all") || refusals > 0) return;
+        refusals += 1;
+        throw statementFailed(
+          Object.assign(new DatabaseError("damaged", 0, "error"), { code: "XX001", severity: "ERROR" }),
+        );
+      };
+      const heir = await joined(fleet, "heir", { configured: many, sees: refusesFirst });
+      const taken = await openAll(heir, leaseOfKey(await heir.claim(ALL)));
+
+      expect(refusals).toBe(1);
+      expect(taken.map(({ store }) => store.takeEntries())).toEqual(many.map((_, n) => [entry(n)]));
+    });
+
+    test("fences what the old owner opened while the new one claimed", async () => {
+      const { fleet, streams } = await leftBehind();
+      const heir = await joined(fleet, "heir", { configured: many });
+      const lease = leaseOfKey(await heir.claim(ALL));
+      // As if the claim had not seen the streams, because they were made in the same moment.
+      const old = streams[0]?.lease.epoch;
+      server.query(`update ${schemaOf(fleet)}.stream set epoch = ${old}`);
+      const [taken] = await openAll(heir, lease);
+
+      expect(await codeOf(streams[0]?.store.commit({ entries: [entry(7)] }) as Promise<void>)).toBe("fleet-fenced");
+      await taken?.store.commit({ entries: [entry(8)] });
     });
   });
 
@@ -585,7 +688,7 @@ withPostgres("the fleet's store", () => {
   describe("a stanza that was renamed", () => {
     test("takes over what its tenant left under a name that is configured no more", async () => {
       const fleet = await newFleet();
-      const member = await joined(fleet, "member");
+      const member = await joined(fleet, "member", { configured: [] });
       const lease = leaseOfKey(await member.claim(ALL));
       const { id, store } = await opened(member, lease);
       await store.commit({ entries: [entry(1)], checkpoint: checkpoint(1) });

@@ -13,11 +13,12 @@ import type {
 } from "../../model/fleet.ts";
 import { type LiveMember, sharing } from "../../model/fleet.ts";
 import type { StateKey } from "../../model/state.ts";
-import type { TenantId } from "../../model/tenant.ts";
+import { type TenantId, tenantIdFrom } from "../../model/tenant.ts";
 import type { Database } from "./connections.ts";
 import { sqlStateOf } from "./failures.ts";
 import { type ReadBodies, unpacked } from "./packet.ts";
 import { checkSchemaVersion, SHARD_COUNT, schemaOf } from "./schema.ts";
+import { ShardStreams } from "./shard-streams.ts";
 import { openFleetStream } from "./stream-store.ts";
 
 /** A member that renews nothing for so long, by the database's clock, is gone. */
@@ -94,6 +95,17 @@ export function shardOf(tenantId: TenantId): number {
   return (createHash("sha256").update(tenantId).digest()[0] ?? 0) % SHARD_COUNT;
 }
 
+function tenantsByShard(configured: PostgresFleetParts["configured"]): ReadonlyMap<number, readonly TenantId[]> {
+  const shards = new Map<number, TenantId[]>();
+  for (const { tenantId } of configured) {
+    const tenant = tenantIdFrom(tenantId);
+    if (tenant === undefined) continue;
+    const shard = shardOf(tenant);
+    shards.set(shard, [...(shards.get(shard) ?? []), tenant]);
+  }
+  return shards;
+}
+
 /** The version of the fleet's schema, undefined when there is none. Throws Failure as `Database.query`. */
 export async function schemaVersion(database: Database, fleet: string): Promise<number | undefined> {
   try {
@@ -110,6 +122,7 @@ export async function schemaVersion(database: Database, fleet: string): Promise<
 export class PostgresFleet implements FleetStore {
   readonly #p: PostgresFleetParts;
   readonly #schema: string;
+  readonly #streams: ShardStreams;
   #boot = "";
 
   /** Throws Failure `fleet-schema`, and as `Database.query`: both connections are closed then. */
@@ -128,6 +141,7 @@ export class PostgresFleet implements FleetStore {
   private constructor(parts: PostgresFleetParts) {
     this.#p = parts;
     this.#schema = schemaOf(parts.fleet);
+    this.#streams = new ShardStreams(tenantsByShard(parts.configured));
   }
 
   async register({ name, version, configHash }: MemberIdentity): Promise<void> {
@@ -143,6 +157,7 @@ export class PostgresFleet implements FleetStore {
       [boot, name, version, configHash, LEASE_MS, this.#p.nowMs(), this.#boot === "" ? null : this.#boot],
     );
     this.#boot = boot;
+    this.#streams.forgetAll();
   }
 
   async renew(): Promise<boolean> {
@@ -207,6 +222,7 @@ export class PostgresFleet implements FleetStore {
 
   async release(leases: readonly Lease[]): Promise<void> {
     if (leases.length === 0) return;
+    this.#streams.forget(leases);
     await this.#p.database.query(
       `update ${this.#schema}.shard s set owner = null from unnest($2::int[], $3::bigint[]) x(id, epoch)
        where s.id = x.id and s.epoch = x.epoch and s.owner = $1`,
@@ -222,14 +238,13 @@ export class PostgresFleet implements FleetStore {
     );
   }
 
-  open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream> {
+  async open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream> {
     const isConfigured = ({ stanza, tenantId }: { readonly stanza: string; readonly tenantId: string }) =>
       tenantId.toLowerCase() === key.tenantId && stanza !== key.stanza;
     const others = this.#p.configured.filter(isConfigured).map(({ stanza }) => stanza);
-    return openFleetStream(
-      { ...this.#p, schema: this.#schema, boot: this.#boot },
-      { key, lease, outputs, events, others },
-    );
+    const place = { ...this.#p, schema: this.#schema, boot: this.#boot };
+    const open = { key, lease, outputs, events, others };
+    return (await this.#streams.take(place, open)) ?? openFleetStream(place, open);
   }
 
   async waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]> {

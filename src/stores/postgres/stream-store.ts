@@ -7,14 +7,14 @@ import type { Database } from "./connections.ts";
 import { fenced, schemaFailure, sqlStateOf } from "./failures.ts";
 import { compressed, packed } from "./packet.ts";
 
-interface StorePlace {
+export interface StorePlace {
   readonly database: Database;
   readonly schema: string;
   /** The member's. */
   readonly boot: string;
 }
 
-interface OpenStream {
+export interface OpenStream {
   readonly key: StateKey;
   readonly lease: Lease;
   readonly outputs: readonly string[];
@@ -23,13 +23,14 @@ interface OpenStream {
   readonly others: readonly string[];
 }
 
-interface StreamRow {
+export interface StreamRow {
   readonly id: number;
   readonly next_seq: string;
   readonly checkpoint: string | null;
 }
 
 interface LedgerRow {
+  readonly stream: number;
   readonly object: string;
   readonly ticks: string;
   readonly written: number;
@@ -47,7 +48,7 @@ const NO_PARTITION = "23514";
  */
 export async function openFleetStream(place: StorePlace, open: OpenStream): Promise<FleetStream> {
   const { database, schema: s, boot } = place;
-  const { key, lease, outputs, others } = open;
+  const { key, lease, others } = open;
   const held = [lease.shard, String(lease.epoch), boot];
   await database.query(
     `with held as (select from ${s}.shard where id = $1 and epoch = $2 and owner = $3 for share),
@@ -70,37 +71,72 @@ export async function openFleetStream(place: StorePlace, open: OpenStream): Prom
     [...held, key.tenantId, key.stanza, key.stream],
   );
   if (row === undefined) throw fenced();
-  // An output that is new gets what is collected from now on, or goes on where one of its type stopped that
-  // is configured no more. One that is gone is forgotten once nothing waits for it, and only while no member
-  // of the last day has another configuration: that one may still have it, and would miss what is committed.
+  await prepareOutputs(place, [row.id], open);
+  const ledgers = await readLedgers(place, [row.id]);
+  return fleetStream(place, open, row, ledgers.get(row.id) ?? []);
+}
+
+/** A stream that was read under this lease. */
+export function fleetStream(
+  place: StorePlace,
+  open: OpenStream,
+  row: StreamRow,
+  entries: readonly LedgerEntry[],
+): FleetStream {
+  return { id: row.id, lease: open.lease, store: new PostgresStreamStore(place, open, row, entries) };
+}
+
+/**
+ * An output that is new gets what is collected from now on, or goes on where one of its type stopped that is
+ * configured no more. One that is gone is forgotten once nothing waits for it, and only while no member of the
+ * last day has another configuration: that one may still have it, and would miss what is committed.
+ */
+export async function prepareOutputs(
+  { database, schema: s, boot }: StorePlace,
+  streams: readonly number[],
+  { lease, outputs }: Pick<OpenStream, "lease" | "outputs">,
+): Promise<void> {
   await database.query(
-    `with t as (select id, next_seq, epoch from ${s}.stream where id = $1 and epoch = $2),
+    `with t as (select id, next_seq, epoch from ${s}.stream where id = any($1::int[]) and epoch = $2),
      mixed as (
        select from ${s}.member
        where config_hash is distinct from (select config_hash from ${s}.member where boot = $4)),
      gone as (
-       select d.output, d.seq, ${typeOf("d.output")} as type from ${s}.delivery d join t on d.stream = t.id
+       select d.stream, d.output, d.seq, ${typeOf("d.output")} as type from ${s}.delivery d join t on d.stream = t.id
        where d.output <> all($3::text[])),
      fresh as (
-       select o as output, ${typeOf("o")} as type from unnest($3::text[]) o
-       where not exists (select from ${s}.delivery d join t on d.stream = t.id where d.output = o)),
+       select t.id as stream, ${typeOf("o")} as type from t, unnest($3::text[]) o
+       where not exists (select from ${s}.delivery d where d.stream = t.id and d.output = o)),
      forgotten as (
-       delete from ${s}.delivery d using t, gone
-       where d.stream = t.id and d.output = gone.output and not exists (select from mixed)
-         and (exists (select from fresh where fresh.type = gone.type)
+       delete from ${s}.delivery d using gone
+       where d.stream = gone.stream and d.output = gone.output and not exists (select from mixed)
+         and (exists (select from fresh where fresh.stream = gone.stream and fresh.type = gone.type)
            or not exists (select from ${s}.packet p where p.stream = d.stream and p.seq > d.seq)))
      insert into ${s}.delivery(stream, output, seq, epoch)
-     select t.id, o, coalesce((select min(seq) from gone where type = ${typeOf("o")}), t.next_seq - 1), t.epoch
+     select t.id, o, coalesce(
+       (select min(seq) from gone where stream = t.id and type = ${typeOf("o")}), t.next_seq - 1), t.epoch
      from t, unnest($3::text[]) o
      on conflict (stream, output) do update set epoch = excluded.epoch where delivery.epoch < excluded.epoch`,
-    [row.id, String(lease.epoch), outputs, boot],
+    [streams, String(lease.epoch), outputs, boot],
   );
-  const ledger = await database.query<LedgerRow>(
-    `select object, ticks, written, bytes, crc, is_new from ${s}.ledger where stream = $1 order by written, ticks, object`,
-    [row.id],
+}
+
+/** @param mostEach a stream that has more is left out. */
+export async function readLedgers(
+  { database, schema: s }: StorePlace,
+  streams: readonly number[],
+  mostEach?: number,
+): Promise<ReadonlyMap<number, readonly LedgerEntry[]>> {
+  const rows = await database.query<LedgerRow>(
+    `select t.id as stream, l.* from unnest($1::int[]) t(id) cross join lateral (
+       select object, ticks, written, bytes, crc, is_new from ${s}.ledger where stream = t.id limit $2) l
+     order by t.id, l.written, l.ticks, l.object`,
+    [streams, mostEach === undefined ? null : mostEach + 1],
   );
-  const store = new PostgresStreamStore(place, open, row, ledger.map(entryOf));
-  return { id: row.id, lease, store };
+  const ledgers = new Map<number, LedgerEntry[]>(streams.map((stream) => [stream, []]));
+  for (const row of rows) ledgers.get(row.stream)?.push(entryOf(row));
+  for (const [stream, { length }] of ledgers) if (length > (mostEach ?? length)) ledgers.delete(stream);
+  return ledgers;
 }
 
 /** Of an output, by its name: what stands before the last hyphen. */

@@ -32,19 +32,37 @@ export function connectionsTo({ port, user, password, answerWithinMs }: Connecti
   });
 }
 
-/** A member's store, connected as the role with the least rights; `port` may be a proxy's. */
+export interface MemberChoice {
+  /** May be a proxy's. */
+  readonly port?: number;
+  readonly answerWithinMs?: number;
+  readonly clockAheadMs?: number;
+  /** Stanzas of one tenant. */
+  readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
+  /** Sees each statement of pages and deliveries before it is sent, and may throw instead of it. */
+  readonly sees?: (sql: string) => void;
+}
+
+/** A member's store, connected as the role with the least rights. */
 export function memberOf(
   server: Pick<PostgresServer, "port">,
   fleet: string,
-  choice: { readonly port?: number; readonly answerWithinMs?: number; readonly clockAheadMs?: number } = {},
+  choice: MemberChoice = {},
 ): Promise<PostgresFleet> {
-  const { port = server.port, answerWithinMs, clockAheadMs = 0 } = choice;
+  const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], sees } = choice;
   const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
+  const database = connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) });
   return PostgresFleet.open({
-    database: connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) }),
+    database: {
+      async query(sql, values) {
+        sees?.(sql);
+        return database.query(sql, values);
+      },
+      close: () => database.close(),
+    },
     heartbeat: connectionsTo({ port: server.port, ...role }),
     fleet,
-    configured: [],
+    configured,
     bodiesOf: bodiesInList,
     nowMs: () => Date.now() + clockAheadMs,
   });

@@ -6,7 +6,7 @@ import { type PostgresFleet, shardOf } from "../../../src/stores/postgres/fleet-
 import { initFleet } from "../../../src/stores/postgres/init.ts";
 import { roleSql, schemaOf } from "../../../src/stores/postgres/schema.ts";
 import { KEY } from "../../contracts/store-contract.ts";
-import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE, memberOf } from "./fleet.ts";
+import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE, type MemberChoice, memberOf } from "./fleet.ts";
 import { PostgresServer } from "./server.ts";
 
 export const OUTPUTS = ["json-lines-1"];
@@ -49,13 +49,9 @@ export class StoreWorld {
     return fleet;
   };
 
-  /** A member that is registered. */
-  joined = async (
-    fleet: string,
-    name: string,
-    through?: { readonly port?: number; readonly answerWithinMs?: number; readonly clockAheadMs?: number },
-  ): Promise<PostgresFleet> => {
-    const member = await memberOf(this.#running.server, fleet, through);
+  /** A member that is registered; KEY is configured unless others are. */
+  joined = async (fleet: string, name: string, choice: MemberChoice = {}): Promise<PostgresFleet> => {
+    const member = await memberOf(this.#running.server, fleet, { configured: [KEY], ...choice });
     this.#members.push(member);
     await member.register({ name, version: "test", configHash: "one" });
     return member;
