@@ -69,6 +69,8 @@ export class DeliveryLane {
   readonly #suspected = new Map<number, bigint>();
   /** Streams whose next packet this program fails to deliver. */
   readonly #held = new Map<number, { readonly failure: Failure; readonly untilMs: number }>();
+  /** Damaged packets of each stream that the log has named: a batch that is refused comes again and again. */
+  readonly #named = new Map<number, Set<bigint>>();
   /** Bytes of each stream's packets that were committed here and wait. */
   readonly #backlog = new Map<number, number>();
   #waiting = 0;
@@ -120,6 +122,7 @@ export class DeliveryLane {
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
       this.#unconfirmed.delete(stream);
+      this.#named.delete(stream);
       this.#deliverable(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
@@ -297,6 +300,7 @@ export class DeliveryLane {
       const lease = streams.get(stream)?.lease;
       if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
       this.#waits(stream, -bytes);
+      this.#named.delete(stream);
       this.#held.delete(stream);
       if ((this.#suspected.get(stream) ?? seq + 1n) <= seq) this.#suspected.delete(stream);
     }
@@ -317,13 +321,17 @@ export class DeliveryLane {
     });
     if (found.length === 0) return;
     await this.#p.store.setAside(found);
-    for (const { customer, seq, damage } of found)
+    for (const { stream, customer, seq, damage } of found) {
+      const named = this.#named.get(stream) ?? new Set();
+      if (named.has(seq)) continue;
+      this.#named.set(stream, named.add(seq));
       this.#p.log.error("a packet of events is damaged in the fleet's database; it was set aside and not delivered", {
         customer,
         output: this.#p.output,
         packet: String(seq),
         damage,
       });
+    }
   }
 
   /**

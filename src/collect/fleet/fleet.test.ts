@@ -492,6 +492,24 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
+  test("a damaged packet is named in the log once, however often the output refuses what came with it", async () => {
+    const { it, lane, clock, packets, written, log } = opened([]);
+    packets.push(
+      { stream: 1, seq: 1n, bytes: 0, deliveries: [], damage: "Unknown frame descriptor" },
+      ...packetsOf(2n),
+    );
+    it.writeFailure = outputFull;
+    lane.add(1, lease, "customer");
+    await clock.advance(100_000);
+    expect(it.setAside.length).toBeGreaterThan(1);
+    it.writeFailure = undefined;
+    await clock.advance(100_000);
+
+    expect(written).toEqual(["v2"]);
+    expect(log.lines.filter(({ message }) => message.includes("damaged"))).toHaveLength(1);
+    await lane.close(1_000);
+  });
+
   test("a packet that this program fails to deliver holds up its own stream alone, and is tried again", async () => {
     const { it, lane, clock, packets, written, progress, log } = opened([]);
     it.defectOf = "v2";
