@@ -121,6 +121,7 @@ export function fleetParts(
           store,
           identity,
           clock: realClock,
+          random: realRandom,
           log,
           held: () => opened?.state.held ?? [],
         });

@@ -99,6 +99,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
     store: store as unknown as FleetStore,
     identity: { name: "one", version: "test", configHash: "x" },
     clock,
+    random: { next: () => 0.5 },
     log: new FakeLog(),
     held: () => held,
   });
@@ -217,6 +218,33 @@ describe("a member of a fleet", () => {
     expect(store.freed).toEqual([3]);
     expect(taken.filter((shard) => shard === 3)).toHaveLength(2);
     expect(member.leaseOf(3)?.epoch).toBeGreaterThan(lease.epoch);
+    await end();
+  });
+
+  test("that loses a shard again and again claims it after pauses that grow, and keeps all others", async () => {
+    const { clock, store, member, taken, end } = await joined();
+    /** How long it takes until it is claimed again. */
+    const lose = async (): Promise<number> => {
+      const lease = member.leaseOf(3) as Lease;
+      const lostAtMs = clock.monotonicMs();
+      member.lost(lease);
+      while (member.leaseOf(3) === undefined) await clock.advance(500);
+      return clock.monotonicMs() - lostAtMs;
+    };
+    const pauses: number[] = [];
+    for (let loss = 0; loss < 9; loss += 1) pauses.push(await lose());
+    const others = taken.filter((shard) => shard !== 3);
+    await clock.advance(700_000);
+    const afterPeace = await lose();
+
+    expect(pauses.slice(0, 2).every((ms) => ms <= 1_500)).toBe(true);
+    const wanted = [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000];
+    expect(pauses.slice(2).map((ms, i) => ms - (wanted[i] as number))).toEqual(
+      wanted.map(() => expect.closeTo(750, -3)),
+    );
+    expect(others).toHaveLength(7);
+    expect(afterPeace).toBeLessThanOrEqual(1_500);
+    expect(store.freed.filter((shard) => shard !== 3)).toEqual([]);
     await end();
   });
 
@@ -344,6 +372,7 @@ test("a member that fails to begin a customer for a reason of this program ends,
     store: new FakeStore() as unknown as FleetStore,
     identity: { name: "one", version: "test", configHash: "x" },
     clock,
+    random: { next: () => 0.5 },
     log: new FakeLog(),
     held: () => [],
   });

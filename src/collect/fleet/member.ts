@@ -1,6 +1,7 @@
+import { type Backoff, backoffMs } from "../../model/backoff.ts";
 import { asFailure, type Failure } from "../../model/failure.ts";
 import type { FleetStore, Lease, MemberIdentity, Standing } from "../../model/fleet.ts";
-import type { Clock, Log } from "../../model/ports.ts";
+import type { Clock, Log, Random } from "../../model/ports.ts";
 import {
   clockDiffers,
   configurationDiffers,
@@ -19,6 +20,11 @@ const DROP_WITHIN_MS = 10_000;
 const KEEP_HOUSE_EVERY_MS = 600_000;
 /** A member whose place expired may be taken over within this time; then nobody has to hear of it. */
 const MISSING_AFTER_MS = 30_000;
+/** A shard that is lost more often than this is released after a pause: its page may fail for ever. */
+const LOSSES_WITHOUT_PAUSE = 2;
+const LOST_AGAIN: Backoff = { firstMs: 2_000, longestMs: 60_000 };
+/** What was held for so long is well again. */
+const LOSS_REMEMBERED_FOR_MS = 600_000;
 /** Times of hosts that differ by more confuse whoever compares events, and tokens fail. */
 const CLOCKS_DIFFER_MS = 60_000;
 
@@ -26,6 +32,7 @@ export interface FleetMemberParts {
   readonly store: FleetStore;
   readonly identity: MemberIdentity;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   /** Customers of which events wait here because this program fails to deliver them. */
   readonly held: () => readonly string[];
@@ -62,6 +69,10 @@ export class FleetMember {
   /** Of the unreleased: nothing of them runs here any more, or it hangs, and what it commits is refused. */
   readonly #dropped = new Set<Lease>();
   readonly #hanging = new Set<Promise<void>>();
+  /** Of each shard that was lost, how often and when last. */
+  readonly #losses = new Map<number, { readonly count: number; readonly atMs: number }>();
+  /** Of leases that were lost: not released in the store before this time. */
+  readonly #releasedFromMs = new WeakMap<Lease, number>();
   readonly #left = new AbortController();
   #customers: ShardCustomers | undefined;
   #isMember = false;
@@ -115,9 +126,29 @@ export class FleetMember {
 
   /** The shard is another's, or nobody knows: it is forgotten, and any member may claim it anew. */
   lost(lease: Lease): void {
-    if (this.#held.get(lease.shard)?.epoch !== lease.epoch) return;
+    const held = this.#held.get(lease.shard);
+    if (held?.epoch !== lease.epoch) return;
     this.#p.log.info("a part of the customers is left to whoever claims it", { shard: lease.shard });
-    this.#drop([lease], { saves: false });
+    this.#pauseAfterLosses(held);
+    this.#drop([held], { saves: false });
+  }
+
+  /** Whoever claims a shard reads all of its customers, which helps nobody while each of its pages fails. */
+  #pauseAfterLosses(lease: Lease): void {
+    const { clock, random, log } = this.#p;
+    const nowMs = clock.monotonicMs();
+    const before = this.#losses.get(lease.shard);
+    const isRecent = before !== undefined && nowMs - before.atMs < LOSS_REMEMBERED_FOR_MS;
+    const count = isRecent ? before.count + 1 : 1;
+    this.#losses.set(lease.shard, { count, atMs: nowMs });
+    if (count <= LOSSES_WITHOUT_PAUSE) return;
+    const pauseMs = backoffMs(LOST_AGAIN, count - LOSSES_WITHOUT_PAUSE, random);
+    this.#releasedFromMs.set(lease, nowMs + pauseMs);
+    log.warn("a part of the customers was lost again and again; members claim it after a pause", {
+      shard: lease.shard,
+      losses: count,
+      pause_s: Math.round(pauseMs / 1_000),
+    });
   }
 
   /** Gives everything up. Never rejects: a member that cannot say goodbye expires. */
@@ -295,7 +326,8 @@ export class FleetMember {
 
   /** In the store too, once nothing of them runs here. */
   async #release(): Promise<void> {
-    const leases = [...this.#dropped];
+    const nowMs = this.#p.clock.monotonicMs();
+    const leases = [...this.#dropped].filter((lease) => (this.#releasedFromMs.get(lease) ?? nowMs) <= nowMs);
     if (leases.length === 0) return;
     await this.#p.store.release(leases);
     for (const lease of leases) {
