@@ -19,13 +19,8 @@ import { hasAppProof, needsSharedCredential, type Stanza } from "../model/stanza
 import type { TenantId } from "../model/tenant.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import { realDisk } from "../stores/disk/disk.ts";
-import {
-  assertBinding,
-  credentialEntryName,
-  FileTokenVault,
-  SecretFiles,
-  tokenEntryName,
-} from "../stores/disk/secrets.ts";
+import { credentialEntryName, FileTokenVault, SecretFiles, tokenEntryName } from "../stores/disk/secrets.ts";
+import { assertBinding } from "../stores/secret-entry.ts";
 import { withRestriction } from "./windows-acl.ts";
 
 /**

@@ -26,7 +26,7 @@ const READERS: Readonly<Record<string, string>> = {
   "src/stores/disk/facts.ts": "a file of the state folder, which this program writes",
   "src/stores/disk/orderly-stop.ts": "a file of the state folder, which this program writes",
   "src/stores/postgres/packet.ts": "a row that this program wrote",
-  "src/stores/disk/secrets.ts": "a file of the state folder, which this program writes",
+  "src/stores/secret-entry.ts": "a file of the state folder or a row, both of which this program writes",
   "src/hosts/arcsight/serve/answers.ts": "a row that this program wrote",
   "src/hosts/arcsight/serve/tokens.ts": "a file of the state folder, which this program writes",
   "src/net/http-server.ts": "an error that this program wrote",

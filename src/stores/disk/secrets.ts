@@ -1,27 +1,11 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { fingerprintDifferences } from "../../model/endpoint-binding.ts";
-import { Failure } from "../../model/failure.ts";
 import type { Log, RefreshTokenVault } from "../../model/ports.ts";
-import { type Sealed, sealed } from "../../model/sealed.ts";
+import type { Sealed } from "../../model/sealed.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { newerFormat } from "./damage.ts";
+import { decodeEntry, encodeEntry, entryAfter, type SecretEntry, type TokenOwner, tokenInUse } from "../secret-entry.ts";
 import { type DiskPorts, makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable } from "./disk.ts";
 import { folderNameOf, nameOfFolder } from "./names.ts";
-
-const VERSION = 1;
-
-/**
- * What one file of `secrets/` holds: values by name, bound to the endpoints in force when they were typed,
- * and plain notes beside them.
- */
-export interface SecretEntry {
-  /** Of the endpoint binding; in the file its name is the one of earlier releases. */
-  readonly fingerprint: string;
-  readonly values: Readonly<Record<string, Sealed>>;
-  /** Times, a client id and the like: nothing secret. */
-  readonly notes: Readonly<Record<string, string>>;
-}
 
 export interface SecretFilesParts {
   readonly ports: DiskPorts;
@@ -57,7 +41,7 @@ export class SecretFiles {
   read(name: string): SecretEntry | undefined {
     const path = this.pathOf(name);
     const bytes = readIfThere(this.#parts.ports.disk, path);
-    return bytes === undefined ? undefined : decode(path, bytes.toString("utf8"));
+    return bytes === undefined ? undefined : decodeEntry(path, bytes.toString("utf8"));
   }
 
   /**
@@ -66,7 +50,7 @@ export class SecretFiles {
    */
   async write(name: string, entry: SecretEntry): Promise<void> {
     this.#make();
-    const text = encode(entry);
+    const text = encodeEntry(entry);
     // Noted first: who sees the new file before this resolves must not take it for somebody else's.
     this.#written.set(name, hexDigest(text));
     await replaceFile(this.#parts.ports, this.pathOf(name), Buffer.from(text, "utf8"));
@@ -130,75 +114,9 @@ function hexDigest(text: string): string {
   return createHash("sha256").update(text, "utf8").digest("hex").slice(0, 32);
 }
 
-function encode(entry: SecretEntry): string {
-  const values = Object.fromEntries(
-    Object.entries(entry.values).map(([name, value]) => [name, value.open((text) => text)]),
-  );
-  return `${JSON.stringify({ version: VERSION, seal: entry.fingerprint, notes: entry.notes, values }, undefined, 1)}\n`;
-}
-
-function decode(path: string, text: string): SecretEntry {
-  let outer: { version?: unknown; seal?: unknown; notes?: unknown; values?: unknown };
-  try {
-    outer = JSON.parse(text) as typeof outer;
-  } catch {
-    // Not passed on as cause: a parser's message quotes what it could not read.
-    throw damaged(path);
-  }
-  if (typeof outer !== "object" || outer === null) throw damaged(path);
-  if (typeof outer.version === "number" && outer.version > VERSION) throw newerFormat(path, outer.version, VERSION);
-  const { seal: fingerprint, notes, values } = outer;
-  if (outer.version !== VERSION || typeof fingerprint !== "string" || !isTexts(notes) || !isTexts(values))
-    throw damaged(path);
-  return {
-    fingerprint,
-    notes,
-    values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, sealed(value)])),
-  };
-}
-
-function isTexts(value: unknown): value is Record<string, string> {
-  return typeof value === "object" && value !== null && Object.values(value).every((item) => typeof item === "string");
-}
-
-function damaged(path: string): Failure {
-  return new Failure("state-damaged", {
-    area: "sign-in",
-    actor: "operator",
-    retry: { when: "never" },
-    say: `The stored secret ${path} is not readable.`,
-    nextStep: "Sign in again: run `defender-mssp token acquire`. That replaces the file.",
-  });
-}
-
-/**
- * Throws Failure `endpoint-changed` when a stored secret was typed for other endpoints: it is not handed out,
- * whoever asks.
- */
-export function assertBinding(what: string, stored: string, present: string): void {
-  const differing = fingerprintDifferences(stored, present);
-  if (differing.length === 0) return;
-  throw new Failure("endpoint-changed", {
-    area: "sign-in",
-    actor: "operator",
-    retry: { when: "never" },
-    say: `${what} was stored for other settings (${differing.join(", ")} changed since), so it is not sent to the present ones.`,
-    nextStep:
-      "If the change is yours, type the secret again or run `defender-mssp credential reseal`; if not, somebody edited the settings.",
-  });
-}
-
-export interface FileVaultParts {
+export interface FileVaultParts extends Omit<TokenOwner, "typedMost"> {
   readonly files: SecretFiles;
   readonly tenantId: TenantId;
-  readonly stanza: string;
-  /** Of the present settings: see model/endpoint-binding.ts. */
-  readonly fingerprint: string;
-  /**
-   * The refresh token as it stands in the admin's own file; it counts until it was redeemed once, and again
-   * when it is replaced there.
-   */
-  readonly typed?: Sealed;
   readonly nowMs: () => number;
 }
 
@@ -222,31 +140,13 @@ export class FileTokenVault implements RefreshTokenVault {
   }
 
   async current(): Promise<Sealed> {
-    const { typed, fingerprint } = this.#parts;
-    const entry = this.#parts.files.read(this.#name);
-    if (typed !== undefined && (entry === undefined || entry.notes.typed_digest !== digestOf(typed))) return typed;
-    const token = entry?.values.refresh_token;
-    if (entry === undefined || token === undefined) throw this.#notSignedIn();
-    assertBinding("The refresh token", entry.fingerprint, fingerprint);
-    return token;
+    return tokenInUse(this.#parts.files.read(this.#name), this.#owner);
   }
 
   /** Resolves when the token is safe on disk; only then may its access token be used. */
   async store(rotated: Sealed, _options: { readonly refused: boolean }): Promise<void> {
-    const { typed, fingerprint, nowMs } = this.#parts;
-    const now = String(nowMs());
-    const before = this.#parts.files.read(this.#name);
-    const typedDigest = typed === undefined ? before?.notes.typed_digest : digestOf(typed);
-    const typedNow = before === undefined || before.notes.typed_digest !== typedDigest;
-    await this.#parts.files.write(this.#name, {
-      fingerprint,
-      values: { refresh_token: rotated },
-      notes: {
-        stored_at_ms: now,
-        typed_at_ms: typedNow ? now : (before.notes.typed_at_ms ?? now),
-        ...(typedDigest === undefined ? {} : { typed_digest: typedDigest }),
-      },
-    });
+    const { files, nowMs } = this.#parts;
+    await files.write(this.#name, entryAfter(rotated, files.read(this.#name), this.#owner, nowMs()));
   }
 
   /** Undefined before the first rotation. */
@@ -256,23 +156,7 @@ export class FileTokenVault implements RefreshTokenVault {
     return { storedAtMs: Number(notes.stored_at_ms ?? 0), typedAtMs: Number(notes.typed_at_ms ?? 0) };
   }
 
-  #notSignedIn(): Failure {
-    return new Failure("not-signed-in", {
-      area: "sign-in",
-      actor: "operator",
-      retry: { when: "never" },
-      say: `No refresh token is stored for ${this.#parts.stanza}.`,
-      nextStep: `Run \`defender-mssp token acquire --customer ${JSON.stringify(this.#parts.stanza)}\`.`,
-    });
+  get #owner(): TokenOwner {
+    return { ...this.#parts, typedMost: 1 };
   }
-}
-
-/**
- * Tells a replaced token from the one that was redeemed. It stands in the 0600 file beside the newer token
- * itself.
- */
-function digestOf(token: Sealed): string {
-  return token.open((text) =>
-    createHash("sha256").update("typed:", "utf8").update(text.trim(), "utf8").digest("hex").slice(0, 32),
-  );
 }
