@@ -524,7 +524,7 @@ describe("a lane to one output", () => {
   test("a damaged packet is named in the log once, however often the output refuses what came with it", async () => {
     const { it, lane, clock, packets, written, log } = opened([]);
     packets.push(
-      { stream: 1, seq: 1n, bytes: 0, deliveries: [], damage: "Unknown frame descriptor" },
+      { stream: 1, seq: 1n, epoch: 5n, bytes: 0, deliveries: [], damage: "Unknown frame descriptor" },
       ...packetsOf(2n),
     );
     it.writeFailure = outputFull;
