@@ -29,7 +29,7 @@ inBrowser("in a real browser, with the real binary behind Splunk Web", () => {
     await picture(page, "add-2-sign-in");
     expect(await accessibilityFaults(page)).toEqual([]);
     await page.getByRole("button", { name: "Save and go on" }).click();
-    await page.getByText("Waiting for the consent").waitFor({ timeout: 60_000 });
+    await page.getByText("Waiting for the consent").waitFor();
     const link = await page.getByLabel("Consent link").inputValue();
     expect(link).toContain(`${contoso.tenant_id}/v2.0/adminconsent`);
 
@@ -37,9 +37,9 @@ inBrowser("in a real browser, with the real binary behind Splunk Web", () => {
     expect(await accessibilityFaults(page)).toEqual([]);
 
     world.simulator.control.perform({ do: "consent", customers: ["contoso"], state: "granted" });
-    await page.getByRole("button", { name: "Next: test" }).click({ timeout: 60_000 });
-    await page.getByText("Every check passed.").waitFor({ timeout: 60_000 });
-    await page.getByText("First event seen at").waitFor({ timeout: 90_000 });
+    await page.getByRole("button", { name: "Next: test" }).click();
+    await page.getByText("Every check passed.").waitFor();
+    await page.getByText("First event seen at").waitFor();
 
     await picture(page, "add-4-first-event");
     expect(await accessibilityFaults(page)).toEqual([]);

@@ -54,7 +54,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
     await page
       .getByText(/No shared credential is stored|Used by/)
       .first()
-      .waitFor({ timeout: 60_000 });
+      .waitFor();
     return page;
   }
 
@@ -82,7 +82,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
       await page.keyboard.press("Tab");
     }
     await page.keyboard.press("Enter");
-    await page.getByText("mssp is stored.").waitFor({ timeout: 60_000 });
+    await page.getByText("mssp is stored.").waitFor();
     expect(stored("mssp")).toEqual({
       client_id: TENANT,
       client_secret: SECRET,
@@ -100,7 +100,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
     await dialog.getByLabel("Client secret", { exact: true }).fill(`${SECRET}2`);
     await dialog.getByLabel("Client secret expires").fill("2029-12-01");
     await dialog.getByRole("button", { name: "Store" }).click();
-    await dialog.waitFor({ state: "detached", timeout: 60_000 });
+    await dialog.waitFor({ state: "detached" });
     expect(stored("mssp")).toMatchObject({ client_secret: `${SECRET}2`, expires: "2029-12-01T00:00:00.000Z" });
 
     expect(intake()).toEqual([]);
@@ -122,7 +122,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
     await dialog.getByLabel("Client ID").fill(contoso.client_id);
     await dialog.getByLabel("Client secret", { exact: true }).fill(contoso.client_secret);
     await dialog.getByRole("button", { name: "Store" }).click();
-    await page.getByText("app is stored.").waitFor({ timeout: 60_000 });
+    await page.getByText("app is stored.").waitFor();
     const { restarts } = world.splunkd;
 
     const isCollected = () => readFileSync(world.out, "utf8").includes("<sourcetype>ms365:defender:incident");
@@ -139,22 +139,20 @@ inBrowser("the page Credentials in Splunk Web", () => {
     await dialog.getByLabel("Client ID").fill(TENANT);
     await dialog.getByLabel("Client secret", { exact: true }).fill("v~another");
     await dialog.getByRole("button", { name: "Store" }).click();
-    await page.getByText("old is stored.").waitFor({ timeout: 60_000 });
+    await page.getByText("old is stored.").waitFor();
     expect(await page.getByRole("button", { name: "Delete mssp" }).count()).toBe(0);
 
     // Another admin gives it to an input, while this page still shows that nobody uses it.
     await callSplunkd(world.splunkd, "POST", "sleeping", { tenant_id: TENANT, credential: "old" });
     await page.getByRole("button", { name: "Delete old" }).click();
     await dialog.getByRole("button", { name: "Delete", exact: true }).click();
-    await page
-      .getByText("The shared credential old is used by sleeping, so it is not deleted.")
-      .waitFor({ timeout: 60_000 });
+    await page.getByText("The shared credential old is used by sleeping, so it is not deleted.").waitFor();
     expect(stored("old")).toMatchObject({ client_secret: "v~another" });
 
     await callSplunkd(world.splunkd, "POST", "sleeping", { tenant_id: TENANT, credential: "mssp" });
     await page.getByRole("button", { name: "Delete old" }).click();
     await dialog.getByRole("button", { name: "Delete", exact: true }).click();
-    await page.getByText("old is deleted.").waitFor({ timeout: 60_000 });
+    await page.getByText("old is deleted.").waitFor();
     expect(stored("old")).toBeUndefined();
     expect(world.faults).toEqual([]);
   });
@@ -179,7 +177,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
 
     const page = await opened();
     await typed(page, "v~last");
-    await page.getByText("clocks is stored.").waitFor({ timeout: 60_000 });
+    await page.getByText("clocks is stored.").waitFor();
     expect(stored("clocks")).toMatchObject({ client_secret: "v~last" });
     expect(intake()).toEqual([]);
     expect(world.faults).toEqual([]);
@@ -205,7 +203,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
       expect(intake()).toEqual([]);
 
       await dialog.getByRole("button", { name: "Store" }).click();
-      await dialog.waitFor({ state: "detached", timeout: 60_000 });
+      await dialog.waitFor({ state: "detached" });
       expect(stored("mssp")).toMatchObject({ client_secret: `v~after-${status}` });
       expect(world.faults).toEqual([]);
     },

@@ -93,9 +93,7 @@ inBrowser("the page Import in Splunk Web", () => {
     expect(await accessibilityFaults(page)).toEqual([]);
 
     await page.getByRole("button", { name: "Import 37" }).click();
-    await page
-      .getByText("37 of 37 are written, 0 existed already, 0 failed, 0 are not written yet.")
-      .waitFor({ timeout: 120_000 });
+    await page.getByText("37 of 37 are written, 0 existed already, 0 failed, 0 are not written yet.").waitFor();
     expect(posts().map(({ status }) => status)).toEqual(Array.from({ length: 37 }, () => 201));
     expect(created("forty")).toBe(37);
     expect(await accessibilityFaults(page)).toEqual([]);

@@ -125,7 +125,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     await button.focus();
     await page.keyboard.press("Enter");
     const dialog = page.getByRole("dialog");
-    await dialog.getByText("The shared credential nowhere is not stored").first().waitFor({ timeout: 60_000 });
+    await dialog.getByText("The shared credential nowhere is not stored").first().waitFor();
     await dialog.getByText("Who must act: you.").waitFor();
     await picture(page, "customer-test");
     expect(await accessibilityFaults(page)).toEqual([]);
@@ -396,7 +396,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
       await page.getByText(`Line 2 (${MARKUP}) has a name with <, >, [ or ]; write it without.`).waitFor();
       expect(await accessibilityFaults(page)).toEqual([]);
       const credentials = await world.open({ web, hash: "#/credentials" });
-      await credentials.getByText("No shared credential is stored.").waitFor({ timeout: 60_000 });
+      await credentials.getByText("No shared credential is stored.").waitFor();
       await credentials.getByRole("button", { name: "Add a credential" }).click();
       await credentials.getByRole("dialog").waitFor();
       expect(await accessibilityFaults(credentials)).toEqual([]);
@@ -411,11 +411,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const page = await world.open({ width: 320 });
     await page.getByTestId("customer").first().waitFor();
     await page.getByRole("button", { name: "Test running" }).click();
-    await page
-      .getByRole("dialog")
-      .getByText("The shared credential nowhere is not stored")
-      .first()
-      .waitFor({ timeout: 60_000 });
+    await page.getByRole("dialog").getByText("The shared credential nowhere is not stored").first().waitFor();
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(320);
     const clone = await world.open({ hash: "#/add/model", width: 320 });
     await clone.getByText("are copied.").waitFor();

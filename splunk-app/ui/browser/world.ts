@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { jest } from "@jest/globals";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { bundle } from "../../../scripts/build/bundle.ts";
 import { buildPages } from "../../../scripts/build/pages.ts";
@@ -27,6 +28,10 @@ export function whatIsMissing(): string | undefined {
     return "the packages of splunk-app/ui are not installed (npm run pages)";
   return existsSync(path.join(ROOT, binaryPath("linux-x64"))) ? undefined : "there is no binary for Linux on x64";
 }
+
+// Bounds for a machine that is busy: they only end what hangs.
+jest.setTimeout(600_000);
+const SHOWN_WITHIN_MS = 240_000;
 
 export interface World {
   readonly simulator: Simulator;
@@ -64,7 +69,7 @@ export interface WorldOptions {
 
 export async function launchBrowser(): Promise<Browser> {
   const { chromium } = await import("playwright-core");
-  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS, timeout: SHOWN_WITHIN_MS });
 }
 
 export async function startWorld({ tenants, inputs = "", web: options = {} }: WorldOptions): Promise<World> {
@@ -98,6 +103,7 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
   const contexts = new Map<string, Promise<BrowserContext>>();
   const makeContext = async (isScripted: boolean, laterMs: number): Promise<BrowserContext> => {
     const made = await browser.newContext({ locale: "en-GB", javaScriptEnabled: isScripted, reducedMotion: "reduce" });
+    made.setDefaultTimeout(SHOWN_WITHIN_MS);
     if (laterMs > 0) await made.clock.install({ time: Date.now() + laterMs });
     return made;
   };
