@@ -26,7 +26,7 @@ import { unpackTarball } from "../harness/splunkd/tarball.ts";
 import { readConf } from "./conf.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
-jest.setTimeout(180_000);
+jest.setTimeout(900_000);
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const scratch = mkdtempSync(path.join(tmpdir(), "life-cycle-"));
