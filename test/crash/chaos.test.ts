@@ -9,7 +9,7 @@ import { binaryPath } from "../../scripts/build/platforms.ts";
 import { chaos } from "./chaos.ts";
 
 // The bound for a busy machine.
-jest.setTimeout(600_000);
+jest.setTimeout(900_000);
 
 const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
 

@@ -90,7 +90,7 @@ export class Run {
   }
 
   /** SIGTERM, as splunkd stops an input; SIGKILL after `graceMs`. */
-  async stop(graceMs = 30_000): Promise<RunEnd> {
+  async stop(graceMs = 120_000): Promise<RunEnd> {
     this.wasAskedToStop = true;
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), graceMs);
