@@ -19,7 +19,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { freePort } from "../free-port.ts";
 
-const READY_WITHIN_MS = 60_000;
+const READY_WITHIN_MS = 240_000;
 /** Debian keeps the server's programs outside PATH. */
 const DEBIAN = "/usr/lib/postgresql";
 const NEEDED = ["initdb", "pg_basebackup", "postgres", "psql"] as const;
