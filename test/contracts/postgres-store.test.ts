@@ -415,7 +415,7 @@ withPostgres("the fleet's store", () => {
       const fleet = await newFleet();
       const proxy = await CuttingProxy.open(server.port);
       try {
-        const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 700 });
+        const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 5_000 });
         const before = await opened(member, leaseOfKey(await member.claim(ALL)));
         proxy.mode = "swallow-answers";
         const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
