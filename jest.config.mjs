@@ -8,7 +8,7 @@ process.env["NODE_COMPILE_CACHE"] ??= join(tmpdir(), "defender-mssp-compiled");
 export default {
   testEnvironment: "node",
   // Generous, because it only ends what hangs: no promise depends on how fast the machine is.
-  testTimeout: 120_000,
+  testTimeout: 300_000,
   // One for each core. Jest's own default leaves one core idle, which on two cores is half of the machine; tests that start processes also wait much.
   maxWorkers: "100%",
   // A worker keeps what the test files before have loaded (ES modules are not unloaded); above this it makes way for a new one.

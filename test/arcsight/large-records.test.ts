@@ -12,7 +12,7 @@ import { consult } from "../harness/oracle/main.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 const PROGRAM = resolve(import.meta.dirname, "../../src/main/main.ts");
 const LARGE = 3;

@@ -13,7 +13,7 @@ import { readExactly, withProperties } from "../../src/config/java-properties.ts
 import { anyCharacter } from "../harness/any-character.ts";
 import { describeWith } from "../harness/real-parts.ts";
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 const ROOT = resolve(import.meta.dirname, "../..");
 

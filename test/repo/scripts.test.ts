@@ -18,7 +18,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function script(name: string, argv: readonly string[]): Promise<{ readonly code: number; readonly errors: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [join(SCRIPTS, `${name}.ts`), ...argv], { timeout: 60_000 }, (error, _, errors) => {
+    execFile(process.execPath, [join(SCRIPTS, `${name}.ts`), ...argv], { timeout: 240_000 }, (error, _, errors) => {
       resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, errors });
     });
   });
@@ -63,5 +63,5 @@ describe("one sentence and exit code 2 answer", () => {
       { code: 2, errors: `${notes}:1 is not an exchange: a recording is what "npm run record" wrote.\n` },
       { code: 2, errors: `${missing} cannot be read (ENOENT).\n` },
     ]);
-  }, 90_000);
+  }, 300_000);
 });

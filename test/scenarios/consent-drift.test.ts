@@ -16,7 +16,7 @@ import { SHARED_APP } from "../harness/simulator/identity.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 
-jest.setTimeout(120_000);
+jest.setTimeout(600_000);
 
 const ALERT = "SecurityAlert.Read.All";
 const INCIDENT = "SecurityIncident.Read.All";

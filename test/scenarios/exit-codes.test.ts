@@ -61,7 +61,7 @@ interface Ended {
 
 function collect(config: string, ...more: readonly string[]): Promise<Ended> {
   const argv = [MAIN, "collect", "--config", config, "--state", `${config}.state`, ...more];
-  const options = { env: childEnvironment({ HOME: folder }), maxBuffer: 64 * 1024 * 1024, timeout: 120_000 };
+  const options = { env: childEnvironment({ HOME: folder }), maxBuffer: 64 * 1024 * 1024, timeout: 280_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, argv, options, (error, out, errors) => {
       const lines = out.split("\n").filter((line) => line !== "");
@@ -72,7 +72,7 @@ function collect(config: string, ...more: readonly string[]): Promise<Ended> {
 }
 
 function program(argv: readonly string[]): Promise<{ readonly code: number; readonly errors: string }> {
-  const options = { env: childEnvironment({ HOME: folder }), timeout: 120_000 };
+  const options = { env: childEnvironment({ HOME: folder }), timeout: 280_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [MAIN, ...argv], options, (error, _, errors) => {
       resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, errors });
@@ -87,14 +87,14 @@ describe("the exit code is", () => {
     const { code, tenants } = await collect(inputsConf("all"));
 
     expect({ code, tenants }).toEqual({ code: 0, tenants: new Set(["contoso", ...OTHERS]) });
-  }, 150_000);
+  }, 600_000);
 
   test("6 when one customer's settings are refused and the others are done", async () => {
     const { code, tenants, errors } = await collect(inputsConf("refused", { contoso: { cloud: "mars" } }));
 
     expect({ code, tenants }).toEqual({ code: 6, tenants: OTHERS });
     expect(errors).toContain('contoso: cloud: "mars" is not a known value');
-  }, 150_000);
+  }, 600_000);
 
   test("0 when a customer with refused settings was not chosen", async () => {
     const { code } = await collect(
@@ -104,7 +104,7 @@ describe("the exit code is", () => {
     );
 
     expect(code).toBe(0);
-  }, 150_000);
+  }, 600_000);
 
   test("2 when only a customer with refused settings was chosen", async () => {
     const { code } = await collect(
@@ -114,7 +114,7 @@ describe("the exit code is", () => {
     );
 
     expect(code).toBe(2);
-  }, 150_000);
+  }, 600_000);
 
   test("2 when a flag is given twice, while customers may be named one after the other", async () => {
     const config = inputsConf("twice");
@@ -123,7 +123,7 @@ describe("the exit code is", () => {
 
     expect({ twice: twice.code, two: two.code, tenants: two.tenants }).toEqual({ twice: 2, two: 0, tenants: OTHERS });
     expect(twice.errors).toContain("--proxy is given more than once");
-  }, 150_000);
+  }, 600_000);
 
   test("6 when one customer cannot sign in, 3 when it is the only one", async () => {
     const config = inputsConf("signed-out", { contoso: { client_secret: "not-the-key" } });
@@ -131,7 +131,7 @@ describe("the exit code is", () => {
     const alone = await collect(config, "--customer", "contoso");
 
     expect({ all: all.code, tenants: all.tenants, alone: alone.code }).toEqual({ all: 6, tenants: OTHERS, alone: 3 });
-  }, 150_000);
+  }, 600_000);
 
   test("4 when Microsoft cannot be reached", async () => {
     const { code, errors } = await collect(
@@ -142,7 +142,7 @@ describe("the exit code is", () => {
 
     expect(code).toBe(4);
     expect(errors).toContain("This machine could not connect to localhost:1.");
-  }, 150_000);
+  }, 600_000);
 
   test("5 when the output accepts nothing more", async () => {
     const config = inputsConf("no-reader");
@@ -154,7 +154,7 @@ describe("the exit code is", () => {
     const [code] = (await once(child, "exit")) as [number | null];
 
     expect(code).toBe(5);
-  }, 150_000);
+  }, 600_000);
 
   test("7 when arcsight run --once finds the state folder held, with the process that holds it", async () => {
     const { ready } = simulator;
@@ -175,7 +175,7 @@ describe("the exit code is", () => {
 
     expect(code).toBe(7);
     expect(errors).toContain(`The state folder ${state} is in use by process ${process.pid}.`);
-  }, 150_000);
+  }, 600_000);
 
   test("7 when the state folder cannot be kept", async () => {
     const config = inputsConf("no-state");
@@ -185,5 +185,5 @@ describe("the exit code is", () => {
     expect(code).toBe(7);
     expect(errors).toContain(`${config}.state is a file, not a folder.`);
     expect(errors).toContain("Set `state_dir` to a folder.");
-  }, 150_000);
+  }, 600_000);
 });

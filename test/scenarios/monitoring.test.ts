@@ -15,7 +15,7 @@ import { startSimulator } from "../harness/simulator/start.ts";
 /** Metrics of the packed executable, as `arcsight run` and as modular input, while one customer fails. */
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
-jest.setTimeout(180_000);
+jest.setTimeout(600_000);
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const BINARY = path.resolve(ROOT, binaryPath("linux-x64"));

@@ -75,7 +75,7 @@ function start(home: string, argv: readonly string[], umask: string): ChildProce
     ...(CAN_RUN ? PROGRAM : {}),
     cwd: home,
     // A run that hangs is ended, and its signal says so.
-    timeout: 120_000,
+    timeout: 280_000,
     killSignal: "SIGKILL",
     env: { HOME: home, PATH: process.env["PATH"] ?? "" },
   });

@@ -56,7 +56,7 @@ function program(argv: readonly string[], environment: Readonly<Record<string, s
     const options = {
       env: childEnvironment({ HOME: folder, ...environment }),
       maxBuffer: 64 * 1024 * 1024,
-      timeout: 60_000,
+      timeout: 240_000,
     };
     execFile(
       process.execPath,

@@ -153,7 +153,7 @@ async function program(home: string, argv: readonly string[], { stdin, enough }:
     ...ACCOUNT,
     cwd: home,
     // A run that never says enough is ended, and leaves no process behind.
-    timeout: 120_000,
+    timeout: 280_000,
     env: { HOME: home, SPLUNK_HOME: home, PATH: process.env["PATH"] ?? "" },
   });
   let out = "";

@@ -21,7 +21,7 @@ interface Ended {
 }
 
 function program(command: string): Promise<Ended> {
-  const options = { env: childEnvironment({ HOME: folder }), timeout: 60_000 };
+  const options = { env: childEnvironment({ HOME: folder }), timeout: 240_000 };
   return new Promise((resolve) => {
     execFile(process.execPath, [MAIN, ...command.split(" ")], options, (error, out, errors) => {
       const code = typeof error?.code === "number" ? error.code : error ? -1 : 0;

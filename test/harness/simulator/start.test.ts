@@ -261,7 +261,7 @@ describe("the simulator's program", () => {
 
     child.kill("SIGTERM");
     expect(await exited).toBe(0);
-  }, 30_000);
+  }, 300_000);
 
   test("stops when standard input ends with --stop-on-stdin-end", async () => {
     customer("contoso", { "alerts.ndjson": [] });
@@ -270,7 +270,7 @@ describe("the simulator's program", () => {
     child.stdin?.end();
 
     expect(await exited).toBe(0);
-  }, 30_000);
+  }, 300_000);
 
   test("stops when npm, which does not pass signals on, is gone", async () => {
     customer("contoso", { "alerts.ndjson": [] });
@@ -292,7 +292,7 @@ describe("the simulator's program", () => {
       );
     while (await answers()) await aMoment();
     expect(await answers()).toBe(false);
-  }, 30_000);
+  }, 300_000);
 
   test.each([
     [["--help"], 0, "Usage: npm run -s simulate"],
