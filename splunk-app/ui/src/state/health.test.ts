@@ -106,7 +106,7 @@ test("the comparison with the list of customers is news for two hours", () => {
 
 test("each difference from the list says who must act, and a customer's own state knows it better", () => {
   const inputs = ["ended", "waiting", "failing", "quiet"].map((name) => input(name));
-  const failing = stream({ state: "failing", actor: "microsoft", next_step: "Wait.", failure: "unreachable" });
+  const failing = stream({ state: "failing", actor: "microsoft", next_step: "Wait.", failure: "service-error" });
   const statuses = [
     status("ended", [failing]),
     status("waiting", [{ ...UNCONSENTED, next_step: "Ask for the consent." }]),
