@@ -98,6 +98,29 @@ inBrowser("the pages that watch", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("a page in the background asks splunkd nothing for an hour, and once for all it shows when it is seen again", async () => {
+    answerSearches(world, 20);
+    const page = await shown({ laterMs: 1 });
+    await section(page, "List of customers against reality").getByText("No list of customers is read").waitFor();
+    await section(page, "Lag and events, last 24 hours").getByRole("img").first().waitFor();
+    const setHidden = (isHidden: boolean) =>
+      page.evaluate(`(() => {
+        Object.defineProperty(document, "hidden", { value: ${isHidden}, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      })()`);
+    await setHidden(true);
+    world.web.calls.length = 0;
+    // The browser's clock stands still then: no timer brings a second load.
+    await page.clock.pauseAt(Date.now() + HOUR_MS);
+    await setHidden(false);
+    const asked = () => world.web.calls.map(({ path }) => path.split("/").at(-1)).toSorted();
+    while (!asked().includes("jobs") || asked().filter((one) => one === "defender_mssp").length < 2)
+      await page.waitForResponse("**/splunkd/__raw/**", { timeout: 1_000 }).catch(() => undefined);
+
+    expect(asked()).toEqual(["defender_mssp", "defender_mssp", "defender_mssp_status", "jobs"]);
+    expect(world.faults).toEqual([]);
+  });
+
   test("where nothing can be searched, the last report is shown and why there is no more", async () => {
     world.splunkd.rest.answerSearch = () => [];
     const page = await shown();

@@ -306,7 +306,7 @@ test("a KV store that is off is warned of once and asked again", async () => {
   expect(faults).toEqual([]);
 });
 
-test("looks come often for a minute after the start and for ten minutes after a request, else four times a minute", async () => {
+test("looks come often for a minute after the start and for ten minutes after a request, then four times a minute, and twice after an hour", async () => {
   const { stored, clock, stop, requests } = bench([]);
   let looks = 0;
   const look = requests.look.bind(requests);
@@ -329,7 +329,12 @@ test("looks come often for a minute after the start and for ten minutes after a 
   for (let minute = 0; minute < 8; minute += 1) expect(await perMinute()).toBe(30);
   await perMinute();
   await perMinute();
-  expect(await perMinute()).toBe(4);
+  for (let minute = 0; minute < 55; minute += 1) expect(await perMinute()).toBe(4);
+  for (let minute = 0; minute < 6; minute += 1) await perMinute();
+  expect(await perMinute()).toBe(2);
+  stored.set("2", doctor("2"));
+  await perMinute();
+  expect(await perMinute()).toBe(30);
   stop.abort();
   await running;
 });

@@ -19,6 +19,9 @@ const OF_CREDENTIALS: ReadonlySet<Ask> = new Set(["credentials", "credential-rep
 
 const LOOK_MS = 2_000;
 const LOOK_WHEN_QUIET_MS = 15_000;
+/** After an hour without a request nobody uses the pages, or there is no KV store. */
+const LOOK_WHEN_UNUSED_MS = 30_000;
+const UNUSED_AFTER_MS = 3_600_000;
 /** Pages ask in bursts: so long after the last request the looks come often. */
 const OFTEN_AFTER_REQUEST_MS = 600_000;
 /** A page that saves an input restarts this program, and then asks. */
@@ -121,9 +124,14 @@ export class PageRequests {
           });
         this.#isUnread = true;
       }
-      const isQuiet = this.#isUnread || clock.monotonicMs() > this.#oftenUntilMs;
-      await clock.pause(isQuiet ? LOOK_WHEN_QUIET_MS : LOOK_MS, stop);
+      await clock.pause(this.#pauseMs(), stop);
     }
+  }
+
+  #pauseMs(): number {
+    const quietForMs = this.#p.clock.monotonicMs() - this.#oftenUntilMs;
+    if (quietForMs > UNUSED_AFTER_MS) return LOOK_WHEN_UNUSED_MS;
+    return this.#isUnread || quietForMs > 0 ? LOOK_WHEN_QUIET_MS : LOOK_MS;
   }
 
   /** One look: answers what waits and deletes what has expired. */

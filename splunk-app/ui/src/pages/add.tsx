@@ -14,6 +14,7 @@ import { copyOf } from "../state/copy.ts";
 import { isThere } from "../state/create.ts";
 import { firstEventOf } from "../state/customers.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
+import { FIRST_EVENT_PACE } from "../state/poll-pace.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { Form, type Values } from "./form.tsx";
@@ -241,8 +242,6 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
   );
 }
 
-const STATUS_MS = 2_000;
-
 interface TestStepProps {
   readonly customer: string;
   /** Of the row that an input of this name had before. */
@@ -254,11 +253,12 @@ function TestStep({ customer, earlierTime }: TestStepProps): ReactElement {
   const { answer, note } = useRequest(customer, "doctor", attempt);
   const [firstEventAt, setFirstEventAt] = useState<string>();
   const load = useCallback(async () => {
-    if (firstEventAt !== undefined) return;
+    if (firstEventAt !== undefined) return [firstEventAt];
     const row = await statusRow(customer).catch(() => undefined);
     if (row !== undefined) setFirstEventAt(firstEventOf(row, earlierTime));
+    return [row];
   }, [customer, earlierTime, firstEventAt]);
-  usePolled(load, STATUS_MS);
+  usePolled(load, FIRST_EVENT_PACE);
   return (
     <>
       {note !== "" && <Message type="warning">{note}</Message>}

@@ -6,29 +6,37 @@ import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 import { RestProblem, statusRow } from "../rest.ts";
 import { duration, type Status, type StreamStatus } from "../state/customers.ts";
 import { spansOf } from "../state/history.ts";
+import { STATES_PACE } from "../state/poll-pace.ts";
 import { Listing } from "./listing.tsx";
 import { usePolled } from "./parts.tsx";
 import { STATE_COLOURS, StateStrip } from "./plot.tsx";
 import { useHistory } from "./use-history.ts";
 
-const REFRESH_MS = 10_000;
+interface CustomerHealthProps {
+  readonly name: string;
+  /** How often its settings were saved here: the input restarts and reports anew. */
+  readonly saves: number;
+}
 
 /** How one customer is now, and its last 24 hours. */
-export function CustomerHealth({ name }: { readonly name: string }): ReactElement {
+export function CustomerHealth({ name, saves }: CustomerHealthProps): ReactElement {
   const [status, setStatus] = useState<Status>();
   const [failure, setFailure] = useState("");
   const [isRead, setRead] = useState(false);
   const load = useCallback(async () => {
     try {
-      setStatus(await statusRow(name));
+      const statusNow = await statusRow(name);
+      setStatus(statusNow);
       setFailure("");
       setRead(true);
+      return statusNow;
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
       setFailure(`The state cannot be shown. ${error.message}`);
+      return undefined;
     }
   }, [name]);
-  usePolled(load, REFRESH_MS);
+  usePolled(load, STATES_PACE, saves);
   const { moments, note } = useHistory([name]);
   const nowMs = Date.now();
   const streams = status?.streams ?? [];

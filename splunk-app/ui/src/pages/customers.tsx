@@ -15,6 +15,7 @@ import {
   type CustomerRow,
   countsOf,
   duration,
+  expectsNews,
   type Input,
   pageOf,
   rowsOf,
@@ -23,11 +24,11 @@ import {
   type State,
   type Status,
 } from "../state/customers.ts";
+import { STATES_PACE } from "../state/poll-pace.ts";
 import { Checks } from "./checks.tsx";
 import { Dialog, PageSwitch, usePolled } from "./parts.tsx";
 import { useRequest } from "./use-request.ts";
 
-const REFRESH_MS = 10_000;
 const COLUMNS: readonly (readonly [SortKey, string])[] = [
   ["name", "Customer"],
   ["state", "State"],
@@ -45,24 +46,30 @@ export function CustomersPage(): ReactElement {
   const [shown, setShown] = useState<Shown>({ filter: "", state: "", sort: "state", isDescending: false, page: 1 });
   const [leaving, setLeaving] = useState<CustomerRow>();
   const [testing, setTesting] = useState<CustomerRow>();
-  /** Stays until the next action: the list is loaded again every few seconds. */
+  /** Stays until the next action: the list is loaded again by itself. */
   const [refused, setRefused] = useState("");
   const load = useCallback(async () => {
+    let inputsNow: readonly Input[];
     try {
-      setInputs(await listInputs());
+      inputsNow = await listInputs();
+      setInputs(inputsNow);
       setFailure("");
     } catch (error) {
       setFailure(messageOf(error));
-      return;
+      return undefined;
     }
     try {
-      setStatuses(await statusRows());
+      const statusesNow = await statusRows();
+      setStatuses(statusesNow);
       setNote("");
+      const isExpecting = expectsNews(rowsOf(inputsNow, statusesNow, Date.now()));
+      return isExpecting ? undefined : [inputsNow, statusesNow];
     } catch (error) {
       setNote(`States cannot be shown. ${messageOf(error)}`);
+      return undefined;
     }
   }, []);
-  const loadAgain = usePolled(load, REFRESH_MS);
+  const loadAgain = usePolled(load, STATES_PACE);
 
   const rows = useMemo(() => rowsOf(inputs ?? [], statuses, Date.now()), [inputs, statuses]);
   const page = useMemo(() => pageOf(rows, shown), [rows, shown]);

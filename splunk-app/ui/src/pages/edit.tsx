@@ -43,6 +43,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   const [isTicked, setTicked] = useState(false);
   /** What was sent when no answer came: splunkd may have taken it. */
   const [tried, setTried] = useState<Values>();
+  const [saves, setSaves] = useState(0);
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
   useEffect(() => {
@@ -86,6 +87,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
         await editInput(name, { tenant_id: meant["tenant_id"] ?? "", ...changed }, now);
       }
       setTried(undefined);
+      setSaves((before) => before + 1);
       const kept = Object.fromEntries(
         FIELDS.map(({ key, secret }) => [key, secret === true && edits[key] ? MASK : (meant[key] ?? "")]),
       );
@@ -112,7 +114,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       <p>
         <Link to="#/customers">All customers</Link>
       </p>
-      <CustomerHealth key={name} name={name} />
+      <CustomerHealth key={name} name={name} saves={saves} />
       <form onSubmit={(event) => event.preventDefault()}>
         <SecretWarning isTicked={isTicked} onTick={setTicked} />
         {FORM_PARTS.map(({ title, fields }) => (

@@ -2,8 +2,9 @@ import Button from "@splunk/react-ui/Button";
 import Message from "@splunk/react-ui/Message";
 import Modal from "@splunk/react-ui/Modal";
 import Switch from "@splunk/react-ui/Switch";
-import { type ReactElement, type ReactNode, useEffect, useMemo, useState } from "react";
-import { oneAtATime } from "../state/one-at-a-time.ts";
+import { type ReactElement, type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
+import type { Pace } from "../state/poll-pace.ts";
+import { Poller } from "../state/poller.ts";
 import { mustTick } from "./transport.ts";
 
 /** A number that grows as time goes on, while somebody can see the page; at once when it is seen again. */
@@ -30,15 +31,38 @@ export function useTick(everyMs: number): number {
 }
 
 /**
- * Loads at once and again and again, one load at a time. Returns what loads once more.
+ * Loads at once and again and again, one load at a time, while somebody can see the page. Returns what loads
+ * once more.
  *
- * @param load the same function as long as it loads the same; another one loads at once.
+ * @param load the same function as long as it loads the same; another one loads at once. Returns what it
+ *   loaded; undefined when that failed or more is expected soon.
+ * @param changes another number loads at once, and often for a while.
  */
-export function usePolled(load: () => Promise<void>, everyMs: number): () => Promise<void> {
-  const tick = useTick(everyMs);
-  const loads = useMemo(() => oneAtATime(load), [load]);
-  useEffect(() => void loads.unlessBusy(), [loads, tick]);
-  return loads.again;
+export function usePolled(load: () => Promise<unknown>, pace: Pace, changes = 0): () => Promise<void> {
+  const poller = useMemo(
+    () =>
+      new Poller({
+        load,
+        pace,
+        nowMs: () => performance.now(),
+        after: (ms, then) => {
+          const timer = setTimeout(then, ms);
+          return () => clearTimeout(timer);
+        },
+        isHidden: () => document.hidden,
+      }),
+    [load, pace, changes],
+  );
+  useEffect(() => {
+    const changed = (): void => poller.visibilityChanged();
+    document.addEventListener("visibilitychange", changed);
+    poller.start();
+    return () => {
+      document.removeEventListener("visibilitychange", changed);
+      poller.stop();
+    };
+  }, [poller]);
+  return useCallback(() => poller.again(), [poller]);
 }
 
 interface DialogProps {
@@ -106,5 +130,21 @@ export function pauseUntil(ms: number, stop: AbortSignal): Promise<void> {
       clearTimeout(timer);
       resolve();
     });
+  });
+}
+
+/** The same, and it lasts as long as nobody can see the page. */
+export async function pauseUntilSeen(ms: number, stop: AbortSignal): Promise<void> {
+  await pauseUntil(ms, stop);
+  if (!document.hidden || stop.aborted) return;
+  await new Promise<void>((resolve) => {
+    const over = new AbortController();
+    const end = (): void => {
+      if (document.hidden && !stop.aborted) return;
+      over.abort();
+      resolve();
+    };
+    document.addEventListener("visibilitychange", end, { signal: over.signal });
+    stop.addEventListener("abort", end, { signal: over.signal });
   });
 }

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
 import { followRequest } from "../state/follow.ts";
-import { pauseUntil } from "./parts.tsx";
+import { pauseUntilSeen } from "./parts.tsx";
 
 const LOOK_MS = 1_000;
 /** A running input answers within seconds; one that was just saved is restarted first. */
@@ -30,7 +30,8 @@ export function useRequest(customer: string | undefined, what: Ask, attempt: num
     void followRequest({
       calls: { ask: () => ask(customer, what), answerTo, forget },
       stop: over.signal,
-      pause: (ms) => pauseUntil(ms, over.signal),
+      nowMs: () => performance.now(),
+      pause: (ms) => pauseUntilSeen(ms, over.signal),
       onAnswer: (answer) => {
         const isLate = answer.state === undefined && Date.now() - startedMs > ANSWER_EXPECTED_MS;
         setAsked({ answer, note: isLate ? noAnswer(what) : "" });

@@ -4,6 +4,7 @@ import {
   type CustomerRow,
   countsOf,
   duration,
+  expectsNews,
   firstEventOf,
   type Input,
   pageOf,
@@ -144,4 +145,18 @@ test("the page Start counts customers that are configured, not the rows of delet
     "2 customers are configured. Events of 1 of them have arrived.",
   );
   expect(progressOf([], statuses)).toBe("No customer yet. Begin with step 1, or with step 2 if you have an app.");
+});
+
+test.each<[boolean, readonly HealthState[] | "no report"]>([
+  [true, "no report"],
+  [true, ["ok", "catching-up"]],
+  [false, ["ok"]],
+  [false, ["failing"]],
+  [false, ["off"]],
+])("it is %p that news of a customer are expected soon whose last report is %j", (isExpected, states) => {
+  const isOff = states[0] === "off";
+  const inputs = [input("steady"), input("asked", {}, isOff)];
+  const statuses = [status("steady", ["ok"]), ...(states === "no report" ? [] : [status("asked", states)])];
+
+  expect(expectsNews(rowsOf(inputs, statuses, NOW))).toBe(isExpected);
 });

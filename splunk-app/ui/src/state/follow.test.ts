@@ -15,6 +15,7 @@ async function followed({ asked = ["key"], answers = [{}], stopIn }: Scene) {
   const did: string[] = [];
   const pauses: number[] = [];
   const heard: (Answer | string)[] = [];
+  let nowMs = 0;
   const stop = new AbortController();
   const nth = <One>(those: readonly One[], what: string): One =>
     those[Math.min(did.filter((one) => one.startsWith(what)).length, those.length) - 1] as One;
@@ -32,7 +33,9 @@ async function followed({ asked = ["key"], answers = [{}], stopIn }: Scene) {
       forget: async (key) => void did.push(`forget ${key}`),
     },
     stop: stop.signal,
+    nowMs: () => nowMs,
     pause: async (ms) => {
+      nowMs += ms;
       if (pauses.push(ms / 1_000) === stopIn) stop.abort();
     },
     onAnswer: (answer) => heard.push(answer),
@@ -66,6 +69,13 @@ test.each([0, 401, 403, 404, 503])("splunkd is asked in growing pauses after %d,
   expect(pauses).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
   expect(heard[0]).toContain(`Problem ${status}.`);
   expect(did).not.toContain("forget key");
+});
+
+test("an answer to which nothing is added for 15 s is looked at every 5 s, and each second when something is", async () => {
+  const waiting: Answer[] = Array.from({ length: 20 }, () => ({ state: "running" }));
+  const { pauses } = await followed({ answers: [...waiting, { state: "running", ok: false }, { state: "done" }] });
+
+  expect(pauses).toEqual([...Array.from({ length: 15 }, () => 1), 5, 5, 5, 5, 5, 1]);
 });
 
 test("an answer makes pauses short again, and a request that has expired is asked anew", async () => {

@@ -1,8 +1,8 @@
 /** One question to the running input, followed until it is answered or nobody looks any more. */
 import type { Answer } from "../rest.ts";
+import { ANSWER_PACE, Looks } from "./poll-pace.ts";
 import { RestProblem } from "./rest-problem.ts";
 
-const LOOK_MS = 1_000;
 const PAUSE_MAX_MS = 30_000;
 
 /** Calls to splunkd; each throws RestProblem. */
@@ -16,7 +16,8 @@ export interface RequestCalls {
 export interface Following {
   readonly calls: RequestCalls;
   readonly stop: AbortSignal;
-  /** Ends early when it is stopped. */
+  readonly nowMs: () => number;
+  /** Ends early when it is stopped, and lasts while nobody can see the page. */
   readonly pause: (ms: number) => Promise<void>;
   readonly onAnswer: (answer: Answer) => void;
   /** What went wrong; it is tried again, as an answer may come any time later. */
@@ -24,14 +25,16 @@ export interface Following {
 }
 
 /**
- * Asks once and looks for the answer each second; after problems in a row the pauses grow. The request is
- * deleted at the end, whenever that comes: the input works for a request as long as it is there.
+ * Asks once and looks for the answer each second, later less often while nothing is added to it; after
+ * problems in a row the pauses grow. The request is deleted at the end, whenever that comes: the input works
+ * for a request as long as it is there.
  */
-export async function followRequest({ calls, stop, pause, onAnswer, onProblem }: Following): Promise<void> {
+export async function followRequest({ calls, stop, nowMs, pause, onAnswer, onProblem }: Following): Promise<void> {
+  const looks = new Looks(ANSWER_PACE, nowMs());
   let key: string | undefined;
-  let pauseMs = LOOK_MS;
+  let pauseMs = ANSWER_PACE.oftenMs;
   while (!stop.aborted) {
-    let nextPauseMs = LOOK_MS;
+    let nextPauseMs = ANSWER_PACE.oftenMs;
     try {
       key ??= await calls.ask();
       if (stop.aborted) break;
@@ -39,7 +42,8 @@ export async function followRequest({ calls, stop, pause, onAnswer, onProblem }:
       if (stop.aborted) break;
       onAnswer(answer);
       if (answer.state === "done" || answer.state === "refused") break;
-      pauseMs = LOOK_MS;
+      looks.found(answer, nowMs());
+      pauseMs = looks.pauseMs(nowMs());
     } catch (error) {
       // A request that has expired is asked anew.
       if (error instanceof RestProblem && error.status === 404) key = undefined;
