@@ -240,7 +240,7 @@ async function collect(
         stateDir === undefined
           ? () => Promise.reject(noStateFolder())
           : diskState(stateDir, log, { waitForLock: "for-ever", stop }),
-      openDestination: () => hec?.open() ?? pipeOf(host, log),
+      openDestination: () => hec?.open() ?? pipeOf(host, log, settings.hec?.is === "wrong"),
       discovery: await discoveryIn(host, run, world),
       limits: LIMITS,
       globals,
@@ -270,10 +270,15 @@ async function collect(
   return fatal?.code === "host-gone" ? EXIT.done : exitCode;
 }
 
-function pipeOf(host: SplunkHost, log: Log): Destination {
+/** @param isHecWrong `hec_*` is set, and was refused. */
+function pipeOf(host: SplunkHost, log: Log, isHecWrong: boolean): Destination {
   // Whoever removes `hec_*` must hear of events that HEC did not take yet.
   if (host.stateDir !== undefined)
-    reportLeftSpools(join(host.stateDir, "outputs"), new Set(), { ports: { disk: realDisk }, log });
+    reportLeftSpools(join(host.stateDir, "outputs"), new Set(), {
+      ports: { disk: realDisk },
+      log,
+      refusedTypes: new Set(isHecWrong ? ["hec"] : []),
+    });
   return {
     sink: host.sink,
     outputs: () => [PIPE],

@@ -8,7 +8,8 @@ import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { batchOf, newFolder, portsOf, Receiver } from "../../test/harness/fakes/receiver.ts";
 import { settingsLines } from "../hosts/arcsight/check.ts";
 import { readArcSightConfig } from "../hosts/arcsight/configuration.ts";
-import { openOutputs } from "./open-outputs.ts";
+import { realDisk } from "../stores/disk/disk.ts";
+import { openOutputs, reportLeftSpools } from "./open-outputs.ts";
 
 const CUSTOMER = [
   "tenants[0].tenant_id=11111111-2222-3333-4444-555555555555",
@@ -127,6 +128,33 @@ test("events queued for a receiver that is no longer configured are reported at 
   expect(receiver.events).toEqual(["a"]);
   expect(again.texts.join("\n")).not.toContain("still queued");
 });
+
+test.each(["syslog", "hec", "kafka"])(
+  "events queued for an output of type %s whose settings are refused wait for the settings, and are not said to be without one",
+  (type) => {
+    const folder = newFolder();
+    const names = [`${type}-0123456789abcdef`, "other-0123456789abcdef"];
+    for (const name of names) {
+      realDisk.mkdirSync(join(folder, name, "spool"), { recursive: true });
+      realDisk.writeFileSync(join(folder, name, "spool", "1.spool"), "an event");
+      realDisk.writeFileSync(join(folder, name, "leads-to"), "https://siem:8088\n");
+    }
+    const log = new FakeLog();
+    reportLeftSpools(folder, new Set(), { ports: { disk: realDisk }, log, refusedTypes: new Set([type]) });
+    expect(log.texts).toEqual([
+      expect.stringMatching(
+        /^warn events are still queued for https:\/\/siem:8088, whose settings are wrong: they are kept and not sent .*"next_step":"Correct the settings that the errors of this start name/,
+      ),
+    ]);
+    const others = new FakeLog();
+    reportLeftSpools(folder, new Set(), {
+      ports: { disk: realDisk },
+      log: others,
+      refusedTypes: new Set(["none of these"]),
+    });
+    expect(others.texts).toEqual([expect.stringContaining("which is no longer a configured output")]);
+  },
+);
 
 test("a member of a fleet names events that HEC was to get before, and keeps them for a start without fleet.url", async () => {
   const folder = newFolder();

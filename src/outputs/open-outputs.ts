@@ -268,20 +268,16 @@ function noteWhere(path: string, where: string, disk: Disk): void {
 }
 
 /**
- * An output that was removed from the file, or has another address now, leaves queued events behind. They are
- * not lost, but they are not sent before somebody acts, so they are reported.
+ * An output that was removed from the file, has another address now, or has wrong settings, leaves queued
+ * events behind. They are not lost, but they are not sent before somebody acts, so they are reported.
+ *
+ * @param names the state folders of the outputs that are open.
  */
-export function reportLeftSpools(
-  folder: string,
-  names: ReadonlySet<string>,
-  {
-    ports: { disk },
-    log,
-    withoutSpool,
-  }: { readonly ports: Pick<DiskPorts, "disk">; readonly log: Log; readonly withoutSpool?: boolean },
-): void {
+export function reportLeftSpools(folder: string, names: ReadonlySet<string>, world: LeftSpoolsWorld): void {
+  const { disk } = world.ports;
   for (const name of namesIn(disk, folder)) {
-    if (!/^(?:syslog|hec|kafka)-/.test(name) || names.has(name)) continue;
+    const type = /^(?:syslog|hec|kafka)(?=-)/.exec(name)?.[0];
+    if (type === undefined || names.has(name)) continue;
     const spool = join(folder, name, "spool");
     const segments = namesIn(disk, spool).filter((one) => one.endsWith(".spool"));
     if (segments.length === 0) continue;
@@ -289,20 +285,40 @@ export function reportLeftSpools(
       readIfThere(disk, join(folder, name, WHERE))
         ?.toString("utf8")
         .trim() || "a receiver";
-    log.warn(
-      withoutSpool === true
-        ? `events are still queued on this machine for ${where}: a member of a fleet keeps them and does not send them`
-        : `events are still queued for ${where}, which is no longer a configured output: they are kept and not sent`,
-      {
-        kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
-        folder: join(folder, name),
-        next_step:
-          withoutSpool === true
-            ? "Run this machine with that output and without fleet.url until they are sent, or delete the folder if you do not need them."
-            : "Configure an output with that address until they are sent, or delete the folder if you do not need them.",
-      },
-    );
+    const { say, nextStep } = whyLeft(type, where, world);
+    world.log.warn(say, {
+      kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
+      folder: join(folder, name),
+      next_step: nextStep,
+    });
   }
+}
+
+interface LeftSpoolsWorld {
+  readonly ports: Pick<DiskPorts, "disk">;
+  readonly log: Log;
+  readonly withoutSpool?: boolean;
+  /** Types of outputs that are configured and not open, because their settings were refused. */
+  readonly refusedTypes?: ReadonlySet<string>;
+}
+
+function whyLeft(type: string, where: string, { withoutSpool, refusedTypes }: LeftSpoolsWorld) {
+  if (refusedTypes?.has(type) === true)
+    return {
+      say: `events are still queued for ${where}, whose settings are wrong: they are kept and not sent`,
+      nextStep: "Correct the settings that the errors of this start name; then the events are sent.",
+    };
+  if (withoutSpool === true)
+    return {
+      say: `events are still queued on this machine for ${where}: a member of a fleet keeps them and does not send them`,
+      nextStep:
+        "Run this machine with that output and without fleet.url until they are sent, or delete the folder if you do not need them.",
+    };
+  return {
+    say: `events are still queued for ${where}, which is no longer a configured output: they are kept and not sent`,
+    nextStep:
+      "Configure an output with that address until they are sent, or delete the folder if you do not need them.",
+  };
 }
 
 function namesIn(disk: Disk, folder: string): readonly string[] {
