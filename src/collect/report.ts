@@ -14,6 +14,7 @@ import { SerialQueue } from "../model/serial-queue.ts";
 import { ANSWER_STATUSES, type AnswerStatus, type CustomerStatus, type StreamStatus } from "../model/status.ts";
 import type { Tenant, TenantId } from "../model/tenant.ts";
 import { noAnswerYet, stateAfter } from "./failures.ts";
+import type { Outage } from "./outage-watch.ts";
 
 const HOURLY_MS = 3_600_000;
 /** After an output did not take an event. Not at once, because other outputs may have taken it. */
@@ -206,6 +207,9 @@ export class CustomerReport {
   readonly #version: string;
   readonly #credential: CredentialReport | undefined;
   readonly #permissions: CustomerPermissions | undefined;
+  readonly #outage: () => Outage | undefined;
+  /** The outage that the last event said. */
+  #saidOutage: Outage["code"] | undefined;
   /** The first event is due even if nothing changes. */
   #dueAtMs: number;
   readonly #beganAtMs: number;
@@ -223,6 +227,8 @@ export class CustomerReport {
     readonly version: string;
     readonly credential?: CredentialReport;
     readonly permissions?: CustomerPermissions;
+    /** Why events that are collected do not arrive; undefined while they do. */
+    readonly outage?: () => Outage | undefined;
     readonly send: (event: HealthEvent) => Promise<void>;
     /** On the clock that never steps; now if undefined. */
     readonly beganAtMs?: number;
@@ -235,6 +241,7 @@ export class CustomerReport {
     this.#version = options.version;
     this.#credential = options.credential;
     this.#permissions = options.permissions;
+    this.#outage = options.outage ?? (() => undefined);
     this.#beganAtMs = options.beganAtMs ?? this.#clock.monotonicMs();
     this.#dueAtMs = this.#beganAtMs + FIRST_HEALTH_WITHIN_MS;
     this.#warningsDueAtMs = this.#clock.monotonicMs();
@@ -315,7 +322,9 @@ export class CustomerReport {
     const stream = this.streams.find(({ failure }) => failure === undefined);
     // Of one app for all customers some need less: nobody has to act.
     if (stream) for (const failure of this.#permissions?.news() ?? []) void this.incident(stream, failure, "info");
-    if (!this.#changed && this.#clock.monotonicMs() < this.#dueAtMs) return;
+    // Where every stream has a failure of its own, the event would be the same again.
+    const isOutageNews = stream !== undefined && this.#outage()?.code !== this.#saidOutage;
+    if (!this.#changed && !isOutageNews && this.#clock.monotonicMs() < this.#dueAtMs) return;
     this.#changed = false;
     this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
     const now = this.#clock.nowMs();
@@ -324,11 +333,23 @@ export class CustomerReport {
     void this.#queue(event);
   }
 
-  /** With the time since which a permission that the customer withdrew is missing. */
   #healthOf(stream: StreamReport, nowMs: number): StreamHealth {
-    return this.#withDate(stream.health(nowMs));
+    return this.#explained(stream.health(nowMs));
   }
 
+  /** With what only the customer knows of its streams: a permission that was withdrawn, or an outage. */
+  #explained<T extends StreamHealth>(health: T): T {
+    return this.#withOutage(this.#withDate(health));
+  }
+
+  #withOutage<T extends StreamHealth>(health: T): T {
+    const outage = this.#outage();
+    if (outage === undefined || health.failure !== null) return health;
+    const { code, actor, say, nextStep } = outage;
+    return { ...health, state: "failing", failure: code, actor, say, next_step: nextStep || null };
+  }
+
+  /** With the time since which a permission that the customer withdrew is missing. */
   #withDate<T extends StreamHealth>(health: T): T {
     if (health.say === null || !isWithoutPermission(health) || health.stream === ALL_STREAMS) return health;
     const drift = this.#permissions?.drift();
@@ -358,7 +379,7 @@ export class CustomerReport {
       tenantId: this.tenant.id,
       input: this.#input,
       credentialDaysLeft: this.#credential?.daysLeft(nowMs) ?? null,
-      streams: this.streams.map((stream) => this.#withDate(stream.status(nowMs))),
+      streams: this.streams.map((stream) => this.#explained(stream.status(nowMs))),
       ...this.#drift(),
     };
   }
@@ -377,6 +398,7 @@ export class CustomerReport {
   }
 
   #event(nowMs: number, of: (stream: StreamReport) => StreamHealth): HealthEvent {
+    this.#saidOutage = this.#outage()?.code;
     return {
       time: new Date(nowMs).toISOString(),
       tenant: this.tenant.name,

@@ -17,6 +17,7 @@ import { isCredentialFailure, stopped } from "./failures.ts";
 import { Hunter } from "./hunting/hunter.ts";
 import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
+import type { Outage } from "./outage-watch.ts";
 import { PageLimiter } from "./page-limiter.ts";
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport, FIRST_HEALTH_WITHIN_MS, type ReportedTenant } from "./report.ts";
@@ -65,7 +66,10 @@ export interface SchedulerParts {
 }
 
 /** What a report says beside the states of the streams. */
-type Reported = Pick<Customer, "stanza" | "credential" | "permissions"> & { readonly tenant: ReportedTenant };
+type Reported = Pick<Customer, "stanza" | "credential" | "permissions"> & {
+  readonly tenant: ReportedTenant;
+  readonly outage?: () => Outage | undefined;
+};
 
 /** A customer that is configured and for which nothing can be collected: health events say why. */
 export interface Refused {
@@ -108,6 +112,8 @@ export class Scheduler {
   readonly #budgets: Budgets;
   readonly #refused = new Set<CustomerReport>();
   readonly #others = new Set<CustomerReport>();
+  /** Why the events of all customers wait, although they are collected. */
+  #outage: Outage | undefined;
   readonly #beganAtMs: number;
   /** What the log said last of an output that takes no health events, and until when it is not repeated. */
   #lastHealthFailure = { say: "", untilMs: 0 };
@@ -230,7 +236,17 @@ export class Scheduler {
     };
   }
 
-  #reportOf({ stanza, tenant, credential, permissions }: Reported, beganAtMs: number | undefined): CustomerReport {
+  /**
+   * Says in the health of each customer why its events do not arrive; undefined: that is over. What keeps a
+   * customer from being collected is said before it.
+   */
+  sayOutage(outage: Outage | undefined): void {
+    this.#outage = outage;
+    for (const { report } of this.#members) report.flush();
+  }
+
+  #reportOf(reported: Reported, beganAtMs: number | undefined): CustomerReport {
+    const { stanza, tenant, credential, permissions, outage } = reported;
     return new CustomerReport({
       tenant,
       input: stanza,
@@ -240,6 +256,7 @@ export class Scheduler {
       version: this.#p.version,
       ...(credential ? { credential } : {}),
       ...(permissions ? { permissions } : {}),
+      ...(outage ? { outage } : {}),
       send: (event) => this.#sendHealth(event),
     });
   }
@@ -277,7 +294,7 @@ export class Scheduler {
   async #enrolWith(customer: Customer, beganAtMs: number | undefined, stores: StreamStore[]): Promise<Enrolled> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
-    const report = this.#reportOf(customer, beganAtMs);
+    const report = this.#reportOf({ ...customer, outage: () => this.#outage }, beganAtMs);
     const runners: Runner[] = [];
     const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
     const shared = {

@@ -876,3 +876,112 @@ describe("a single round", () => {
     expect(stream.questions.filter(({ skip }) => skip === undefined)).toHaveLength(rounds);
   });
 });
+
+describe("P24 an output that takes nothing, where health has another way out", () => {
+  const DOWN = new Failure("output-unreachable", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "hec: connection refused.",
+    nextStep: "Start Splunk, then run `defender-mssp status`.",
+  });
+  const HEALTHY = ["ok", null];
+  const FAILING = ["failing", "output-unreachable"];
+
+  function benchOf(customers: number) {
+    const bench = new Bench(customers);
+    const output: { outage: Failure | undefined } = { outage: undefined };
+    bench.destination = { outage: () => output.outage };
+    const saidOf = (n: number) =>
+      bench.sink.healths
+        .filter(({ tenant }) => tenant === `Customer ${n}`)
+        .flatMap(({ streams }) => streams.map(({ state, failure }) => [state, failure]));
+    return { bench, output, saidOf };
+  }
+
+  test("is in the health of each customer within 60 s, hourly while it lasts, and until it is well again", async () => {
+    const { bench, output, saidOf } = benchOf(2);
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(5 * MINUTE);
+    expect([saidOf(1), saidOf(2)]).toEqual([[HEALTHY], [HEALTHY]]);
+
+    output.outage = DOWN;
+    await bench.clock.advance(MINUTE);
+    expect([saidOf(1), saidOf(2)]).toEqual([
+      [HEALTHY, FAILING],
+      [HEALTHY, FAILING],
+    ]);
+    expect(bench.sink.healths.at(-1)?.streams[0]).toMatchObject({
+      actor: "operator",
+      say: DOWN.say,
+      next_step: "Start Splunk, then run `./defender-mssp status`.",
+    });
+    expect(collector.status().customers.map(({ streams }) => streams[0]?.failure)).toEqual([DOWN.code, DOWN.code]);
+    // The output has logged it; once for each customer would bury everything else.
+    expect(bench.said("error")).toEqual([]);
+
+    await bench.clock.advance(HOUR);
+    expect(saidOf(1)).toEqual([HEALTHY, FAILING, FAILING]);
+    output.outage = undefined;
+    await bench.clock.advance(MINUTE);
+    expect([saidOf(1).at(-1), saidOf(2).at(-1)]).toEqual([HEALTHY, HEALTHY]);
+    expect(saidOf(1)).toHaveLength(4);
+    bench.stop.abort();
+    await running;
+  });
+
+  test("is in the first health event when it is down from the start", async () => {
+    const { bench, output, saidOf } = benchOf(1);
+    output.outage = DOWN;
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(MINUTE);
+    expect(saidOf(1).at(-1)).toEqual(FAILING);
+    bench.stop.abort();
+    await running;
+  });
+
+  test("is not said of a short pause, and a customer's own failure is said before it", async () => {
+    const { bench, output, saidOf } = benchOf(2);
+    bench.streams.get("customer-2")!.fault = () => failureOf("forbidden", { when: "never" });
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(5 * MINUTE);
+    for (let pause = 0; pause < 50; pause += 1) {
+      output.outage = DOWN;
+      await bench.clock.advance(29_000);
+      output.outage = undefined;
+      await bench.clock.advance(11_000);
+    }
+    expect(saidOf(1)).toEqual([HEALTHY]);
+    const own = saidOf(2).at(-1);
+    expect(own).toContain("forbidden");
+    output.outage = DOWN;
+    await bench.clock.advance(MINUTE);
+    expect(saidOf(1).at(-1)).toEqual(FAILING);
+    // Its hourly event too.
+    await bench.clock.advance(HOUR);
+    expect(new Set(saidOf(2).map(([, failure]) => failure))).toEqual(new Set(["forbidden"]));
+    bench.stop.abort();
+    await running;
+  });
+
+  test("is said of a customer that joins meanwhile, and an outage for another reason is said anew", async () => {
+    const { bench, output, saidOf } = benchOf(2);
+    let resolves = false;
+    bench.later.set("customer-2", () => (resolves ? Promise.resolve() : Promise.reject(failureOf("dns-failed"))));
+    output.outage = DOWN;
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(2 * MINUTE);
+    expect(saidOf(2)).toEqual([["failing", "dns-failed"]]);
+    resolves = true;
+    await bench.clock.advance(MINUTE);
+    expect(saidOf(2).at(-1)).toEqual(FAILING);
+    output.outage = failureOf("output-broken");
+    await bench.clock.advance(MINUTE);
+    expect([saidOf(1).at(-1), saidOf(2).at(-1)]).toEqual(Array(2).fill(["failing", "output-broken"]));
+    bench.stop.abort();
+    await running;
+  });
+});

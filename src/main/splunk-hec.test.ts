@@ -81,6 +81,25 @@ test("a token that appears in its file counts at the next look, and the events t
   expect(log.texts.join()).not.toContain(TOKEN);
 });
 
+test("an outage says why HEC takes nothing in the words of Splunk's settings, until HEC takes events again", async () => {
+  let token = "another-token";
+  const { one, destination } = await opened(() => token);
+  expect(destination.outage?.()).toBeUndefined();
+  await destination.sink.write(ALERTS);
+  await until(() => destination.outage?.() !== undefined);
+  expect(destination.outage?.()).toEqual({
+    code: "output-broken",
+    actor: "operator",
+    say: expect.stringContaining(`hec: HEC at ${hec.ready.url} refuses events`),
+    nextStep: expect.stringContaining("Check hec_token"),
+  });
+  token = TOKEN;
+  await one.look();
+  await until(() => destination.outage?.() === undefined);
+  expect(destination.outputs?.()).toMatchObject([{ name: "stdout" }, { name: "hec", state: "up" }]);
+  await destination.close();
+});
+
 test("a token that Splunk refuses is said with the name of Splunk's setting", async () => {
   const { destination, log } = await opened(() => "another-token");
   await destination.sink.write(ALERTS);

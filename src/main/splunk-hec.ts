@@ -6,7 +6,7 @@ import { hostname } from "node:os";
 import type { HecReference } from "../config/hec-settings.ts";
 import { hecWithoutToken, withSplunksKeys } from "../config/hec-settings.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
-import { openOutputs, realDialer } from "../hosts/arcsight/index.ts";
+import { type OutputsSink, openOutputs, realDialer } from "../hosts/arcsight/index.ts";
 import type { SplunkHost } from "../hosts/splunk/index.ts";
 import { logWithCommands } from "../model/command-line.ts";
 import { asFailure } from "../model/failure.ts";
@@ -79,6 +79,8 @@ export class SplunkHec {
       sink: host.withEventsTo(sink),
       onBroken: (listener) => sink.onBroken(listener),
       renew: (output, secrets) => sink.renew(output, secrets),
+      // Health goes into splunkd's pipe, which is there also while HEC is not.
+      outage: () => outageOf(sink.conditions()),
       outputs: () => [pipe, ...outputStatuses(sink.conditions(), [this.#settings], realClock.nowMs())],
       async close() {
         try {
@@ -100,6 +102,14 @@ export class SplunkHec {
     if (again === undefined) return;
     this.#renewal.take([again], (output, secrets) => this.#open?.renew?.(output, secrets));
   }
+}
+
+/** Why HEC takes nothing, in the words of Splunk's settings. */
+function outageOf(conditions: ReturnType<OutputsSink["conditions"]>): ReturnType<Required<Destination>["outage"]> {
+  const failure = conditions.find(({ condition }) => condition.state !== "up")?.condition.failure;
+  if (failure === undefined) return undefined;
+  const { code, actor, say, nextStep } = failure;
+  return { code, actor, say: withSplunksKeys(say), nextStep: withSplunksKeys(nextStep) };
 }
 
 /** @param before what was said of the last look: the same is not logged again. */

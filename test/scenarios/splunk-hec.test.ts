@@ -19,6 +19,7 @@ import path, { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
+import type { HealthEvent } from "../../src/model/event.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
 import { type HecServer, startHec } from "../harness/hec/server.ts";
 import { consult } from "../harness/oracle/main.ts";
@@ -220,6 +221,33 @@ describe("the modular input with hec_urls", () => {
     expect([await again.ended, size()]).toEqual([0, before]);
   });
 
+  test("says in each customer's health that HEC is down, and a start after the outage delivers everything and says nothing of it", async () => {
+    await hec.suspend();
+    const running = start(["splunk", "run", runDocument()]);
+    const healthOf = (name: string) =>
+      [...running.written().matchAll(/<data>(\{"time":[^<]*\})<\/data>/g)]
+        .map(([, json]) => JSON.parse(json ?? "") as HealthEvent)
+        .filter((event) => event.tenant === name)
+        .flatMap(({ streams }) => streams);
+    const lastOf = (name: string) => healthOf(name).at(-1);
+    await until(() => CUSTOMERS.every((name) => lastOf(name)?.failure === "output-unreachable"), running.log);
+    for (const name of CUSTOMERS)
+      expect(lastOf(name)).toMatchObject({
+        stream: "alerts",
+        state: "failing",
+        actor: "operator",
+        say: expect.stringContaining("hec: "),
+        next_step: "Start Splunk, or check hec_urls and the network. Delivery resumes by itself.",
+      });
+    running.kill("SIGTERM");
+    expect([await running.ended, keys().size]).toEqual([0, 0]);
+
+    await hec.resume();
+    const { written } = await finish(["splunk", "run", runDocument()]);
+    expect(await judged()).toEqual(everything());
+    expect(written()).not.toContain("output-unreachable");
+  });
+
   test("collects nothing while hec_* is wrong, and each customer's health names the setting", async () => {
     const running = start(["splunk", "run", runDocument({ hec_token: TOKEN })]);
     const wrong = /"state":"misconfigured"[^<]*hec_token/g;
@@ -243,6 +271,11 @@ describe("the modular input with hec_urls", () => {
     expect([await waiting.ended, size()]).toEqual([0, 0]);
     expect(waiting.log()).toContain("hec: the token of HEC cannot be read, so nothing is sent.");
     expect(waiting.log()).toContain("Put the token where hec_token says.");
+
+    const refused = start(["splunk", "run", runDocument({ hec_token: TOKEN })]);
+    await until(() => /events are still queued for https:/.test(refused.log()), refused.log);
+    refused.kill("SIGTERM");
+    expect([await refused.ended, refused.log()]).toEqual([0, expect.stringContaining("whose settings are wrong")]);
 
     const without = { hec_urls: "", hec_token: "", hec_ca_file: "", hec_index: "" };
     const piped = start(["splunk", "run", runDocument(without)]);
