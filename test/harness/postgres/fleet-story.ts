@@ -47,6 +47,8 @@ export interface FleetStoryOptions {
   readonly members: Readonly<Record<string, number>>;
   /** What gets the events, with the file of those that count as indexed. Absent: a file of each member. */
   readonly hec?: { readonly server: HecServer; readonly indexed: string };
+  /** Lines of another output, the same for every member: the test itself reads what it gets. */
+  readonly output?: readonly string[];
 }
 
 export class FleetStory {
@@ -257,7 +259,8 @@ export class FleetStory {
   }
 
   #outputLines(member: string): readonly string[] {
-    const { hec } = this.#options;
+    const { hec, output } = this.#options;
+    if (output !== undefined) return output;
     if (hec === undefined) return ["outputs[0].type=json-lines", `outputs[0].path=${this.#out(member)}`];
     const { url, ca_file } = hec.server.ready;
     return [
