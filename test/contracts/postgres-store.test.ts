@@ -473,6 +473,37 @@ withPostgres("the fleet's store", () => {
       expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
     });
 
+    test("a page for which the database has no space is not lost: it says so, names the next step and takes it later", async () => {
+      const fleet = await newFleet();
+      const s = schemaOf(fleet);
+      const member = await joined(fleet, "member");
+      const { id, store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const page = { entries: [entry(1)], checkpoint: checkpoint(1), deliveries: deliveriesOf(KEY.tenantId, [1]) };
+      // As the server says it where a table's file cannot grow.
+      server.query(`create function ${s}.full_disk() returns trigger language plpgsql as $$ begin
+        raise exception using errcode = 'disk_full',
+          message = 'could not extend file "base/5/16384": No space left on device'; end $$;
+        create trigger full_disk before insert on ${s}.packet for each row execute function ${s}.full_disk()`);
+      const failure = await store.commit(page).catch((error: unknown) => error);
+
+      expect(failure).toMatchObject({
+        code: "fleet-refused",
+        actor: "operator",
+        say: expect.stringMatching(
+          /\(53100\): could not extend file .* No space left on device\. Nothing of it was committed\.$/,
+        ),
+        nextStep: "Free disk space on the database's host. Collection resumes by itself.",
+      });
+      expect([lost, committed]).toEqual([[], []]);
+      expect(server.query(`select checkpoint is null, next_seq from ${s}.stream`)).toEqual(["t|1"]);
+      expect(server.query(`select count(*) from ${s}.ledger`)).toEqual(["0"]);
+      expect(await member.renew()).toBe(true);
+      server.query(`drop trigger full_disk on ${s}.packet`);
+      await store.commit(page);
+      expect(committed).toEqual([id]);
+      expect(await keysWaiting(member, id)).toEqual(keysOf([1]));
+    });
+
     test("a page of a database that is read-only counts as not sent, and is committed when it can be", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
