@@ -48,6 +48,39 @@ test("a customer that comes back goes on where it was, and nothing of it is sent
   await world.stop();
 });
 
+test("a customer that was given up in order is polled by its next owner when it is due, not before", async () => {
+  const { world, scheduler, streams, removed } = await running();
+  // Between two polls.
+  await world.clock.advance(MINUTE / 2);
+  await removed(true);
+  const before = streams[0]?.questions.length ?? 0;
+  await scheduler.add(world.customers[0] as (typeof world.customers)[0]);
+  await world.clock.advance(MINUTE / 60);
+  expect(streams[0]?.questions.length).toBe(before);
+  await world.clock.advance(MINUTE);
+
+  expect(streams[0]?.questions.length).toBeGreaterThan(before);
+  await world.stop();
+});
+
+test("customers that are taken over together are polled at no more than 150 a second, and none is left out", async () => {
+  const { world, scheduler } = await running();
+  const joining = Array.from(
+    { length: 300 },
+    (_, n) => new SimStream(world.clock, { budgetKey: `app|tenant ${n}|graph` }),
+  );
+  const customers = joining.map((stream) => world.customer(stream));
+  await Promise.all(customers.map((customer) => scheduler.add(customer)));
+  const polled = () => joining.filter(({ questions }) => questions.length > 0).length;
+  await world.clock.advance(990);
+  expect(polled()).toBeGreaterThan(100);
+  expect(polled()).toBeLessThanOrEqual(150);
+  await world.clock.advance(1_100);
+
+  expect(polled()).toBe(300);
+  await world.stop();
+});
+
 test("to remove a customer that is not collected changes nothing", async () => {
   const { world, scheduler } = await running();
   await scheduler.remove("nobody", { saves: true });

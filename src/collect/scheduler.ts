@@ -27,6 +27,8 @@ import type { Runner } from "./runner.ts";
  * First polls are spread, so that a restart with many customers requests tokens at no more than this rate.
  */
 const FIRST_POLLS_PER_SECOND = 50;
+/** Likewise where a member of a fleet takes over thousands of customers, which have waited for seconds already. */
+const TAKEN_OVER_PER_SECOND = 150;
 /** Likewise when a credential that many customers share changes. */
 const TRIED_AGAIN_PER_SECOND = 50;
 const HOURLY_MS = 3_600_000;
@@ -124,6 +126,8 @@ export class Scheduler {
    */
   #replaySinceS: Readonly<Record<string, number>> = {};
   #launch: ((member: Member, runner: Runner, inMs: number) => void) | undefined;
+  /** When the customer that joins next may be polled, on the clock that never steps. */
+  #nextJoinAtMs = Number.NEGATIVE_INFINITY;
   /** A shared credential that is stored admits many customers in the same moment. */
   readonly #adding = new SerialQueue();
   readonly #members: Member[] = [];
@@ -170,8 +174,25 @@ export class Scheduler {
       const { late, member } = await this.#enrol(customer, undefined);
       // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
       if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
-      for (const runner of member.runners) this.#launch?.(member, runner, 0);
+      const slotMs = this.#p.customersLeave === true ? this.#joinSlotMs() : 0;
+      for (const runner of member.runners)
+        this.#launch?.(member, runner, Math.max(slotMs, this.#dueInMs(member, runner)));
     });
+  }
+
+  /** So long a customer that was taken over waits for those that came before it. */
+  #joinSlotMs(): number {
+    const nowMs = this.#p.clock.monotonicMs();
+    const atMs = Math.max(nowMs, this.#nextJoinAtMs);
+    this.#nextJoinAtMs = atMs + 1000 / TAKEN_OVER_PER_SECOND;
+    return atMs - nowMs;
+  }
+
+  /** Who gave a customer up in order has said when it is due; others must not wait for it meanwhile. */
+  #dueInMs({ customer }: Member, runner: Runner): number {
+    if (this.#p.customersLeave !== true) return 0;
+    const pollMs = customer.settings.pollSeconds * 1000;
+    return Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - this.#p.clock.nowMs()));
   }
 
   /**
