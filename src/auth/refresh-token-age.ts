@@ -138,6 +138,8 @@ export class AgeingVault implements RefreshTokenVault {
     await this.#inner.store(rotated, options);
     await this.#ages.used(this.#name, options.refused);
   };
+
+  ended: NonNullable<RefreshTokenVault["ended"]> = async (options) => this.#inner.ended?.(options);
 }
 
 export interface IdleCustomer {

@@ -166,9 +166,17 @@ class Cycle implements TokenSource {
   }
 
   async #redeem(): Promise<Sealed> {
-    const { tenant, stanza, audience } = this.#signIn;
     await this.#options.pacer.acquire();
     const { credential, vault } = this.#signIn;
+    try {
+      return await this.#redeemWith(credential, vault);
+    } finally {
+      await vault?.ended?.({ refused: this.#lock.refused });
+    }
+  }
+
+  async #redeemWith(credential: AppCredential, vault: RefreshTokenVault | undefined): Promise<Sealed> {
+    const { tenant, stanza, audience } = this.#signIn;
     const grant: Grant = vault ? { kind: "refresh-token", refreshToken: await vault.current() } : { kind: "app" };
     let fresh: AccessToken;
     try {

@@ -45,6 +45,12 @@ const FLEET_ROWS = [
     help: "Name of this member, as the log and the other members show it.",
   },
   {
+    key: "key_file",
+    kind: { is: "file" },
+    otherwise: "none: no customer of the fleet may sign in with a refresh token",
+    help: "File with the key that seals refresh tokens in the fleet's database: the same on every member, for its owner alone. `fleet init` makes it.",
+  },
+  {
     key: "ca_file",
     kind: { is: "file" },
     otherwise: "the public certificate authorities",

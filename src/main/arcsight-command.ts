@@ -26,7 +26,7 @@ import { tell, tellWhatServeLeaves } from "./arcsight-findings.ts";
 import { Collector, type Destination, type Discovery } from "./collector.ts";
 import { belongsToSplunk, defaultStateDir, isSplunksOwn, rawOfSplunk, readSettingsFile } from "./configuration.ts";
 import { contractWatch } from "./contract.ts";
-import type { MisconfiguredCustomer } from "./customers.ts";
+import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { OutputRenewal } from "./output-renewal.ts";
 import { outputStatuses } from "./output-status.ts";
@@ -292,17 +292,22 @@ async function collectInto(
   // Nobody waits for a single round, so it gives up instead of waiting for the holder.
   const openState = diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop });
   const stated = configured.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
+  const credentials = fileCredentialWatch(stateDir, chosen, readAgain, log, files);
+  const host = {
+    openLocal: () => openState(stated),
+    files,
+    credentials,
+    builderWith: (vaultOf: VaultOf) => fileCustomers(stateDir, { http, log, globals }, files, vaultOf),
+  };
   try {
     const fleet =
-      config.fleet === undefined
-        ? undefined
-        : (await import("./fleet.ts")).fleetParts(chosen, config.fleet, () => openState(stated), log);
+      config.fleet === undefined ? undefined : (await import("./fleet.ts")).fleetParts(chosen, config.fleet, host, log);
     collector = await Collector.open({
       customers: {
         configured,
         wanted: stanzas,
         misconfigured,
-        credentials: fileCredentialWatch(stateDir, chosen, readAgain, log, files),
+        credentials,
         builder: fileCustomers(stateDir, { http, log, globals }, files),
         ...(chosen.config.settings.discovery === undefined ? {} : { underContract: contractWatch(stateDir, log) }),
         ...fleet?.customers,

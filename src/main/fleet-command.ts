@@ -13,6 +13,7 @@ import { settingsFailure } from "./configuration.ts";
 import { fleetObstacle } from "./fleet.ts";
 import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { makeKeyFile, readKeyFile } from "./fleet-key-file.ts";
 import { realClock } from "./world.ts";
 
 /** Where `fleet init` finds the password of the role that `--owner` names. */
@@ -39,6 +40,11 @@ export async function fleetInit(
   if (printSql) {
     out(`begin;\n${upgradeSql(fleet.name, 0)}\n${role}\ncommit;\n`);
     return EXIT.done;
+  }
+  if (fleet.keyFile !== undefined) {
+    if (makeKeyFile(fleet.keyFile))
+      log.info("a key file was made; copy it to every member, readable by its account alone", { file: fleet.keyFile });
+    else readKeyFile(fleet.keyFile);
   }
   const password = flags.environment[OWNER_PASSWORD];
   const login = owner === undefined ? undefined : { user: owner, password: password ? sealed(password) : undefined };

@@ -101,12 +101,20 @@ export function checksOf(database: Database, fleet: string, where: string): read
   ];
 }
 
-function memberInWords({ name, version, shards, clockAheadMs, isDraining, isApplied }: MemberLook): string {
+function memberInWords({
+  name,
+  version,
+  shards,
+  clockAheadMs,
+  isDraining,
+  hasOtherKey,
+  isApplied,
+}: MemberLook): string {
   const offS = Math.round(clockAheadMs / 1_000);
   const facts = [
     version,
     ...(Math.abs(offS) > CLOCK_NAMED_S ? [`clock ${Math.abs(offS)} s ${offS > 0 ? "ahead" : "behind"}`] : []),
-    ...(isDraining ? ["drained"] : []),
+    ...(hasOtherKey ? ["another key file than the fleet's"] : isDraining ? ["drained"] : []),
     ...(isApplied ? [] : ["another configuration than the applied one"]),
     `${shards} shards`,
   ];

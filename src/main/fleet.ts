@@ -18,14 +18,19 @@ import type { StateFolder } from "../model/state.ts";
 import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
+import type { SecretFiles } from "../stores/disk/secrets.ts";
 import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import { SHARD_COUNT } from "../stores/postgres/schema.ts";
+import { FleetTokens, type Renewing } from "../stores/postgres/fleet-tokens.ts";
 import type { Chosen } from "./arcsight-command.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
-import type { MisconfiguredCustomer } from "./customers.ts";
+import type { CredentialWatch } from "./credential-watch.ts";
+import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
 import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { readKeyFile } from "./fleet-key-file.ts";
 import { outputNames, outputsAlike, withTransactionalIds } from "./fleet-outputs.ts";
+import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
 import { outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
@@ -81,20 +86,27 @@ export function fleetObstacle(
 
 /** The parts of a collector that is a member of a fleet. */
 export interface FleetParts {
-  readonly customers: Pick<CollectorParts["customers"], "wanted" | "misconfigured">;
+  readonly customers: Omit<CollectorParts["customers"], "configured" | "underContract" | "refused" | "only">;
   readonly openState: () => Promise<StateFolder>;
   readonly openDestination: () => Destination;
   readonly membership: Membership;
 }
 
-/** @param openLocal this machine's state folder, with its lock. */
-export function fleetParts(
-  chosen: Chosen,
-  settings: FleetSettings,
-  openLocal: () => Promise<StateFolder>,
-  log: Log,
-): FleetParts {
+/** What a member has of its host. */
+export interface FleetHost {
+  /** This machine's state folder, with its lock. */
+  readonly openLocal: () => Promise<StateFolder>;
+  readonly files: SecretFiles;
+  readonly credentials: CredentialWatch;
+  /** Builds customers whose refresh tokens are there. */
+  readonly builderWith: (vaultOf: VaultOf) => CollectorParts["customers"]["builder"];
+}
+
+/** Throws Failure `settings`: the key file cannot be used. */
+export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetHost, log: Log): FleetParts {
   const { config, stateDir, misconfigured } = chosen;
+  const key = settings.keyFile === undefined ? undefined : readKeyFile(settings.keyFile);
+  let vaults: { readonly tokens: FleetTokens; readonly renewing: Renewing } | undefined;
   const fleet = new FleetOfCustomers(chosen, misconfigured);
   let opened: { readonly state: FleetState; readonly member: FleetMember; readonly store: PostgresFleet } | undefined;
   const open = () => {
@@ -103,14 +115,21 @@ export function fleetParts(
   };
   return {
     // Nobody is collected before a shard is claimed.
-    customers: { wanted: [], misconfigured: [] },
+    customers: {
+      wanted: [],
+      misconfigured: [],
+      credentials: new FleetTokenWatch(host.credentials, chosen.stanzas, () => vaults?.tokens),
+      builder: host.builderWith(fleetVaults(() => vaults, host.files)),
+    },
     async openState() {
-      const local = await openLocal();
+      const local = await host.openLocal();
       try {
+        const database = await fleetConnections(settings, CONNECTIONS);
         const store = await PostgresFleet.open({
-          database: await fleetConnections(settings, CONNECTIONS),
+          database,
           heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
           fleet: settings.name,
+          key,
           configured: fleet.configured,
           bodiesOf: bodiesInList,
           nowMs: () => realClock.nowMs(),
@@ -134,6 +153,10 @@ export function fleetParts(
           ...huge,
           record: await reduceRecord(huge.record, pieces),
         });
+        if (key !== undefined) {
+          const tokens = new FleetTokens({ database, fleet: settings.name, key, timers: realClock });
+          vaults = { tokens, renewing: renewingAs(store, member, shardOf) };
+        }
         opened = { state: new FleetState({ local, store, member, shardOf, reduce }), member, store };
         return opened.state;
       } catch (error) {
@@ -236,7 +259,7 @@ class FleetOfCustomers {
       shards.set(shard, [...(shards.get(shard) ?? []), one]);
     for (const stanza of stanzas) {
       const tenantId = tenantIdFrom(stanza.tenantId);
-      const refused = refusedInFleet(stanza, tenantId);
+      const refused = refusedInFleet(stanza, tenantId, { hasKey: config.fleet?.keyFile !== undefined });
       if (tenantId !== undefined && refused === undefined) put(this.#stanzas, shardOf(tenantId), stanza);
       else if (refused !== undefined) put(this.#misconfigured, shardOf(tenantId ?? (stanza.name as TenantId)), refused);
     }
@@ -279,7 +302,11 @@ class FleetOfCustomers {
 }
 
 /** What works in one process and not yet in a fleet. */
-function refusedInFleet(stanza: Stanza, tenantId: TenantId | undefined): MisconfiguredCustomer | undefined {
+function refusedInFleet(
+  stanza: Stanza,
+  tenantId: TenantId | undefined,
+  { hasKey }: { readonly hasKey: boolean },
+): MisconfiguredCustomer | undefined {
   const { name, tenantName } = stanza;
   const refused = (key: string, say: string): MisconfiguredCustomer => {
     const problems = [{ stanza: name, key, say }];
@@ -288,8 +315,8 @@ function refusedInFleet(stanza: Stanza, tenantId: TenantId | undefined): Misconf
   };
   if (tenantId === undefined)
     return refused("tenant_id", "is a domain, and members of a fleet share customers by GUID; write the tenant's GUID");
-  if (authOf(stanza) === "refresh_token")
-    return refused("auth", "is refresh_token, which members of a fleet cannot share yet; use auth = app");
+  if (authOf(stanza) === "refresh_token" && !hasKey)
+    return refused("auth", "is refresh_token, which needs fleet.key_file on every member; set it and run `fleet init`");
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { openStateFolder } from "../stores/disk/folder.ts";
 import type { SecretFiles } from "../stores/disk/secrets.ts";
 import type { CollectorParts, CollectorWorld } from "./collector.ts";
 import { FileCredentialWatch, type ReadConfiguration } from "./credential-watch.ts";
-import { CustomerBuilder } from "./customers.ts";
+import { CustomerBuilder, type VaultOf } from "./customers.ts";
 import { fileCredentials, fileVaults, secretFiles } from "./file-vaults.ts";
 import { ownHeap } from "./heap-keeper.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
@@ -55,11 +55,12 @@ export function fileCustomers(
   stateDir: string,
   world: { readonly http: Http; readonly log: Log; readonly globals: GlobalSettings },
   files: SecretFiles = realSecretFiles(stateDir, world.log),
+  vaultOf: VaultOf = fileVaults(stateDir, world.log, realClock, process.platform, files),
 ): CustomerBuilder {
   const { log } = world;
   return new CustomerBuilder(
     { ...world, clock: realClock, random: realRandom },
-    fileVaults(stateDir, log, realClock, process.platform, files),
+    vaultOf,
     fileCredentials(stateDir, log, realClock),
   );
 }

@@ -886,6 +886,13 @@ export const FAILURE_CODES = {
     actors: ["us"],
     exit: "state",
   },
+  "fleet-key-differs": {
+    meaning: "A member of a fleet has another key file than the others, so it cannot open the fleet's refresh tokens.",
+    action: "Use one key file on every member. The member with another one takes no customers until it is restarted.",
+    actors: ["operator"],
+    settings: ["fleet.key_file"],
+    exit: "state",
+  },
   "fleet-not-durable": {
     meaning: "A crash of the fleet's database loses pages that it has committed.",
     action: "Set synchronous_commit = on in the database.",

@@ -12,7 +12,7 @@ export interface Lease {
 export interface Standing {
   /** Members that share the customers now. */
   readonly members: number;
-  /** Not while it is drained, or while others run with the applied configuration. */
+  /** Not while it is drained, has another key, or while others run with the applied configuration. */
   readonly shares: boolean;
   readonly shards: number;
   /** What the store has for this member. A lease that it does not hold here must be given up. */
@@ -20,6 +20,8 @@ export interface Standing {
   /** Live members that run with another configuration than this one. */
   readonly otherConfigurations: readonly string[];
   readonly isDraining: boolean;
+  /** This member cannot open the fleet's secrets. */
+  readonly hasOtherKey: boolean;
   /** How far this host's clock is ahead of the database's. */
   readonly clockAheadMs: number;
   /** Damaged packets of the whole fleet that nobody has sent again or given up yet. */
@@ -37,16 +39,20 @@ export interface LiveMember {
   readonly isDraining: boolean;
   /** It runs with the configuration that was applied last. */
   readonly isApplied: boolean;
+  /** It cannot open the fleet's secrets. */
+  readonly hasOtherKey: boolean;
 }
 
 /**
  * Members that share the customers: those with the applied configuration that are not drained. Where there
- * are none, the others do: nobody's customers may wait for a person.
+ * are none, the others do: nobody's customers may wait for a person. A member with another key never does,
+ * because customers that it cannot sign in would be its own.
  */
 export function sharing<Member extends LiveMember>(live: readonly Member[]): readonly Member[] {
-  const undrained = live.filter(({ isDraining }) => !isDraining);
+  const able = live.filter(({ hasOtherKey }) => !hasOtherKey);
+  const undrained = able.filter(({ isDraining }) => !isDraining);
   const applied = undrained.filter(({ isApplied }) => isApplied);
-  return [applied, undrained, live].find((some) => some.length > 0) ?? [];
+  return [applied, undrained, able].find((some) => some.length > 0) ?? [];
 }
 
 /** One stream of one customer in the fleet's store, opened under a lease. */

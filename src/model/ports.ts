@@ -100,6 +100,13 @@ export interface RefreshTokenVault {
    *   every host.
    */
   store(rotated: Sealed, options: { readonly refused: boolean }): Promise<void>;
+  /**
+   * The redemption that began with `current` is over, with a new token or without. Never rejects. Absent:
+   * nobody waits for that.
+   *
+   * @param refused true if the token was rejected.
+   */
+  ended?(options: { readonly refused: boolean }): Promise<void>;
 }
 
 /**

@@ -60,6 +60,15 @@ export function configurationDiffers(members: readonly string[], shares: boolean
   });
 }
 
+export function keyDiffers(): Failure {
+  return new Failure("fleet-key-differs", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "fleet.key_file of this member is missing, or has another key than the fleet. This member takes no customers, so the others collect all of them.",
+    nextStep: "Copy the key file of another member to this host, and restart this member.",
+  });
+}
+
 export function clockDiffers(aheadMs: number): Failure {
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
   return new Failure("fleet-clock-differs", {

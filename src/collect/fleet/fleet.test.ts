@@ -25,7 +25,13 @@ const outputFull = new Failure("output-full", {
   say: "The disk is full.",
 });
 
-const NOTHING = { otherConfigurations: [], isDraining: false, clockAheadMs: 0, setAside: 0 } as const;
+const NOTHING = {
+  otherConfigurations: [],
+  isDraining: false,
+  hasOtherKey: false,
+  clockAheadMs: 0,
+  setAside: 0,
+} as const;
 
 /** A store with eight shards, whose failures a test sets. */
 class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | "claim" | "release" | "leave"> {

@@ -5,6 +5,7 @@ import type { Clock, Log, Random } from "../../model/ports.ts";
 import {
   clockDiffers,
   configurationDiffers,
+  keyDiffers,
   missing,
   outputHangs,
   packetsSetAside,
@@ -245,7 +246,8 @@ export class FleetMember {
   }
 
   /** The gravest first: health has room for one. */
-  #notice({ setAside, otherConfigurations, shares, clockAheadMs }: Standing): Failure | undefined {
+  #notice({ setAside, otherConfigurations, shares, clockAheadMs, hasOtherKey }: Standing): Failure | undefined {
+    if (hasOtherKey) return keyDiffers();
     if (setAside > 0) return packetsSetAside(setAside);
     const held = this.#p.held();
     if (held.length > 0) return undeliverable(held);

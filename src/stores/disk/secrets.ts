@@ -3,7 +3,14 @@ import { join } from "node:path";
 import type { Log, RefreshTokenVault } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
 import type { TenantId } from "../../model/tenant.ts";
-import { decodeEntry, encodeEntry, entryAfter, type SecretEntry, type TokenOwner, tokenInUse } from "../secret-entry.ts";
+import {
+  decodeEntry,
+  encodeEntry,
+  entryAfter,
+  type SecretEntry,
+  type TokenOwner,
+  tokenInUse,
+} from "../secret-entry.ts";
 import { type DiskPorts, makeFolder, readIfThere, removeIfThere, replaceFile, stateUnwritable } from "./disk.ts";
 import { folderNameOf, nameOfFolder } from "./names.ts";
 

@@ -77,6 +77,17 @@ export function fenced(): Failure {
   });
 }
 
+/** @param stanza the customer whose secret cannot be opened. */
+export function otherKey(stanza: string): Failure {
+  return new Failure("fleet-key-differs", {
+    area: "sign-in",
+    actor: "operator",
+    retry: { when: "later" },
+    say: `The refresh token of ${stanza} in the fleet's database was not sealed with the key in fleet.key_file of this host.`,
+    nextStep: "Copy the key file of another member to this host, and restart this member.",
+  });
+}
+
 export function schemaFailure(say: string, nextStep: string): Failure {
   return new Failure("fleet-schema", { actor: "operator", retry: { when: "never" }, say, nextStep });
 }

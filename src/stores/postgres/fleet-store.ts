@@ -16,8 +16,10 @@ import type { StateKey } from "../../model/state.ts";
 import { type TenantId, tenantIdFrom } from "../../model/tenant.ts";
 import type { Database } from "./connections.ts";
 import { sqlStateOf } from "./failures.ts";
+import type { FleetKey } from "./fleet-key.ts";
 import { type ReadBodies, unpacked } from "./packet.ts";
 import { checkSchemaVersion, SHARD_COUNT, schemaOf } from "./schema.ts";
+import { hasOtherKey } from "./schema-secrets.ts";
 import { ShardStreams } from "./shard-streams.ts";
 import { openFleetStream } from "./stream-store.ts";
 
@@ -33,6 +35,8 @@ export interface PostgresFleetParts {
   readonly heartbeat: Database & { close(): Promise<void> };
   /** The fleet's name. */
   readonly fleet: string;
+  /** What the fleet's secrets are sealed with; absent: this member has no key file. */
+  readonly key?: FleetKey | undefined;
   /** Every configured stanza: one without state adopts what its tenant left under another name. */
   readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
@@ -147,34 +151,56 @@ export class PostgresFleet implements FleetStore {
   async register({ name, version, configHash }: MemberIdentity): Promise<void> {
     const boot = (this.#p.newBoot ?? randomUUID)();
     const s = this.#schema;
-    // A fleet's first configuration is applied. Who was drained stays so under a new identity.
+    // A fleet's first configuration is applied, and its first key counts. Who was drained stays so under a new
+    // identity. A member of an older release knows nothing of keys, and leaves nothing to one that is drained.
+    const other = hasOtherKey(s, "$8");
     await this.#p.heartbeat.query(
       `with gone as (delete from ${s}.member where alive_until < clock_timestamp() - interval '1 day'),
-       first as (insert into ${s}.configuration(hash) values ($4) on conflict do nothing)
-       insert into ${s}.member(boot, name, version, config_hash, alive_until, clock_ahead_ms, draining)
-       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond', ${aheadMs("$6")},
-         coalesce((select draining from ${s}.member where boot = $7), false))`,
-      [boot, name, version, configHash, LEASE_MS, this.#p.nowMs(), this.#boot === "" ? null : this.#boot],
+       first as (insert into ${s}.configuration(hash) values ($4) on conflict do nothing),
+       key as (insert into ${s}.key(fingerprint) select $8::text where $8::text is not null on conflict do nothing)
+       insert into ${s}.member(boot, name, version, config_hash, alive_until, clock_ahead_ms, other_key, draining)
+       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond', ${aheadMs("$6")}, ${other},
+         coalesce((select draining from ${s}.member where boot = $7), false) or ${other})`,
+      [
+        boot,
+        name,
+        version,
+        configHash,
+        LEASE_MS,
+        this.#p.nowMs(),
+        this.#boot === "" ? null : this.#boot,
+        this.#keyFingerprint,
+      ],
     );
     this.#boot = boot;
     this.#streams.forgetAll();
   }
 
   async renew(): Promise<boolean> {
+    const other = hasOtherKey(this.#schema, "$4");
     const rows = await this.#p.heartbeat.query(
       `update ${this.#schema}.member set alive_until = clock_timestamp() + $2 * interval '1 millisecond',
-         clock_ahead_ms = ${aheadMs("$3")}
+         clock_ahead_ms = ${aheadMs("$3")}, other_key = ${other}, draining = draining or ${other}
        where boot = $1 and alive_until > clock_timestamp() returning boot`,
-      [this.#boot, LEASE_MS, this.#p.nowMs()],
+      [this.#boot, LEASE_MS, this.#p.nowMs(), this.#keyFingerprint],
     );
     return rows.length === 1;
+  }
+
+  /** The identity that this process has now. */
+  get boot(): string {
+    return this.#boot;
+  }
+
+  get #keyFingerprint(): string | null {
+    return this.#p.key?.fingerprint ?? null;
   }
 
   async standing(): Promise<Standing> {
     const s = this.#schema;
     const rows = await this.#p.database.query<StandingRow>(
       `select m.name, m.boot = $1 as "isSelf", m.draining as "isDraining", m.config_hash as hash,
-         m.config_hash = (select hash from ${s}.configuration) as "isApplied", m.clock_ahead_ms::int8 as ahead,
+         m.config_hash = (select hash from ${s}.configuration) as "isApplied", m.clock_ahead_ms::int8 as ahead, m.other_key as "hasOtherKey",
          (select count(*)::int from ${s}.set_aside) as "setAside",
          (select coalesce(jsonb_agg(jsonb_build_array(id, epoch::text)), '[]') from ${s}.shard where owner = $1) as owned
        from ${s}.member m where m.alive_until > clock_timestamp()`,
@@ -189,6 +215,7 @@ export class PostgresFleet implements FleetStore {
       owned: (self?.owned ?? []).map(([shard, epoch]) => ({ shard, epoch: BigInt(epoch) })),
       otherConfigurations: rows.filter(({ hash }) => self !== undefined && hash !== self.hash).map(({ name }) => name),
       isDraining: self?.isDraining ?? false,
+      hasOtherKey: self?.hasOtherKey ?? false,
       clockAheadMs: Number(self?.ahead ?? 0),
       setAside: rows[0]?.setAside ?? 0,
     };

@@ -19,6 +19,8 @@ export interface MemberLook {
   /** It runs with the configuration that was applied last. */
   readonly isApplied: boolean;
   readonly isDraining: boolean;
+  /** It cannot open the fleet's secrets. */
+  readonly hasOtherKey: boolean;
   /** How far its host's clock is ahead of the database's. */
   readonly clockAheadMs: number;
   /** Configured customers of its shards that were ever collected. */
@@ -76,6 +78,7 @@ export async function lookAtFleet(database: Database, fleet: string): Promise<Fl
     config_hash: string;
     applied: boolean;
     draining: boolean;
+    other_key: boolean;
     ahead: string;
     customers: number;
   }>(
@@ -83,7 +86,7 @@ export async function lookAtFleet(database: Database, fleet: string): Promise<Fl
        (select count(*)::int from ${s}.shard where owner = m.boot) as shards,
        (select count(distinct t.customer)::int from ${s}.stream t join ${s}.shard o on o.id = t.shard
         where o.owner = m.boot) as customers,
-       m.config_hash = (select hash from ${s}.configuration) as applied, m.draining, m.clock_ahead_ms as ahead
+       m.config_hash = (select hash from ${s}.configuration) as applied, m.draining, m.other_key, m.clock_ahead_ms as ahead
      from ${s}.member m order by m.name, m.alive_until desc`,
   );
   const [unowned] = await database.query<{ n: number }>(
@@ -105,17 +108,20 @@ export async function lookAtFleet(database: Database, fleet: string): Promise<Fl
   );
   return {
     setAside: setAside.map((one) => ({ ...one, sinceMs: Number(one.sinceMs) })),
-    members: members.map(({ name, version, alive, shards, config_hash, applied, draining, ahead, customers }) => ({
-      name,
-      version,
-      isAlive: alive,
-      shards: alive ? shards : 0,
-      configHash: config_hash,
-      isApplied: applied,
-      isDraining: draining,
-      clockAheadMs: Number(ahead),
-      customers: alive ? customers : 0,
-    })),
+    members: members.map(
+      ({ name, version, alive, shards, config_hash, applied, draining, other_key, ahead, customers }) => ({
+        name,
+        version,
+        isAlive: alive,
+        shards: alive ? shards : 0,
+        configHash: config_hash,
+        isApplied: applied,
+        isDraining: draining,
+        hasOtherKey: other_key,
+        clockAheadMs: Number(ahead),
+        customers: alive ? customers : 0,
+      }),
+    ),
     unowned: unowned?.n ?? 0,
     outputs: outputs.map(({ output, packets, streams, bytes, oldestS }) => ({
       output,

@@ -1,4 +1,5 @@
 import { schemaFailure } from "./failures.ts";
+import { SECRETS_STEP, secretRights } from "./schema-secrets.ts";
 
 /** Shards are fixed when the schema is made: a customer's shard never changes. */
 export const SHARD_COUNT = 256;
@@ -102,6 +103,7 @@ begin
   return dropped;
 end';
 `,
+  SECRETS_STEP,
 ];
 
 export const SCHEMA_VERSION = STEPS.length;
@@ -138,6 +140,7 @@ export function roleSql(fleet: string, role: string): string {
     `grant select, insert, update, delete on ${schema}.delivery, ${schema}.ledger to ${name};`,
     `grant select, insert on ${schema}.packet, ${schema}.set_aside to ${name};`,
     `grant execute on function ${schema}.make_packet_hours(), ${schema}.drop_delivered_hours() to ${name};`,
+    secretRights(schema, name),
   ].join("\n");
 }
 

@@ -2,6 +2,7 @@ import { DatabaseError } from "pg";
 import {
   clockDiffers,
   configurationDiffers,
+  keyDiffers,
   missing,
   outputHangs,
   undeliverable,
@@ -96,6 +97,7 @@ export const FLEET = {
   ],
   "fleet-clock-differs": ["a host's clock is an hour off", () => raised(clockDiffers(3_600_000))],
   "fleet-configuration-differs": ["another member has another file", () => raised(configurationDiffers(["two"], true))],
+  "fleet-key-differs": ["a member was given the key file of another fleet", () => raised(keyDiffers())],
   "fleet-output-hangs": ["a network disk is gone when customers are given up", () => raised(outputHangs())],
   "fleet-unconfirmed": [
     "the database is gone for half a minute",

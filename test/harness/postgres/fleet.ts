@@ -4,6 +4,7 @@ import type { Delivery } from "../../../src/model/event.ts";
 import { sealed } from "../../../src/model/sealed.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import { Connections } from "../../../src/stores/postgres/connections.ts";
+import type { FleetKey } from "../../../src/stores/postgres/fleet-key.ts";
 import { PostgresFleet } from "../../../src/stores/postgres/fleet-store.ts";
 import { type PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "./server.ts";
 
@@ -37,6 +38,8 @@ export interface MemberChoice {
   readonly port?: number;
   readonly answerWithinMs?: number;
   readonly clockAheadMs?: number;
+  /** Of its key file. */
+  readonly key?: FleetKey;
   /** Stanzas of one tenant. */
   readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
   /** Sees each statement of pages and deliveries before it is sent, and may throw instead of it. */
@@ -49,7 +52,7 @@ export function memberOf(
   fleet: string,
   choice: MemberChoice = {},
 ): Promise<PostgresFleet> {
-  const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], sees } = choice;
+  const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], key, sees } = choice;
   const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
   const database = connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) });
   return PostgresFleet.open({
@@ -62,6 +65,7 @@ export function memberOf(
     },
     heartbeat: connectionsTo({ port: server.port, ...role }),
     fleet,
+    key,
     configured,
     bodiesOf: bodiesInList,
     nowMs: () => Date.now() + clockAheadMs,

@@ -64,6 +64,14 @@ export class StoreWorld {
     this.#running.server.query(`update ${member} set alive_until = clock_timestamp() where name = '${name}'`);
   };
 
+  /** A slow machine must not make the member's place expire. */
+  stay = (fleet: string, name: string): void => {
+    const member = `${schemaOf(fleet)}.member`;
+    this.#running.server.query(
+      `update ${member} set alive_until = clock_timestamp() + interval '1 day' where name = '${name}'`,
+    );
+  };
+
   opened = async (member: PostgresFleet, lease: Lease, outputs = OUTPUTS): Promise<Opened> => {
     const lost: Lease[] = [];
     const committed: number[] = [];

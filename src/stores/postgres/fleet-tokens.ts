@@ -1,0 +1,284 @@
+import { isFailure } from "../../model/failure.ts";
+import type { Lease } from "../../model/fleet.ts";
+import type { RefreshTokenVault } from "../../model/ports.ts";
+import type { Sealed } from "../../model/sealed.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import {
+  decodeEntry,
+  encodeEntry,
+  entryAfter,
+  type SecretEntry,
+  type TokenOwner,
+  tokenInUse,
+} from "../secret-entry.ts";
+import type { Database } from "./connections.ts";
+import { fenced, otherKey } from "./failures.ts";
+import type { FleetKey } from "./fleet-key.ts";
+import { schemaOf } from "./schema.ts";
+
+const KIND = "refresh_token";
+/** Longer than any redemption. A member that lives longer than that without an end of it has lost it. */
+const HELD_MS = 120_000;
+const LOOK_EVERY_MS = 500;
+/** A token that Microsoft has issued already must not be lost to a short outage of the database. */
+const STORE_WITHIN_MS = 30_000;
+/** Each member may have a typed token of its own. */
+const TYPED_MOST = 16;
+
+/** The clock and the pauses of this host. */
+export interface TokenTimers {
+  nowMs(): number;
+  monotonicMs(): number;
+  pause(forMs: number): Promise<void>;
+}
+
+export interface FleetTokensParts {
+  readonly database: Database;
+  /** The fleet's name. */
+  readonly fleet: string;
+  readonly key: FleetKey;
+  readonly timers: TokenTimers;
+}
+
+/** Whose token, and under which shard it is renewed. */
+export interface FleetVaultOwner extends Omit<TokenOwner, "typedMost"> {
+  readonly tenantId: TenantId;
+}
+
+/** As a member of the fleet, while it is one. */
+export interface Renewing {
+  /** This member's identity. */
+  boot(): string;
+  /** Undefined when the customer is another member's. */
+  leaseOf(tenantId: TenantId): Lease | undefined;
+  /** False as soon as others may take this member for gone. */
+  isAlive(): boolean;
+}
+
+/** A renewal of one token: begun by one identity, ended by its number. */
+interface Rotation {
+  readonly boot: string;
+  readonly number: string;
+}
+
+interface Row {
+  readonly binding: string;
+  readonly sealed: Buffer;
+}
+
+/**
+ * Refresh tokens in the fleet's database. A token is read and replaced within a rotation, which only the
+ * owner of the customer's shard may begin, and only while no other live member has one. Another owner waits
+ * until it has ended or its member is gone. A new token is stored under the rotation's number: whoever was
+ * taken over stores nothing.
+ */
+export class FleetTokens {
+  readonly #p: FleetTokensParts;
+  readonly #schema: string;
+  /** Issued by Microsoft, and not stored because the database did not answer. */
+  readonly #unstored = new Map<string, { readonly rotation: Rotation; readonly entry: SecretEntry }>();
+
+  constructor(parts: FleetTokensParts) {
+    this.#p = parts;
+    this.#schema = schemaOf(parts.fleet);
+  }
+
+  /** Of one customer, for the member that collects it. Throws Failure also as `Database.query`. */
+  vault(owner: FleetVaultOwner, renewing: Renewing): RefreshTokenVault {
+    let rotation: Rotation | undefined;
+    let before: SecretEntry | undefined;
+    let triesTyped = false;
+    const facts: TokenOwner = { ...owner, typedMost: TYPED_MOST };
+    const { typed, ...withoutTyped } = facts;
+    /** The stored one first: what a member has in its files may be years older. */
+    const usesTyped = () => typed !== undefined && (triesTyped || before === undefined);
+    return {
+      current: async () => {
+        await this.#storeLeft(owner);
+        rotation = await this.#begin(owner, renewing);
+        before = await this.#read(owner);
+        if (!renewing.isAlive()) throw fenced();
+        return tokenInUse(before, usesTyped() ? facts : withoutTyped);
+      },
+      store: async (rotated) => {
+        if (rotation === undefined) throw fenced();
+        const entry = entryAfter(rotated, before, usesTyped() ? facts : withoutTyped, this.#p.timers.nowMs());
+        const held = rotation;
+        this.#unstored.set(nameOf(owner), { rotation: held, entry });
+        await this.#storeInTime(owner);
+        triesTyped = false;
+        // An answer with two tokens is not known; another one would need a rotation of its own.
+        rotation = undefined;
+      },
+      ended: async ({ refused }) => {
+        triesTyped = refused && !triesTyped;
+        const held = rotation;
+        rotation = undefined;
+        if (held !== undefined && !this.#unstored.has(nameOf(owner))) await this.#end(owner, held);
+      },
+    };
+  }
+
+  /**
+   * Stores what a person has signed in with. A rotation that is under way stores nothing after that. Throws
+   * Failure `fleet-key-differs`, and as `Database.query`.
+   */
+  async put({ tenantId, stanza, fingerprint }: FleetVaultOwner, token: Sealed): Promise<void> {
+    const s = this.#schema;
+    await this.#recordKey();
+    const owner = { tenantId, stanza, fingerprint };
+    // What members have typed in their files stays redeemed: it is older than this token.
+    const before = await this.#read(owner);
+    const nowMs = this.#p.timers.nowMs();
+    const after = entryAfter(token, before, { ...owner, typedMost: TYPED_MOST }, nowMs);
+    const entry = { ...after, notes: { ...after.notes, typed_at_ms: String(nowMs) } };
+    const rows = await this.#p.database.query(
+      `with known as (select from ${s}.key where fingerprint = $6),
+       n as (insert into ${s}.rotation as r(tenant, input, number) select $1, $2, 1 from known
+         on conflict (tenant, input) do update set holder = null, number = r.number + 1 returning number)
+       insert into ${s}.secret as x(tenant, input, kind, binding, sealed, rotation, typed)
+         select $1, $2, $3, $4, $5, number, 1 from n
+       on conflict (tenant, input, kind) do update set binding = excluded.binding, sealed = excluded.sealed,
+         rotation = excluded.rotation, typed = x.typed + 1, stored = clock_timestamp()
+       returning rotation`,
+      [tenantId, stanza, KIND, fingerprint, this.#seal(owner, entry), this.#p.key.fingerprint],
+    );
+    if (rows.length === 0) throw otherKey(stanza);
+  }
+
+  /** How often a person has stored a token, by stanza: more than before means that there is a new one. */
+  async typed(): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.#p.database.query<{ tenant: string; input: string; typed: string }>(
+      `select tenant, input, typed from ${this.#schema}.secret where kind = $1`,
+      [KIND],
+    );
+    return new Map(rows.map(({ input, tenant, typed }) => [input, `${tenant} ${typed}`]));
+  }
+
+  /** The first key that is used is the fleet's. */
+  async #recordKey(): Promise<void> {
+    await this.#p.database.query(
+      `insert into ${this.#schema}.key(fingerprint) values ($1) on conflict (only_row) do nothing`,
+      [this.#p.key.fingerprint],
+    );
+  }
+
+  /** Throws Failure `fleet-fenced` when the customer is another member's. */
+  async #begin({ tenantId, stanza }: FleetVaultOwner, renewing: Renewing): Promise<Rotation> {
+    const s = this.#schema;
+    for (;;) {
+      const lease = renewing.leaseOf(tenantId);
+      if (lease === undefined || !renewing.isAlive()) throw fenced();
+      const boot = renewing.boot();
+      // The shard's row is locked: who takes the customer over meanwhile waits for this statement.
+      const [begun] = await this.#p.database.query<{ number: string }>(
+        `with mine as (
+           select o.id from ${s}.shard o where o.id = $3 and o.owner = $4 and o.epoch = $5
+             and exists (select from ${s}.member where boot = $4 and alive_until > clock_timestamp())
+             and exists (select from ${s}.key where fingerprint = $6) for share of o)
+         insert into ${s}.rotation as r(tenant, input, holder, held_until, number)
+           select $1, $2, $4, clock_timestamp() + $7 * interval '1 millisecond', 1 from mine
+         on conflict (tenant, input) do update
+           set holder = excluded.holder, held_until = excluded.held_until, number = r.number + 1
+           where r.holder is null or r.holder = excluded.holder or r.held_until <= clock_timestamp()
+             or not exists (
+               select from ${s}.member m where m.boot = r.holder and m.alive_until > clock_timestamp())
+         returning number`,
+        [tenantId, stanza, lease.shard, boot, String(lease.epoch), this.#p.key.fingerprint, HELD_MS],
+      );
+      if (begun !== undefined) return { boot, number: begun.number };
+      await this.#p.timers.pause(LOOK_EVERY_MS);
+    }
+  }
+
+  async #read(owner: FleetVaultOwner): Promise<SecretEntry | undefined> {
+    const { tenantId, stanza } = owner;
+    const [row] = await this.#p.database.query<Row>(
+      `select binding, sealed from ${this.#schema}.secret where tenant = $1 and input = $2 and kind = $3`,
+      [tenantId, stanza, KIND],
+    );
+    if (row === undefined) return undefined;
+    const text = this.#p.key.open(row.sealed, this.#context(owner, row.binding));
+    if (text === undefined) throw otherKey(stanza);
+    return decodeEntry(`of ${stanza} in the fleet's database`, text);
+  }
+
+  /** What another attempt, or a short outage of the database, has left. */
+  async #storeLeft(owner: FleetVaultOwner): Promise<void> {
+    try {
+      await this.#storeOnce(owner);
+    } catch (error) {
+      // It was taken over, so the token in the database is a newer one.
+      if (!isFailure(error) || error.code !== "fleet-fenced") throw error;
+    }
+  }
+
+  async #storeInTime(owner: FleetVaultOwner): Promise<void> {
+    const { timers } = this.#p;
+    const untilMs = timers.monotonicMs() + STORE_WITHIN_MS;
+    for (;;) {
+      try {
+        return await this.#storeOnce(owner);
+      } catch (error) {
+        if (!isFailure(error) || error.code === "fleet-fenced" || timers.monotonicMs() >= untilMs) throw error;
+      }
+      await timers.pause(LOOK_EVERY_MS);
+    }
+  }
+
+  /** Safe to repeat after an answer that did not come: the number says whether it is done. */
+  async #storeOnce(owner: FleetVaultOwner): Promise<void> {
+    const left = this.#unstored.get(nameOf(owner));
+    if (left === undefined) return;
+    const s = this.#schema;
+    const { tenantId, stanza } = owner;
+    const { rotation, entry } = left;
+    const of = [tenantId, stanza, KIND, rotation.number];
+    const stored = await this.#p.database.query(
+      `with done as (
+         update ${s}.rotation set holder = null where tenant = $1 and input = $2 and number = $4 and holder = $5
+         returning number)
+       insert into ${s}.secret as x(tenant, input, kind, binding, sealed, rotation)
+         select $1, $2, $3, $6, $7, number from done
+       on conflict (tenant, input, kind) do update set binding = excluded.binding, sealed = excluded.sealed,
+         rotation = excluded.rotation, stored = clock_timestamp()
+       returning rotation`,
+      [...of, rotation.boot, entry.fingerprint, this.#seal(owner, entry)],
+    );
+    const isStored =
+      stored.length > 0 ||
+      (
+        await this.#p.database.query(
+          `select 1 from ${s}.secret where tenant = $1 and input = $2 and kind = $3 and rotation = $4`,
+          of,
+        )
+      ).length > 0;
+    if (this.#unstored.get(nameOf(owner)) === left) this.#unstored.delete(nameOf(owner));
+    if (!isStored) throw fenced();
+  }
+
+  /** The next owner need not wait. What this cannot end expires. */
+  async #end({ tenantId, stanza }: FleetVaultOwner, { boot, number }: Rotation): Promise<void> {
+    try {
+      await this.#p.database.query(
+        `update ${this.#schema}.rotation set holder = null
+         where tenant = $1 and input = $2 and number = $3 and holder = $4`,
+        [tenantId, stanza, number, boot],
+      );
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+    }
+  }
+
+  #seal(owner: FleetVaultOwner, entry: SecretEntry): Buffer {
+    return this.#p.key.seal(encodeEntry(entry), this.#context(owner, entry.fingerprint));
+  }
+
+  #context({ tenantId, stanza }: FleetVaultOwner, binding: string): readonly string[] {
+    return [this.#p.fleet, tenantId, stanza, KIND, binding];
+  }
+}
+
+function nameOf({ tenantId, stanza }: FleetVaultOwner): string {
+  return JSON.stringify([tenantId, stanza]);
+}
