@@ -4,7 +4,7 @@
  * DEFENDER_MSSP_REAL_PARTS=1 runs every fault, FLEET_ROUNDS says how often.
  */
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
@@ -52,7 +52,12 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
   });
 
   /** Customers with a history. */
-  async function begin(name: string, members: readonly string[], output: "files" | "hec" = "files") {
+  async function begin(
+    name: string,
+    members: readonly string[],
+    output: "files" | "hec" = "files",
+    options: { readonly refreshTokens?: boolean } = {},
+  ) {
     const started = await startSimulator({
       scenario: scenarioOf(
         JSON.stringify({
@@ -74,7 +79,15 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     const indexed = join(folder, `${name}.indexed.jsonl`);
     if (output === "hec") hec = await startHec({ ack: "on", token: TOKEN, port: 0, out: indexed });
     const receiver = hec === undefined ? {} : { hec: { server: hec, indexed } };
-    const story = new FleetStory({ folder, name, server, ready: started.ready, members: ports, ...receiver });
+    const story = new FleetStory({
+      folder,
+      name,
+      server,
+      ready: started.ready,
+      members: ports,
+      ...receiver,
+      ...options,
+    });
     current = story;
     await story.init();
     let all = CUSTOMERS.length * HISTORY;
@@ -140,6 +153,45 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     for (const member of [one, two]) member.kill("SIGTERM");
     for (const member of [one, two]) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
 
+    await story.expectWhole(all());
+  });
+
+  test("refresh tokens are shared: a member killed while it renews them loses none, and another key takes nobody", async () => {
+    const { story, all } = await begin("tokens", ["one", "two", "other"], "files", { refreshTokens: true });
+    // `fleet init` has made the first member's.
+    copyFileSync(story.keyFile("one"), story.keyFile("two"));
+    writeFileSync(story.keyFile("other"), `${Buffer.alloc(32, 7).toString("base64")}\n`, { mode: 0o600 });
+    const issued = () =>
+      [...(simulator as Simulator).control.world.customers.values()].reduce(
+        (sum, { counters }) => sum + counters.tokenRequests,
+        0,
+      );
+    simulator?.control.perform({ do: "fault", on: ["token"], answer: { delay_ms: 20_000 } });
+    const before = issued();
+    const one = story.start("one");
+    await story.until(() => issued() > before, "Microsoft has issued a token, and its answer is on the way");
+    one.kill("SIGKILL");
+    await one.ended;
+    simulator?.control.perform({ do: "clear-faults" });
+    const two = story.start("two");
+    const other = story.start("other");
+    await story.until(() => story.delivered >= all(), "every customer was collected with the tokens that are left");
+    await story.until(() => story.healthOf("other").includes("fleet tokens fleet-key-differs"), "health says so");
+    const whileOther = story.owners();
+    const doctor = await story.doctor();
+    const secrets = server
+      .query(`select input || '|' || encode(sealed, 'hex') from ${story.schema}.secret order by 1`)
+      .map((row) => row.split("|"));
+    for (const member of [two, other]) member.kill("SIGTERM");
+    for (const member of [two, other]) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
+
+    expect(whileOther).toEqual({ two: 256 });
+    expect(doctor).toMatch(/other \([^)]*another key file than the fleet's[^)]*, 0 shards\)/);
+    expect(secrets.map(([customer]) => customer)).toEqual(CUSTOMERS);
+    const bytes = secrets.map(([, hex = ""]) => Buffer.from(hex, "hex").toString("latin1"));
+    // Every refresh token of the simulator begins so.
+    for (const text of [...bytes, story.log]) expect(text).not.toMatch(/1\.A[A-Za-z0-9_-]{40}/);
+    expect(statSync(story.keyFile("one")).mode & 0o777).toBe(0o600);
     await story.expectWhole(all());
   });
 

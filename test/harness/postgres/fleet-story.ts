@@ -45,6 +45,8 @@ export interface FleetStoryOptions {
   readonly ready: Ready;
   /** Each with the port through which it reaches the database. */
   readonly members: Readonly<Record<string, number>>;
+  /** Customers sign in with refresh tokens, which the fleet shares. */
+  readonly refreshTokens?: boolean;
   /** What gets the events, with the file of those that count as indexed. Absent: a file of each member. */
   readonly hec?: { readonly server: HecServer; readonly indexed: string };
   /** Lines of another output, the same for every member: the test itself reads what it gets. */
@@ -58,7 +60,7 @@ export class FleetStory {
   #log = "";
 
   constructor(options: FleetStoryOptions) {
-    const { folder, name, server, ready, members, hec } = options;
+    const { folder, name, server, ready, members, hec, refreshTokens = false } = options;
     this.#options = options;
     this.schema = `defender_mssp_${name.replaceAll("-", "_")}`;
     mkdirSync(this.#home, { recursive: true });
@@ -69,7 +71,8 @@ export class FleetStory {
       writeFileSync(
         this.#config(member),
         [
-          ...tenantLines(ready, { poll_seconds: "1" }),
+          ...tenantLines(ready, { poll_seconds: "1", ...(refreshTokens ? { auth: "refresh_token" } : {}) }),
+          ...(refreshTokens ? [...tokenLines(ready), `fleet.key_file=${this.keyFile(member)}`] : []),
           ...this.#outputLines(member),
           `state_dir=${join(this.#home, member)}`,
           `fleet.url=postgres://127.0.0.1:${port}/postgres`,
@@ -137,6 +140,11 @@ export class FleetStory {
       ended: new Promise((done) => child.once("close", (code) => done(code))),
       kill: (signal) => void child.kill(signal),
     };
+  }
+
+  /** Of a fleet with refresh tokens. */
+  keyFile(member: string): string {
+    return join(this.#home, `${member}.key`);
   }
 
   /** What all members said. */
@@ -271,6 +279,11 @@ export class FleetStory {
       "outputs[0].ack=on",
     ];
   }
+}
+
+/** The refresh token that each customer's administrator was given. */
+function tokenLines({ customers }: Ready): readonly string[] {
+  return customers.map(({ refresh_token }, n) => `tenants[${n}].refresh_token=${refresh_token}`);
 }
 
 /** Whole lines with events; health and such left out. */
