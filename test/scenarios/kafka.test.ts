@@ -97,6 +97,8 @@ withKafka("the program beside a real Kafka", () => {
           seed: 17,
           customers: CUSTOMERS.map((name) => ({
             name,
+            // The clock stands, so the service's budget of a minute would have to last for all runs together.
+            budgets: { graph: { per_minute: 1_000_000 } },
             generate: [
               { stream: "alerts", count: perCustomer, ...history, bytes: 5_700 },
               { stream: "incidents", count: Math.ceil(perCustomer / 10), ...history },
