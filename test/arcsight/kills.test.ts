@@ -156,8 +156,8 @@ test("after a normal stop and then a kill a file beside a syslog output gets no 
     );
 
     expect(await startRun(properties, undefined)).toBe(0);
-    // A run that writes nothing to its state leaves the record of the normal stop in force: only new alerts end
-    // it, and a health event may stand in the file before them.
+    // A run that writes nothing to its state leaves the record of the normal stop in force. Only new alerts
+    // end it, and a health event may stand in the file before them.
     simulator.control.perform({
       do: "generate",
       customers: ["contoso"],

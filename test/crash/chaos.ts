@@ -13,7 +13,7 @@ import type { Program } from "./stage.ts";
 export interface ChaosOptions {
   readonly program: Program;
   /**
-   * How long the faults, kills and clock steps last, and on a slow machine until there were enough of them; the
+   * How long the faults, kills and clock steps last; on a slow machine, until there were enough of them. The
    * undisturbed run after them is not included.
    */
   readonly forMs: number;

@@ -263,7 +263,7 @@ describe("the modular input with hec_urls", () => {
   test("keeps events in its spool while the token's file is missing, says so, and warns where hec_* was removed", async () => {
     rmSync(join(auth, "hec-token"));
     const waiting = start(["splunk", "run", runDocument()]);
-    // Everything is in the spool: the run without hec_* below must find nothing new, which would go to splunkd.
+    // Everything is in the spool: what the run without hec_* below finds would go to splunkd.
     const isCollected = (name: string) => new RegExp(`tenant=${name} stream=alerts state=ok`).test(waiting.log());
     const isMissed = () => /The setting hec_token names /.test(waiting.log());
     await until(() => spooled() > 0 && isMissed() && CUSTOMERS.every(isCollected), waiting.log);

@@ -92,8 +92,8 @@ export class StoreWorld {
 }
 
 /**
- * Nobody renews a lease while a test goes on, and on a slow machine a step takes longer than a lease. So leases
- * end only by `expire`.
+ * Nobody renews a lease while a test goes on, and on a slow machine a step takes longer than a lease. So
+ * leases end only by `expire`.
  */
 function longLeases(schema: string): string {
   return `create function ${schema}.long_lease() returns trigger language plpgsql as $$ begin

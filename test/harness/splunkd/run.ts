@@ -66,10 +66,12 @@ export class Run {
         child.stdin.destroy();
         const stopMs =
           this.termAtMs === undefined ? undefined : Math.round((this.exitAtMs ?? performance.now()) - this.termAtMs);
-        void Promise.resolve(this.machine?.end() ?? 1).then((slowdown) => {
+        const tell = async (): Promise<void> => {
+          const slowdown = (await this.machine?.end()) ?? 1;
           resolve({ code, signal, stopMs, forced: this.forced, slowdown });
           options.progressed();
-        });
+        };
+        void tell();
       });
     });
     void feed(child, options.document, options.pieceBytes).then(() => options.closeInput && child.stdin.end());

@@ -86,7 +86,7 @@ export class Service {
     });
   }
 
-  /** Throws with the end of the log when the program ends, or `DEADLINE_MS` pass, before `holds` of the log. */
+  /** Throws with the end of the log when the program ends, or time is up, before `holds` of the log. */
   async until(holds: (log: readonly string[]) => boolean): Promise<void> {
     let isLate = false;
     const timer = setTimeout(() => {
