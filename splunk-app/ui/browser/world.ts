@@ -64,6 +64,10 @@ export interface WorldOptions {
   readonly tenants: readonly string[];
   /** inputs.conf behind `[defender_mssp]`, which points at the simulator. */
   readonly inputs?: string | ((simulator: Simulator) => string);
+  /** More lines of `[defender_mssp]`. May write the files that they name into the home. */
+  readonly common?: (home: string, simulator: Simulator) => string;
+  /** Of the real binary. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly web?: Omit<SplunkWebOptions, "splunkd">;
 }
 
@@ -72,7 +76,13 @@ export async function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS, timeout: SHOWN_WITHIN_MS });
 }
 
-export async function startWorld({ tenants, inputs = "", web: options = {} }: WorldOptions): Promise<World> {
+export async function startWorld({
+  tenants,
+  inputs = "",
+  common = () => "",
+  environment = {},
+  web: options = {},
+}: WorldOptions): Promise<World> {
   const { selectors } = await import("playwright-core");
   selectors.setTestIdAttribute("data-test");
   const scratch = mkdtempSync(path.join(tmpdir(), "pages-"));
@@ -83,10 +93,11 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
   const simulator = await startSimulator({ data, shiftToNow: true });
   const { login_url, graph_url, api_url, ca_file } = simulator.ready;
   const conf = path.join(scratch, "inputs.conf");
+  const home = path.join(scratch, "home");
   const stanzas = typeof inputs === "string" ? inputs : inputs(simulator);
   writeFileSync(
     conf,
-    `[defender_mssp]\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\napi_url = ${api_url}\nca_file = ${ca_file}\n\n${stanzas}`,
+    `[defender_mssp]\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\napi_url = ${api_url}\nca_file = ${ca_file}\n${common(home, simulator)}\n${stanzas}`,
   );
   await unpackApp(scratch);
   const out = path.join(scratch, "events.xml");
@@ -94,7 +105,8 @@ export async function startWorld({ tenants, inputs = "", web: options = {} }: Wo
     app: path.join(scratch, "TA_defender_mssp"),
     conf,
     out,
-    home: path.join(scratch, "home"),
+    home,
+    environment,
     validate: 0,
   });
   const web = await SplunkWeb.start({ splunkd, ...options });

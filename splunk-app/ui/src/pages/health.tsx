@@ -285,7 +285,7 @@ function Roster({ statuses, isListed, nowMs }: RosterProps): ReactElement {
             {found.report.under_contract} under contract · {found.report.configured} configured ·{" "}
             {found.report.consented} consented · {found.report.collected} collected · {found.report.silent} silent
           </p>
-          <p>
+          <p style={{ overflowWrap: "anywhere" }}>
             {found.report.say} {found.report.next_step}
           </p>
           <Listing
