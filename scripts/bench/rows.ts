@@ -14,6 +14,7 @@ import { alertsToKafka } from "./kafka.ts";
 import { lagOfTheHealthy } from "./lag.ts";
 import { throttledAnswers } from "./microsoft.ts";
 import { onboardFromAList } from "./onboard.ts";
+import { manyCustomersInBrowser } from "./pages.ts";
 import {
   type Bench,
   catchUp,
@@ -124,6 +125,12 @@ export const MEASUREMENTS: readonly Measurement[] = [
     about:
       "from nothing to 200 collecting customers: customers import (shown, then --apply), credential set, consent-url --any-customer, arcsight run",
     measure: onboardFromAList,
+  },
+  {
+    rows: ["pages", "pages-keystroke", "pages-bundle"],
+    about:
+      "2,000 customers in Splunk Web in Debian's Chromium: first row from an empty cache, a key in the field Find, size of the bundle",
+    measure: manyCustomersInBrowser,
   },
   {
     rows: ["arcsight-tls"],
