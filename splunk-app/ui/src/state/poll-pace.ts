@@ -24,7 +24,7 @@ export class Looks {
     this.#newsAtMs = nowMs;
   }
 
-  /** What a look found; undefined is a failure or a beginning: whoever waits for its end is not kept waiting. */
+  /** What a look found; undefined is a failure or a beginning, whose end somebody waits for. */
   found(what: unknown, nowMs: number): void {
     const seen = what === undefined ? undefined : JSON.stringify(what);
     if (seen === undefined || seen !== this.#seen) this.expectNews(nowMs);
