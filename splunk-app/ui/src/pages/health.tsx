@@ -149,7 +149,9 @@ export function HealthPage(): ReactElement {
 function Section({ title, children }: { readonly title: string; readonly children: ReactElement }): ReactElement {
   return (
     <section aria-label={title} style={{ marginTop: 24 }}>
-      <Heading level={2}>{title}</Heading>
+      <Heading level={2} style={{ marginBottom: 8 }}>
+        {title}
+      </Heading>
       {children}
     </section>
   );

@@ -1,4 +1,5 @@
 import { expect, test } from "@jest/globals";
+import { FAILURE_CODES, type FailureCode } from "../../../../src/model/failure-codes.ts";
 import { type Input, rowsOf, type Status, type StreamStatus } from "./customers.ts";
 import { differenceRows, isOld, overviewOf, rosterOf } from "./health.ts";
 import { eventsPerHour, historySearch, lagPoints, momentsOf, spansOf } from "./history.ts";
@@ -176,3 +177,15 @@ test("states hold until the next health event, at most two hours", () => {
 test("a name with quotes and backslashes stays inside its quotes in the search", () => {
   expect(historySearch(['a" OR input="b\\', "c"])).toContain('where input="a\\" OR input=\\"b\\\\" OR input="c" |');
 });
+
+test.each(Object.keys(FAILURE_CODES) as FailureCode[])(
+  "what to do about %s is a command of Splunk's add-on, or none",
+  (failure) => {
+    const { reasons } = overview(
+      [input("a")],
+      [status("a", [stream({ state: "failing", failure, actor: "operator" })])],
+    );
+
+    expect(reasons[0]?.action).not.toContain("defender-mssp");
+  },
+);
