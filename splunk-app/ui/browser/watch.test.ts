@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Page } from "playwright-core";
 import { describeWith } from "../../../test/harness/real-parts.ts";
@@ -17,6 +18,7 @@ import {
 const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
 const MARKUP = "<img src=x onerror=document.title='hacked'>";
 const MINUTE_MS = 60_000;
+const SLOW_MACHINE_MS = 300_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const STATUS = "TA_defender_mssp/defender_mssp_status";
 
@@ -44,12 +46,10 @@ inBrowser("the pages that watch", () => {
     const states = (): readonly string[] =>
       world.splunkd.rest.kvStore
         .rows(STATUS)
-        .map(({ streams }) => (streams as readonly { readonly state: string }[]).map(({ state }) => state).join(" "));
-    const page = await world.open();
-    for (const state of ["throttled", "awaiting-consent", "signed-out", "ok"])
-      await page.getByTestId("customer").getByText(state, { exact: true }).first().waitFor();
-    expect(states().length).toBeGreaterThanOrEqual(4);
-  });
+        .flatMap(({ streams }) => (streams as readonly { readonly state: string }[]).map(({ state }) => state));
+    const wanted = ["throttled", "awaiting-consent", "signed-out", "ok"];
+    while (!wanted.every((state) => states().includes(state))) await pause(100);
+  }, SLOW_MACHINE_MS);
 
   beforeEach(() => {
     world.faults.length = 0;
@@ -67,7 +67,7 @@ inBrowser("the pages that watch", () => {
     await page
       .getByTestId("counts")
       .getByText("signed-out")
-      .waitFor()
+      .waitFor({ timeout: 15_000 })
       .catch(async () => {
         throw new Error(await page.locator("main").innerText());
       });
