@@ -11,7 +11,7 @@ import { Child, harness } from "./demo/children.ts";
 import { type DeliveredEvent, DeliveredFile } from "./demo/delivered.ts";
 import { fleetDemoSkipped, showFleet } from "./demo/fleet.ts";
 import { headline, Promises, say } from "./demo/promises.ts";
-import { CUSTOMERS, changeTwoAndAddOneLate, laySamples } from "./demo/records.ts";
+import { CUSTOMERS, changeTwoAndAddOneLate, laySamples, NEWCOMER } from "./demo/records.ts";
 import { customersTable, sampleEvents } from "./demo/show.ts";
 
 const HELP = `npm run demo -- [--keep | --fleet]
@@ -90,6 +90,10 @@ async function main(): Promise<void> {
         `\nEverything goes on running (pids ${children.map(({ pid }) => pid).join(", ")}): append lines to ${join(folder, "microsoft")}/<customer>/alerts.ndjson and watch ${join(folder, "splunk-events.xml")}. Ctrl+C ends it.`,
       );
       say(`The pages in Splunk Web: ${pages.url} (user ${pages.user}, password ${pages.password})`);
+      const { tenant_id, client_id, client_secret } = pages.newcomer;
+      say(
+        `A customer to add there: ${NEWCOMER}, tenant ID ${tenant_id}, client ID ${client_id}, client secret ${client_secret}`,
+      );
       await new Promise<void>((done) => process.once("SIGINT", done));
     }
   } finally {
@@ -114,7 +118,7 @@ async function show(
   children: Child[],
   promises: Promises,
   hasPages: boolean,
-): Promise<Ready> {
+): Promise<Ready & { readonly newcomer: Customer }> {
   headline("1. The shipped program and its Splunk package");
   npmRun("build:binaries", []);
   const archive = resolve(ROOT, `dist/TA_defender_mssp-${VERSION}-linux_x86_64.tgz`);
@@ -218,7 +222,7 @@ async function show(
       splunkd.complaints.at(-1) ?? splunkd.lines.at(-1),
     );
   }
-  return ready;
+  return { ...ready, newcomer: customerNamed(microsoft, NEWCOMER) };
 }
 
 function customerNamed(microsoft: Microsoft, name: string): Customer {
@@ -289,14 +293,18 @@ function stanza(microsoft: Microsoft, customer: Customer, more: readonly string[
 
 /** contoso by the documented flow with the token just acquired, the others as the app itself. */
 function inputsConf(microsoft: Microsoft, refreshToken: string): string {
-  return CUSTOMERS.map((name) => {
+  const { login_url, graph_url, api_url, ca_file } = microsoft;
+  // Inputs that are added in Splunk Web need the simulator's addresses too.
+  const shared = `[defender_mssp]\nlogin_url = ${login_url}\ngraph_url = ${graph_url}\napi_url = ${api_url}\nca_file = ${ca_file}\n`;
+  const stanzas = CUSTOMERS.map((name) => {
     const customer = customerNamed(microsoft, name);
     const secrets = [
       `client_secret = ${customer.client_secret}`,
       ...(name === "contoso" ? [`refresh_token = ${refreshToken}`] : ["auth = app"]),
     ];
     return stanza(microsoft, customer, secrets);
-  }).join("\n");
+  });
+  return [shared, ...stanzas].join("\n");
 }
 
 /**

@@ -7,10 +7,12 @@ const FILES = ["alerts.ndjson", "incidents.ndjson"];
 const INSTANT = /\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?=[.\d]*Z)/g;
 
 export const CUSTOMERS = ["contoso", "fabrikam", "tailspin"] as const;
+/** Has alerts and has consented, but no input: somebody can add it in Splunk Web. */
+export const NEWCOMER = "wingtip";
 
 /**
  * Copies the samples of three customers to `folder`, moved as a whole so that the newest record is two
- * minutes old at `nowMs`. Answers how many records that are.
+ * minutes old at `nowMs`. Answers how many records that are. The newcomer has those of fabrikam, too.
  */
 export function laySamples(folder: string, nowMs: number): number {
   let newest = "";
@@ -36,6 +38,7 @@ export function laySamples(folder: string, nowMs: number): number {
       );
     }
   }
+  cpSync(join(folder, "fabrikam"), join(folder, NEWCOMER), { recursive: true });
   return records.size;
 }
 
