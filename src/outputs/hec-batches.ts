@@ -1,3 +1,4 @@
+import { BatchMemory } from "./batch-memory.ts";
 import type { Spooled, SpoolPlace } from "./spool.ts";
 import type { ConfirmedQueue } from "./unconfirmed-batches.ts";
 import { objectOfKey } from "./version-key.ts";
@@ -41,6 +42,8 @@ export interface HecBatch {
   /** Not before this one was taken: it may hold older versions of the same objects. */
   readonly after?: HecBatch;
   isTaken: boolean;
+  /** What `bytes` lie in, if nobody else's bytes do: the next batch may lie there once HEC has this one. */
+  memory: Buffer | undefined;
 }
 
 /** What is left of a batch when HEC has taken it: enough to confirm it, or to read it again. */
@@ -57,6 +60,7 @@ export class HecBatches {
   /** Objects of batches that HEC has not taken yet, with the number of such batches. */
   readonly #busy = new Map<string, number>();
   #cutting: Cutting | undefined;
+  readonly #memory = new BatchMemory();
 
   constructor(spool: ConfirmedQueue) {
     this.#spool = spool;
@@ -83,9 +87,11 @@ export class HecBatches {
     this.#resend.push(...batches);
   }
 
-  /** HEC has it: newer versions of its objects may follow. */
+  /** HEC has it: newer versions of its objects may follow. Its bytes must not be read any more. */
   taken(batch: HecBatch): void {
     batch.isTaken = true;
+    if (batch.memory !== undefined) this.#memory.release(batch.memory);
+    batch.memory = undefined;
     for (const object of batch.objects) {
       const left = (this.#busy.get(object) ?? 1) - 1;
       if (left === 0) this.#busy.delete(object);
@@ -125,6 +131,8 @@ export class HecBatches {
 
   #replace(batch: HecBatch, ...parts: readonly HecBatch[]): void {
     this.#again.unshift(...parts.map((part) => this.#claim(part)));
+    // The parts lie in it.
+    batch.memory = undefined;
     this.taken(batch);
     // Nobody waits for a batch that was replaced; its parts are what the next one waits for.
     for (const waiting of this.#again) if (waiting.after === batch) Object.assign(waiting, { after: parts.at(-1) });
@@ -161,18 +169,14 @@ export class HecBatches {
     return this.#made(slices, pieces, after);
   }
 
-  #made(
-    slices: readonly Slice[],
-    pieces: readonly Uint8Array[],
-    after?: HecBatch,
-    objects?: readonly string[],
-  ): HecBatch {
+  #made(slices: readonly Slice[], pieces: readonly Uint8Array[], after?: HecBatch): HecBatch {
     return {
       slices,
       bytes: pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces),
       count: slices.reduce((sum, { count }) => sum + count, 0),
-      objects: objects ?? slices.flatMap((slice) => this.#objectsOf(slice)),
+      objects: slices.flatMap((slice) => this.#objectsOf(slice)),
       isTaken: false,
+      memory: undefined,
       ...(after === undefined ? {} : { after }),
     };
   }
@@ -203,6 +207,8 @@ export class HecBatches {
     const slices: Slice[] = [];
     const pieces: Uint8Array[] = [];
     const objects: string[] = [];
+    /** Their lines are needed until they are copied. */
+    const finished: Spooled[] = [];
     let byteLength = 0;
     let count = 0;
     while (count < BATCH_MOST_EVENTS) {
@@ -230,10 +236,29 @@ export class HecBatches {
         slices.push({ record, from, to: cutting.at, count: cutting.line - first, first });
         pieces.push(lines.subarray(from, cutting.at));
       }
-      if (cutting.at >= lines.length) this.#cutting = undefined;
+      if (cutting.at >= lines.length) {
+        finished.push(spooled);
+        this.#cutting = undefined;
+      }
       if (isFull) break;
     }
-    return count === 0 ? undefined : this.#claim(this.#made(slices, pieces, undefined, objects));
+    const batch = count === 0 ? undefined : this.#copied(slices, pieces, { byteLength, count, objects });
+    for (const spooled of finished) this.#spool.release?.(spooled);
+    return batch && this.#claim(batch);
+  }
+
+  #copied(
+    slices: readonly Slice[],
+    pieces: readonly Uint8Array[],
+    { byteLength, count, objects }: Pick<HecBatch, "count" | "objects"> & { readonly byteLength: number },
+  ): HecBatch {
+    const memory = this.#memory.lend(byteLength);
+    let at = 0;
+    for (const piece of pieces) {
+      memory.set(piece, at);
+      at += piece.length;
+    }
+    return { slices, bytes: memory.subarray(0, byteLength), count, objects, isTaken: false, memory };
   }
 
   #begin(): Cutting | undefined {

@@ -409,3 +409,18 @@ describe("a spool whose records wait for a confirmation", () => {
     expect(passAll(spool).map(text)).toEqual(["b\n"]);
   });
 });
+
+test("a record that was released lends its memory to the next one, and one that was not keeps its bytes", async () => {
+  const { spool } = open(folderOf(), { until: "confirmed" });
+  for (const name of ["a", "b", "c"]) await spool.append(batchOf(name));
+  const take = () => {
+    const next = spool.next() as Spooled;
+    spool.pass(next);
+    return next;
+  };
+  const [a, b] = [take(), take()];
+  spool.release(b);
+  const c = take();
+  expect([a, c].map(text)).toEqual(["a\n", "c\n"]);
+  expect(c.lines.buffer).toBe(b.lines.buffer);
+});

@@ -14,6 +14,7 @@ import {
   syncLeftFile,
   writeWhole,
 } from "../stores/disk/disk.ts";
+import { BatchMemory } from "./batch-memory.ts";
 import type { Batch } from "./output.ts";
 
 const SEGMENT_BYTES = 1 << 20;
@@ -74,9 +75,11 @@ export interface SpoolPlace {
 
 /** A record that is next to be sent. */
 export interface Spooled extends SpoolPlace {
-  /** Valid as long as it is referenced. */
+  /** Valid as long as it is referenced, or until `release`. */
   readonly lines: Uint8Array;
   readonly keys: readonly string[];
+  /** What the lines lie in, if nothing else does. */
+  readonly memory?: Buffer;
 }
 
 /**
@@ -96,6 +99,7 @@ export class Spool {
   #current: OpenFile | undefined;
   /** Next to be sent. */
   #at: { id: number; offset: number } = { id: 0, offset: 0 };
+  readonly #memory = new BatchMemory();
   #loaded: { readonly id: number; length: number; readonly bytes: Buffer } | undefined;
 
   private constructor(parts: SpoolParts) {
@@ -234,15 +238,22 @@ export class Spool {
         this.#at = { id: segment.id + 1, offset: 0 };
       } else if (confirmedTo !== undefined) this.#at = { id: segment.id, offset: confirmedTo };
       else {
-        const read =
+        const read: (Decoded & Pick<Spooled, "memory">) | undefined =
           this.#p.until === "confirmed" ? this.#recordAt(segment, offset) : decode(this.#load(segment), offset);
-        if (read !== undefined)
-          return { segment: segment.id, startsAt: offset, endsAt: read.end, lines: read.lines, keys: read.keys };
+        if (read !== undefined) {
+          const { end, ...record } = read;
+          return { segment: segment.id, startsAt: offset, endsAt: end, ...record };
+        }
         // It was whole when it was written or taken over. What can no longer be read is skipped, because the
         // rest must not wait for it.
         this.#skipRest(segment, offset);
       }
     }
+  }
+
+  /** Nobody reads the lines of this record any more: the next record may lie where they lie. */
+  release({ memory }: Spooled): void {
+    if (memory !== undefined) this.#memory.release(memory);
   }
 
   /** The record that `next` gave is on its way: `next` gives the one behind it. */
@@ -414,15 +425,16 @@ export class Spool {
    * One record alone. Several are under way at once, and each would keep the whole segment in memory that it
    * was cut from.
    */
-  #recordAt(segment: Segment, offset: number): ReturnType<typeof decode> {
+  #recordAt(segment: Segment, offset: number): (Decoded & Pick<Spooled, "memory">) | undefined {
     const head = Buffer.allocUnsafe(HEAD_BYTES);
     if (this.#readInto(segment, head, offset) < HEAD_BYTES) return undefined;
     const byteLength = HEAD_BYTES + head.readUInt32LE(0) + head.readUInt32LE(4);
     if (offset + byteLength > segment.bytes) return undefined;
-    const bytes = Buffer.allocUnsafeSlow(byteLength);
+    const memory = this.#memory.lend(byteLength);
+    const bytes = memory.subarray(0, byteLength);
     if (this.#readInto(segment, bytes, offset) < byteLength) return undefined;
     const read = decode(bytes, 0);
-    return read && { ...read, end: offset + byteLength };
+    return read && { ...read, end: offset + byteLength, memory };
   }
 
   /** The segment's bytes; of one that grew only the new ones are read. */
@@ -581,10 +593,13 @@ function encode({ names, bytes }: Unencoded): Buffer {
   return record;
 }
 
-function decode(
-  bytes: Buffer,
-  at: number,
-): { readonly keys: readonly string[]; readonly lines: Uint8Array; readonly end: number } | undefined {
+interface Decoded {
+  readonly keys: readonly string[];
+  readonly lines: Uint8Array;
+  readonly end: number;
+}
+
+function decode(bytes: Buffer, at: number): Decoded | undefined {
   if (at + HEAD_BYTES > bytes.length) return undefined;
   const namesLength = bytes.readUInt32LE(at);
   const end = at + HEAD_BYTES + namesLength + bytes.readUInt32LE(at + 4);

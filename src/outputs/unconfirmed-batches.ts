@@ -6,7 +6,8 @@ import type { Spool, Spooled, SpoolPlace } from "./spool.ts";
 export type ConfirmedQueue = Pick<
   Spool,
   "next" | "pass" | "read" | "confirm" | "reportUnreadable" | "waitingBytes" | "waitingSinceMs" | "close"
->;
+> &
+  Partial<Pick<Spool, "release">>;
 
 interface Waiting {
   readonly batch: Batch;

@@ -42,18 +42,21 @@ export class HecNetwork implements Http {
   }
 
   async send(request: HttpRequest): Promise<HttpAnswer> {
-    this.asked.push(request);
+    const sent = Buffer.from(request.body ?? "");
+    // Its memory may serve the next batch once this one is answered.
+    this.asked.push({ ...request, body: sent });
     const { origin, pathname } = new URL(request.url);
     const indexer = this.#indexers.get(origin);
     if (indexer === undefined || this.down.has(origin))
       throw gone("network-unreachable", "This machine could not connect.");
-    const body = typeof request.body === "string" ? Buffer.from(request.body) : (request.body ?? new Uint8Array());
-    const reply = indexer.handle({ path: pathname, headers: request.headers, body });
+    const reply = indexer.handle({ path: pathname, headers: request.headers, body: sent });
     if (this.breaksAfterTaking > 0 && pathname.endsWith("/event")) {
       this.breaksAfterTaking -= 1;
       throw gone("connection-reset", "The connection was closed before the answer was complete.");
     }
     const { status, headers = {}, body: text } = await this.onReply(reply, request);
+    if (!sent.equals(Buffer.from(request.body ?? "")))
+      throw new Error("a body changed while its request was under way");
     return {
       status,
       headers: { "content-type": "application/json", ...headers },
