@@ -82,15 +82,21 @@ const PROOFS: readonly {
   },
   {
     script: "jest",
-    args: ["test/scenarios/fleet", "--runInBand", "-t", "deliver to files"],
+    args: ["test/scenarios/fleet.test", "--runInBand", "-t", "deliver to files"],
     promise: "kills, pauses, cut networks and crashes of the database: a fleet commits each version once",
     env: { FLEET_ROUNDS: "10", DEFENDER_MSSP_REAL_PARTS: "1" },
   },
   {
     script: "jest",
-    args: ["test/scenarios/fleet", "--runInBand", "-t", "deliver to hec"],
+    args: ["test/scenarios/fleet.test", "--runInBand", "-t", "deliver to hec"],
     promise: "the same with HEC, which restarts too: a fleet loses nothing, and HEC has copies with equal keys only",
     env: { FLEET_ROUNDS: "10", DEFENDER_MSSP_REAL_PARTS: "1" },
+  },
+  {
+    script: "jest",
+    args: ["test/scenarios/fleet-kafka"],
+    promise: "two members of a fleet are suspended and killed, and Kafka commits each version once",
+    env: { FLEET_KAFKA_ROUNDS: "10", DEFENDER_MSSP_REAL_PARTS: "1" },
   },
 ];
 

@@ -127,14 +127,14 @@ const OUTPUT_ROWS = [
     types: ["kafka"],
     kind: TOPIC_NAME,
     default: "defender-mssp.watermarks",
-    help: "Topic that holds how far each collector has delivered, in the transaction of the events. It is compacted; it is created if that is allowed.",
+    help: "Topic that holds how far each collector has delivered, in the transaction of the events. It is compacted; it is created if that is allowed. A fleet needs one with at least 256 partitions.",
   },
   {
     key: "transactional_id",
     types: ["kafka"],
     kind: { is: "text", max: 200, pattern: /^[A-Za-z0-9._-]+$/, like: "letters, digits, dots, _ and -" },
     otherwise: "defender-mssp. and a GUID that is kept in the state folder",
-    help: "Names this collector to Kafka. Each collector needs its own.",
+    help: "Names this collector to Kafka. Each collector needs its own; the members of a fleet have one together, and theirs begins with defender-mssp. and the fleet's name if none is given.",
   },
   {
     key: "compression",
@@ -241,7 +241,7 @@ const OUTPUT_ROWS = [
     types: ["syslog", "hec", "kafka"],
     kind: { is: "whole", min: 1, max: 102_400, unit: "MiB" },
     otherwise: "256 for syslog, 1024 for hec and kafka",
-    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until HEC or Kafka has confirmed them. When this is full, collection pauses. For HEC in a fleet they are kept in the fleet's database.",
+    help: "Events kept on disk while a tls or tcp connector cannot be reached, or until HEC or Kafka has confirmed them. When this is full, collection pauses. For HEC and Kafka in a fleet they are kept in the fleet's database.",
   },
   {
     key: "max_eps",

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
+import type { OutputSettings } from "../config/output-settings.ts";
 import { fleetObstacle } from "./fleet.ts";
-import { type FleetOutput, outputNames } from "./fleet-outputs.ts";
+import { type FleetOutput, outputNames, withTransactionalIds } from "./fleet-outputs.ts";
 
 const output = (name: string, more: Partial<FleetOutput> = {}): FleetOutput => ({
   name,
@@ -41,7 +42,29 @@ describe("the names of outputs in a fleet", () => {
     expect(first).toMatch(/^hec-[0-9a-f]{8}$/);
   });
 
-  test("an output whose promise a fleet does not keep yet is refused, and so is a cap on HEC", () => {
+  test("of two topics of Kafka differ, and stay when brokers are added behind the first address", () => {
+    const kafka = (topic: string, ...brokers: readonly string[]) =>
+      output("outputs[0]", { type: "kafka", topic, brokers });
+    const [first, second] = outputNames([kafka("th-cef", "a:9093"), kafka("other", "a:9093")]);
+
+    expect(outputNames([kafka("th-cef", "a:9093", "b:9093")])).toEqual([first]);
+    expect(second).not.toBe(first);
+  });
+
+  test("make a transactional id that all members have, unless the settings give one", () => {
+    const kafka = (transactionalId?: string) =>
+      output("outputs[0]", {
+        type: "kafka",
+        topic: "th-cef",
+        ...(transactionalId === undefined ? {} : { transactionalId }),
+      }) as OutputSettings;
+    const idOf = (one: OutputSettings) => withTransactionalIds([one], "main")[0]?.transactionalId;
+
+    expect(idOf(kafka())).toBe(`defender-mssp.main.${outputNames([kafka()])[0]}`);
+    expect(idOf(kafka("collector"))).toBe("collector");
+  });
+
+  test("an output whose promise a fleet does not keep yet is refused, and so is a cap on HEC and Kafka", () => {
     const obstacleOf = (one: FleetOutput & { readonly maxEps?: number }) =>
       fleetObstacle({ config: { settings: {}, outputs: [one] } } as unknown as Parameters<typeof fleetObstacle>[0], {
         once: false,
@@ -49,9 +72,13 @@ describe("the names of outputs in a fleet", () => {
       });
 
     expect(obstacleOf(output("outputs[0]", { type: "hec" }))).toBeUndefined();
+    expect(obstacleOf(output("outputs[0]", { type: "kafka" }))).toBeUndefined();
     expect(obstacleOf(output("outputs[0]", { type: "syslog" }))).toMatch(/^outputs\[0\]\.type=syslog cannot be used/);
     expect(obstacleOf({ ...output("outputs[0]", { type: "hec" }), maxEps: 10 })).toBe(
       "outputs[0].max_eps cannot be used with type=hec and fleet.url; remove it",
+    );
+    expect(obstacleOf({ ...output("outputs[0]", { type: "kafka" }), maxEps: 10 })).toBe(
+      "outputs[0].max_eps cannot be used with type=kafka and fleet.url; remove it",
     );
   });
 

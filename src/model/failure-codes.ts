@@ -955,7 +955,7 @@ export const FAILURE_CODES = {
   },
   "fleet-unsettled": {
     meaning:
-      "The connection to the fleet's database broke before a commit was answered. The member forgets the customer and takes it up again from what the database holds.",
+      "The connection to the fleet's database broke before a commit was answered, or Kafka did not confirm a transaction of a fleet. The member reads what the database and Kafka hold, and goes on from there.",
     action: "Nothing. Collection resumes by itself.",
     actors: ["us"],
     exit: "state",

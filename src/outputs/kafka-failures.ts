@@ -14,6 +14,8 @@ export interface KafkaNames {
   readonly user: string | undefined;
   /** Where events wait. Absent: in the spool. */
   readonly keptIn?: string;
+  /** The topic of watermarks must have at least so many partitions. */
+  readonly watermarkPartitions?: number;
 }
 
 interface Reason {
@@ -95,7 +97,8 @@ function tooLarge({ name, topic }: KafkaNames, cause: KafkaTooLarge): Failure {
 }
 
 function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]): Reason | undefined {
-  const { topic, watermarkTopic, transactionalId } = names;
+  const { topic, watermarkTopic, transactionalId, watermarkPartitions } = names;
+  const partitions = watermarkPartitions === undefined ? "" : `${watermarkPartitions} partitions, `;
   const step = error instanceof KafkaError ? error.step : undefined;
   const isWatermark = step === "watermark-topic" || step === "create-topic";
   const place = isWatermark ? watermarkTopic : topic;
@@ -129,7 +132,7 @@ function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]
   if (step === "create-topic")
     return refused(
       `Kafka has no topic ${watermarkTopic}, and ${user} may not create it (${codes[0] ?? "no reason given"})`,
-      `Have the Kafka administrator create ${watermarkTopic} with cleanup.policy=compact and segment.bytes=4194304.`,
+      `Have the Kafka administrator create ${watermarkTopic} with ${partitions}cleanup.policy=compact and segment.bytes=4194304.`,
     );
   if (has("UNKNOWN_TOPIC_OR_PARTITION"))
     return refused(

@@ -204,7 +204,8 @@ function openKafka(settings: OutputSettings, stateFolder: string, world: OutputW
       ...common,
       ...fleet,
       transactionalId,
-      client: (id) => kafkaClientOf(settings, id, { keptIn: "the fleet's database" }),
+      client: (id) =>
+        kafkaClientOf(settings, id, { keptIn: "the fleet's database", watermarkPartitions: fleet.shards }),
     });
   const output = new KafkaOutput({
     ...common,
@@ -241,7 +242,7 @@ export function kafkaAccessOf(settings: OutputSettings): KafkaAccess {
 export async function kafkaClientOf(
   { name, topic, watermarkTopic, sasl, user }: OutputSettings,
   transactionalId: string,
-  more: Pick<KafkaNames, "keptIn"> = {},
+  more: Pick<KafkaNames, "keptIn" | "watermarkPartitions"> = {},
 ) {
   const { kafkaClient } = await import("./kafka-client.ts");
   const by = sasl === "none" ? undefined : user;
