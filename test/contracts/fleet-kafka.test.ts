@@ -300,8 +300,10 @@ describe("packets of a fleet on their way to Kafka", () => {
     await clock.advance(2_000);
     first.isAlive = false;
     store.most = 2;
-    store.commit(2);
     // Its transaction holds the other stream's packet, and its confirmations are lost.
+    store.commit(2);
+    store.packets.reverse();
+    store.packets.splice(1, 3, ...store.packets.slice(1).reverse());
     second.canConfirm = false;
     second.claim(2, 1);
     await clock.advance(4_000);
