@@ -12,7 +12,7 @@ import type { FailureCode } from "../model/failure-codes.ts";
 import type { Clock, Http, Log, Random, Sink } from "../model/ports.ts";
 import type { GlobalSettings, Stanza } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
-import type { CollectorStatus, CustomerStatus, OutputStatus } from "../model/status.ts";
+import type { CollectorStatus, CustomerStatus, FleetStatus, OutputStatus } from "../model/status.ts";
 import type { StreamName } from "../model/stream.ts";
 import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import type { OutputSecrets } from "../outputs/output.ts";
@@ -107,6 +107,8 @@ export interface CollectorParts {
 export interface Membership {
   /** Takes and drops customers until `stop`. */
   run(collector: CollectorForMembership, stop: AbortSignal): Promise<void>;
+  /** What metrics say of it; undefined before it began. */
+  status?(customers: readonly CustomerStatus[]): FleetStatus | undefined;
 }
 
 /** What membership needs of the collector that it runs beside. */
@@ -385,9 +387,11 @@ export class Collector {
     const { commands } = this.#p.world;
     const customers = this.#scheduler.status().map((one) => withCommandsInStatus(one, commands));
     const roster = this.#rosterWatch?.latest;
+    const fleet = this.#p.membership?.status?.(customers);
     return {
       customers: [...customers, ...joining],
       outputs: this.#destination.outputs?.() ?? [],
+      ...(fleet === undefined ? {} : { fleet }),
       ...(roster === undefined ? {} : { roster: rosterWithCommands(roster, commands) }),
     };
   }

@@ -1,7 +1,8 @@
 import type { FleetSettings } from "../config/fleet-settings.ts";
-import type { StatusDocument } from "../model/status.ts";
+import type { CustomerStatus, StatusDocument } from "../model/status.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
 import type { Database } from "../stores/postgres/connections.ts";
-import { schemaVersion } from "../stores/postgres/fleet-store.ts";
+import { schemaVersion, shardOf } from "../stores/postgres/fleet-store.ts";
 import { lookAtFleet } from "../stores/postgres/look.ts";
 import { checkSchemaVersion } from "../stores/postgres/schema.ts";
 import { fleetConnections } from "./fleet-database.ts";
@@ -42,4 +43,16 @@ async function fleetStatus(database: Database, fleet: string, version: string): 
       rejected: 0,
     })),
   };
+}
+
+/** The largest lag of each shard of which a stream was read. */
+export function lagByShard(customers: readonly CustomerStatus[]): ReadonlyMap<number, number> {
+  const lags = new Map<number, number>();
+  for (const { tenantId, streams } of customers) {
+    const id = tenantIdFrom(tenantId);
+    if (id === undefined) continue;
+    const shard = shardOf(id);
+    for (const { lag_s } of streams) if (lag_s !== null) lags.set(shard, Math.max(lags.get(shard) ?? 0, lag_s));
+  }
+  return lags;
 }

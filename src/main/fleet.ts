@@ -30,6 +30,7 @@ import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import { outputNames, outputsAlike, withTransactionalIds } from "./fleet-outputs.ts";
+import { lagByShard } from "./fleet-status.ts";
 import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
 import { outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
@@ -157,7 +158,7 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
           const tokens = new FleetTokens({ database, fleet: settings.name, key, timers: realClock });
           vaults = { tokens, renewing: renewingAs(store, member, shardOf) };
         }
-        opened = { state: new FleetState({ local, store, member, shardOf, reduce }), member, store };
+        opened = { state: new FleetState({ local, store, member, clock: realClock, shardOf, reduce }), member, store };
         return opened.state;
       } catch (error) {
         await local.release({ orderly: false });
@@ -207,6 +208,12 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
       };
     },
     membership: {
+      status(customers) {
+        if (opened === undefined) return undefined;
+        const { state, member } = opened;
+        const { members, shards, lostShards } = member;
+        return { members, shards, lostShards, ...state.status, lagS: lagByShard(customers) };
+      },
       run(collector, stop) {
         const { state, member } = open();
         return member.run(fleet.within(collector, state, settings.name), stop);

@@ -60,12 +60,34 @@ export interface OutputStatus {
   readonly rejected: number;
 }
 
+/** What a member of a fleet knows of its part, since the process began. */
+export interface FleetStatus {
+  /** Live members that share the customers, as the database said last. */
+  readonly members: number;
+  readonly shards: number;
+  /** Shards that were given up because another member has them, or because nobody knows. */
+  readonly lostShards: number;
+  readonly commits: number;
+  /** All commits together took so long. */
+  readonly commitS: number;
+  /** Of what was committed here. */
+  readonly outputs: readonly {
+    readonly output: string;
+    readonly waitingPackets: number;
+    readonly waitingBytes: number;
+  }[];
+  /** The largest lag of each owned shard of which a stream was read. */
+  readonly lagS: ReadonlyMap<number, number>;
+}
+
 /** What one collector knows of itself. */
 export interface CollectorStatus {
   readonly customers: readonly CustomerStatus[];
   /** Absent while no list of customers was read. */
   readonly roster?: RosterReport;
   readonly outputs: readonly OutputStatus[];
+  /** Absent for a collector that works alone. */
+  readonly fleet?: FleetStatus;
 }
 
 /** The answer of `/status` and of `status --json`; member names are those of the JSON. */

@@ -72,6 +72,39 @@ test("a scrape shows each output's state, spool, age and rejected events, and ac
   expect(lines.filter((line) => line.startsWith(`output_unconfirmed_events{${first}`))).toEqual([]);
 });
 
+test("a scrape of a fleet's member shows its shards, what it lost, its commits, and what waits and lags", async () => {
+  const collector: CollectorStatus = {
+    customers: [],
+    outputs: [],
+    fleet: {
+      members: 3,
+      shards: 85,
+      lostShards: 2,
+      commits: 40,
+      commitS: 0.5,
+      outputs: [{ output: "hec-3f0c92ab", waitingPackets: 4, waitingBytes: 4096 }],
+      lagS: new Map([
+        [7, 12],
+        [255, 90],
+      ]),
+    },
+  };
+  const lines = await linesOf(collector);
+  expect(lines.filter((line) => line.startsWith("fleet_")).toSorted()).toEqual(
+    [
+      "fleet_members 3",
+      "fleet_shards 85",
+      "fleet_lost_shards_total 2",
+      "fleet_commits_total 40",
+      "fleet_commit_seconds_total 0.5",
+      'fleet_output_waiting_packets{output="hec-3f0c92ab"} 4',
+      'fleet_output_waiting_bytes{output="hec-3f0c92ab"} 4096',
+      'fleet_shard_lag_seconds{shard="7"} 12',
+      'fleet_shard_lag_seconds{shard="255"} 90',
+    ].toSorted(),
+  );
+});
+
 test("a scrape shows how long a customer's credential still lasts in seconds, and nothing where that is not known", async () => {
   const customers = [customerStatus("Contoso", { credentialDaysLeft: 30 }), customerStatus("Fabrikam")];
   const lines = await linesOf({ customers, outputs: [] });

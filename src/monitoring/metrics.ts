@@ -4,6 +4,7 @@ import {
   ANSWER_STATUSES,
   type CollectorStatus,
   type CustomerStatus,
+  type FleetStatus,
   OUTPUT_STATES,
   type OutputStatus,
   type StreamStatus,
@@ -72,6 +73,7 @@ export class Metrics {
       this.#setProcess(scrape);
       this.#setCustomers(scrape.collector.customers);
       for (const output of scrape.collector.outputs) this.#setOutput(output);
+      if (scrape.collector.fleet !== undefined) this.#setFleet(scrape.collector.fleet);
       return await this.#registry.metrics();
     } finally {
       this.#registry.resetMetrics();
@@ -129,6 +131,19 @@ export class Metrics {
     if (unconfirmed !== null) this.#gauges.unconfirmed.set(labels, unconfirmed);
     this.#counters.rejected.inc(labels, rejected);
   }
+
+  #setFleet({ members, shards, lostShards, commits, commitS, outputs, lagS }: FleetStatus): void {
+    this.#gauges.fleetMembers.set(members);
+    this.#gauges.fleetShards.set(shards);
+    this.#counters.fleetLostShards.inc(lostShards);
+    this.#counters.fleetCommits.inc(commits);
+    this.#counters.fleetCommitTime.inc(commitS);
+    for (const { output, waitingPackets, waitingBytes } of outputs) {
+      this.#gauges.fleetWaitingPackets.set({ output }, waitingPackets);
+      this.#gauges.fleetWaitingBytes.set({ output }, waitingBytes);
+    }
+    for (const [shard, lag] of lagS) this.#gauges.fleetShardLag.set({ shard: String(shard) }, lag);
+  }
 }
 
 /** Two inputs may have one customer name; two series of one name would make the whole scrape invalid. */
@@ -177,6 +192,23 @@ const GAUGES = {
     "Events that were sent and are not acknowledged; absent for outputs without acknowledgement.",
     OUTPUT,
   ],
+  fleetMembers: [
+    "fleet_members",
+    "Live members that share the customers, as the database said last; 0 for a collector that works alone.",
+    [],
+  ],
+  fleetShards: ["fleet_shards", "Shards that this member owns, of 256.", []],
+  fleetShardLag: [
+    "fleet_shard_lag_seconds",
+    "The largest lag of a shard's streams; absent for shards of other members and for those without a customer.",
+    ["shard"],
+  ],
+  fleetWaitingPackets: [
+    "fleet_output_waiting_packets",
+    "Packets that this member committed and did not deliver to an output yet.",
+    ["output"],
+  ],
+  fleetWaitingBytes: ["fleet_output_waiting_bytes", "Size of these packets in the database.", ["output"]],
   residentMemory: ["process_resident_memory_bytes", "Resident memory of this process.", []],
   heapUsed: ["process_heap_used_bytes", "Used memory of the JavaScript heap.", []],
   startTime: ["process_start_time_seconds", "Start of this process, since 1970.", []],
@@ -198,6 +230,13 @@ const COUNTERS = {
   superseded: ["superseded_versions_total", "Versions that were not sent because a newer one was.", STREAM],
   invalidUtf8: ["invalid_utf8_events_total", "Events in which invalid UTF-8 was replaced.", STREAM],
   rejected: ["output_rejected_events_total", "Events that an output refused for good.", OUTPUT],
+  fleetLostShards: [
+    "fleet_lost_shards_total",
+    "Shards that this member gave up because another one has them, or because the database did not answer.",
+    [],
+  ],
+  fleetCommits: ["fleet_commits_total", "Commits of this member.", []],
+  fleetCommitTime: ["fleet_commit_seconds_total", "Time that these commits took together.", []],
   cpu: ["process_cpu_seconds_total", "Processor time of this process.", []],
 } as const satisfies Readonly<Record<string, Row>>;
 

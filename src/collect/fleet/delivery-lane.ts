@@ -74,6 +74,8 @@ export class DeliveryLane {
   /** Bytes of each stream's packets that were committed here and wait. */
   readonly #backlog = new Map<number, number>();
   #waiting = 0;
+  /** How many packets these are, of each stream. */
+  readonly #packets = new Map<number, number>();
   #failure: Failure | undefined;
   #failures = 0;
   /** Of those in a row what a database said that could be reached. */
@@ -101,6 +103,11 @@ export class DeliveryLane {
 
   get output(): string {
     return this.#p.output;
+  }
+
+  /** Of what was committed here and waits. */
+  get waiting(): { readonly packets: number; readonly bytes: number } {
+    return { packets: [...this.#packets.values()].reduce((sum, count) => sum + count, 0), bytes: this.#waiting };
   }
 
   /** @param stanza the customer's present name: what waits may have been committed under an older one. */
@@ -175,8 +182,13 @@ export class DeliveryLane {
     const before = this.#backlog.get(stream) ?? 0;
     const after = Math.max(0, before + more);
     this.#waiting += after - before;
-    if (after === 0) this.#backlog.delete(stream);
-    else this.#backlog.set(stream, after);
+    if (after === 0) {
+      this.#backlog.delete(stream);
+      this.#packets.delete(stream);
+      return;
+    }
+    this.#backlog.set(stream, after);
+    this.#packets.set(stream, Math.max(1, (this.#packets.get(stream) ?? 0) + Math.sign(more)));
   }
 
   #enqueue(stream: number): void {

@@ -1,7 +1,9 @@
 import type { Delivery, HugeDelivery } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { FleetStore, FleetStream, Lease } from "../../model/fleet.ts";
+import type { Clock } from "../../model/ports.ts";
 import type { PageCommit, StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
+import type { FleetStatus } from "../../model/status.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import type { FleetMember } from "./member.ts";
 import type { OutputLanes } from "./output-lanes.ts";
@@ -11,6 +13,7 @@ export interface FleetStateParts {
   readonly local: StateFolder;
   readonly store: FleetStore;
   readonly member: FleetMember;
+  readonly clock: Clock;
   readonly shardOf: (tenantId: TenantId) => number;
   /** A record that is too large for memory, without its large members. */
   readonly reduce: (huge: HugeDelivery, pieces: AsyncIterable<Uint8Array>) => Promise<Delivery>;
@@ -22,6 +25,8 @@ export class FleetState implements StateFolder {
   readonly #p: FleetStateParts;
   readonly #streams = new Map<number, { readonly lease: Lease; readonly key: StateKey }>();
   #lanes: readonly OutputLanes[] = [];
+  #commits = 0;
+  #commitMs = 0;
 
   constructor(parts: FleetStateParts) {
     this.#p = parts;
@@ -35,6 +40,16 @@ export class FleetState implements StateFolder {
   /** Customers of which events wait because this program fails to deliver them. */
   get held(): readonly string[] {
     return [...new Set(this.#lanes.flatMap(({ held }) => held))];
+  }
+
+  /** What was committed here since the process began, and what of it waits. */
+  get status(): Pick<FleetStatus, "commits" | "commitS" | "outputs"> {
+    const outputs = this.#lanes.map(({ output, waiting }) => ({
+      output,
+      waitingPackets: waiting.packets,
+      waitingBytes: waiting.bytes,
+    }));
+    return { commits: this.#commits, commitS: this.#commitMs / 1_000, outputs };
   }
 
   async open(key: StateKey): Promise<StreamStore> {
@@ -91,7 +106,7 @@ export class FleetState implements StateFolder {
 
   /** The store's bodies have no bound of their own: an output that is slow or refuses holds up collection. */
   #withRoom({ id, store }: FleetStream): StreamStore {
-    const { reduce } = this.#p;
+    const { reduce, clock } = this.#p;
     return {
       key: store.key,
       lastStopWasOrderly: store.lastStopWasOrderly,
@@ -104,7 +119,10 @@ export class FleetState implements StateFolder {
         const reduced = huge === undefined || pieces === undefined ? [] : [await reduce(huge, pieces)];
         const deliveries = [...(page.deliveries ?? []), ...reduced];
         if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room(id)));
+        const beganMs = clock.monotonicMs();
         await store.commit({ ...page, deliveries });
+        this.#commits += 1;
+        this.#commitMs += clock.monotonicMs() - beganMs;
       },
       flush: () => store.flush(),
       compact: (entries) => store.compact(entries),

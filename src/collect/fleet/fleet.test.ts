@@ -4,7 +4,10 @@ import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import type { Delivery } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
 import type { Confirmation, DamagedPacket, FleetStore, Lease, Standing, WaitingPacket } from "../../model/fleet.ts";
+import type { StateFolder } from "../../model/state.ts";
+import type { TenantId } from "../../model/tenant.ts";
 import { DeliveryLane, type DeliveryLaneParts } from "./delivery-lane.ts";
+import { FleetState } from "./fleet-state.ts";
 import { FleetMember } from "./member.ts";
 import { OutputLanes } from "./output-lanes.ts";
 
@@ -220,6 +223,7 @@ describe("a member of a fleet", () => {
     expect(member.leaseOf(3)).toBeUndefined();
     await clock.advance(2_000);
 
+    expect([member.lostShards, member.members]).toEqual([1, 1]);
     expect(dropped).toEqual([{ shard: 3, saves: false }]);
     expect(store.freed).toEqual([3]);
     expect(taken.filter((shard) => shard === 3)).toHaveLength(2);
@@ -486,12 +490,15 @@ describe("a lane to one output", () => {
     lane.add(1, lease, "customer");
     await clock.advance(1_000);
     expect(written).toEqual(["v1", "v2", "v3"]);
-    packets.push(...packetsOf(4n));
+    packets.push(...packetsOf(4n, 5n));
     lane.committed(1, 1);
+    lane.committed(1, 1);
+    expect(lane.waiting).toEqual({ packets: 2, bytes: 2 });
     await clock.advance(1_000);
+    expect(lane.waiting).toEqual({ packets: 0, bytes: 0 });
 
-    expect(written).toEqual(["v1", "v2", "v3", "v4"]);
-    expect(progress.get(1)).toBe(4n);
+    expect(written).toEqual(["v1", "v2", "v3", "v4", "v5"]);
+    expect(progress.get(1)).toBe(5n);
     await lane.close(1_000);
   });
 
@@ -904,5 +911,37 @@ describe("all lanes to one output", () => {
     expect(hasRoom).toBe(true);
     await lanes.close(1_000);
     await lanes.ended();
+  });
+});
+
+test("a member counts its commits, how long they took, and what of them waits for each output", async () => {
+  const clock = new FakeClock();
+  const lease: Lease = { shard: 1, epoch: 5n };
+  const stream = {
+    id: 1,
+    lease,
+    store: { commit: () => clock.pause(250), checkpoint: undefined },
+  } as unknown as Awaited<ReturnType<FleetStore["open"]>>;
+  const state = new FleetState({
+    local: {} as StateFolder,
+    store: { open: async () => stream } as unknown as FleetStore,
+    member: { leaseOf: () => lease } as unknown as FleetMember,
+    clock,
+    shardOf: () => 1,
+    reduce: () => Promise.reject(new Error("nothing is huge here")),
+  });
+  const waiting = { packets: 2, bytes: 100 };
+  state.deliverInto([{ output: "hec-a", waiting, add: () => undefined } as unknown as OutputLanes]);
+  const store = await state.open({ stanza: "a", tenantId: "t" as TenantId, stream: "alerts" });
+  for (let n = 0; n < 2; n += 1) {
+    const committed = store.commit({});
+    await clock.advance(250);
+    await committed;
+  }
+
+  expect(state.status).toEqual({
+    commits: 2,
+    commitS: 0.5,
+    outputs: [{ output: "hec-a", waitingPackets: 2, waitingBytes: 100 }],
   });
 });

@@ -77,6 +77,8 @@ export class FleetMember {
   readonly #left = new AbortController();
   #customers: ShardCustomers | undefined;
   #isMember = false;
+  #members = 0;
+  #lostShards = 0;
   #trustedUntilMs = Number.NEGATIVE_INFINITY;
   #failure: Failure | undefined;
   #housedAtMs: number;
@@ -109,6 +111,16 @@ export class FleetMember {
     return this.#held.size;
   }
 
+  /** Live members that share the customers, as the store said last. */
+  get members(): number {
+    return this.#members;
+  }
+
+  /** Shards that were lost since the process began. */
+  get lostShards(): number {
+    return this.#lostShards;
+  }
+
   /** Claims and gives up shards until `stop`. Rejects for a defect: what it left undone would be silent. */
   async run(customers: ShardCustomers, stop: AbortSignal): Promise<void> {
     this.#customers = customers;
@@ -130,6 +142,7 @@ export class FleetMember {
     const held = this.#held.get(lease.shard);
     if (held?.epoch !== lease.epoch) return;
     this.#p.log.info("a part of the customers is left to whoever claims it", { shard: lease.shard });
+    this.#lostShards += 1;
     this.#pauseAfterLosses(held);
     this.#drop([held], { saves: false });
   }
@@ -219,6 +232,7 @@ export class FleetMember {
     await this.#release();
     const standing = await store.standing();
     const { members, shares, shards, isDraining } = standing;
+    this.#members = members;
     if (this.#lapsed?.isMissed === true) customers.found();
     this.#lapsed = undefined;
     this.#compare(standing, customers);
@@ -273,6 +287,7 @@ export class FleetMember {
   #lapse(): void {
     if (!this.#isMember) return;
     this.#isMember = false;
+    this.#lostShards += this.#held.size;
     this.#p.log.warn("the fleet's database did not confirm this member in time; it stops collecting until it does", {
       shards: this.#held.size,
     });

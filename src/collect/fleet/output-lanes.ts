@@ -31,6 +31,15 @@ export class OutputLanes {
     return this.#lanes.flatMap(({ held }) => held);
   }
 
+  /** Of all lanes. */
+  get waiting(): { readonly packets: number; readonly bytes: number } {
+    const each = this.#lanes.map((lane) => lane.waiting);
+    return {
+      packets: each.reduce((sum, { packets }) => sum + packets, 0),
+      bytes: each.reduce((sum, { bytes }) => sum + bytes, 0),
+    };
+  }
+
   add(...[stream, lease, stanza]: Parameters<DeliveryLane["add"]>): void {
     const place = this.#laneBy === "shard" ? lease.shard : stream;
     const lane = this.#lanes[place % this.#lanes.length] as DeliveryLane;
