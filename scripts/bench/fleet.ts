@@ -1,5 +1,5 @@
 /**
- * Rows of the fleet: built binaries that share customers through a real PostgreSQL, which flushes what it commits.
+ * Rows of the fleet: built binaries that share customers through a real PostgreSQL, which flushes each commit.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -98,9 +98,9 @@ const POLL_SECONDS = 60;
 const TAKEOVER_TARGET_S = 15;
 
 /**
- * Row `fleet-takeover`: three members with 2,000 customers each, and one is killed. An alert appears for every
- * customer in that moment. It is committed by the first poll of the customer's new owner, so the customer's pause
- * is at most `poll_seconds` longer than that takes.
+ * Row `fleet-takeover`: three members with 2,000 customers each, and one is killed. An alert appears for
+ * every customer in that moment. It is committed by the first poll of the customer's new owner, so the
+ * customer's pause is at most `poll_seconds` longer than that takes.
  */
 export function takeoverOfFleet(bench: Bench): Promise<Outcome[]> {
   const customers = TAKEN_OVER * MEMBERS.length;
@@ -113,7 +113,7 @@ export function takeoverOfFleet(bench: Bench): Promise<Outcome[]> {
             fleet.start();
             await fleet.until("every customer is collected", () => fleet.streams() >= customers, COLLECTED_WITHIN_MS);
             await fleet.until("each member has its share", () => fleet.isBalanced());
-            // Joining members took customers over from the first one; that is over when nothing is opened any more.
+            // Joining members took customers from the first one; that is over when nothing is opened any more.
             await fleet.untilQuiet();
             return takeover(bench, fleet, microsoft);
           }),
@@ -198,7 +198,7 @@ export function idleFleet(bench: Bench): Promise<Outcome[]> {
   );
 }
 
-/** Row `fleet-storm`: the storms of test/scenarios/fleet.test.ts, where every promise is expected; counts of them. */
+/** Row `fleet-storm`: the storms of test/scenarios/fleet.test.ts, which expect every promise; their counts. */
 export async function stormOfFleet({ runs, say }: Bench): Promise<Outcome[]> {
   const missing = missingPostgresParts();
   if (missing !== undefined) {

@@ -27,7 +27,7 @@ import type { Runner } from "./runner.ts";
  * First polls are spread, so that a restart with many customers requests tokens at no more than this rate.
  */
 const FIRST_POLLS_PER_SECOND = 50;
-/** Likewise where a member of a fleet takes over thousands of customers, which have waited for seconds already. */
+/** Likewise where thousands of customers of another collector are taken over; they have waited already. */
 const TAKEN_OVER_PER_SECOND = 150;
 /** Likewise when a credential that many customers share changes. */
 const TRIED_AGAIN_PER_SECOND = 50;

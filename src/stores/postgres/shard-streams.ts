@@ -11,7 +11,7 @@ import {
   type StreamRow,
 } from "./stream-store.ts";
 
-/** A stream with a longer ledger is opened alone, and ledgers of so many are read at once: answers stay small. */
+/** Answers stay small: a stream with a longer ledger is opened alone, and so many are read at once. */
 const LEDGER_MOST = 1_000;
 const LEDGERS_AT_ONCE = 100;
 
@@ -29,9 +29,10 @@ interface ReadStream {
 type ReadShard = Map<string, ReadStream>;
 
 /**
- * Reads all streams of a shard at once when the first of them is opened: a takeover of thousands of customers
- * then takes a few statements a shard. What is read stays true under its lease until the stream is opened,
- * because only the owner of the shard writes to it, and only after it has opened it. So each is given out once.
+ * Reads all streams of a shard at once when the first of them is opened: a takeover of thousands of
+ * customers then takes a few statements a shard. What is read stays true under its lease until the stream is
+ * opened, because only the owner of the shard writes to it, and only after it has opened it. So each is given
+ * out once.
  */
 export class ShardStreams {
   readonly #tenants: ReadonlyMap<number, readonly TenantId[]>;

@@ -88,8 +88,8 @@ export function fleetStream(
 
 /**
  * An output that is new gets what is collected from now on, or goes on where one of its type stopped that is
- * configured no more. One that is gone is forgotten once nothing waits for it, and only while no member of the
- * last day has another configuration: that one may still have it, and would miss what is committed.
+ * configured no more. One that is gone is forgotten once nothing waits for it, and only while no member of
+ * the last day has another configuration: that one may still have it, and would miss what is committed.
  */
 export async function prepareOutputs(
   { database, schema: s, boot }: StorePlace,
