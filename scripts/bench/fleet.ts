@@ -1,5 +1,5 @@
 /**
- * Rows of the fleet: built binaries that share customers through a real PostgreSQL, which flushes each commit.
+ * Rows of the fleet: built binaries that share customers through a real PostgreSQL.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -113,7 +113,7 @@ export function takeoverOfFleet(bench: Bench): Promise<Outcome[]> {
             fleet.start();
             await fleet.until("every customer is collected", () => fleet.streams() >= customers, COLLECTED_WITHIN_MS);
             await fleet.until("each member has its share", () => fleet.isBalanced());
-            // Joining members took customers from the first one; that is over when nothing is opened any more.
+            // Joining members took customers from the first one; that must be over.
             await fleet.untilQuiet();
             return takeover(bench, fleet, microsoft);
           }),
@@ -198,7 +198,7 @@ export function idleFleet(bench: Bench): Promise<Outcome[]> {
   );
 }
 
-/** Row `fleet-storm`: the storms of test/scenarios/fleet.test.ts, which expect every promise; their counts. */
+/** Row `fleet-storm`: the storms of test/scenarios/fleet.test.ts, which expect every promise. */
 export async function stormOfFleet({ runs, say }: Bench): Promise<Outcome[]> {
   const missing = missingPostgresParts();
   if (missing !== undefined) {
