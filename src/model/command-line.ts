@@ -96,7 +96,7 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   register: { takes: ["config", "state", "streams", "auth", "cloud", "graph-url", "proxy", "no-proxy", "ca-file"] },
   "partner consent": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   "consent-url": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
-  "token acquire": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "arcsight", "file"] },
+  "token acquire": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "fleet", "arcsight", "file"] },
   "token access": { takes: [...CONFIGURED, ...SPLUNK] },
   "token inspect": { takes: CONFIGURED },
   "credential set": { takes: [...CONFIGURED, ...SPLUNK], repeats: OF_A_CREDENTIAL, to: ["splunk", "file"] },

@@ -277,6 +277,13 @@ export interface SignInService {
   doctorChecks(stanza: Stanza, listener?: RightsListener): readonly DoctorCheck[];
 }
 
+/** Where a fleet's refresh tokens are stored by a person. */
+export interface FleetTokenPlace {
+  /** As a sentence names it. */
+  readonly name: string;
+  put(stanza: Stanza, token: Sealed): Promise<void>;
+}
+
 /** A store of secrets of one host, each sealed with the endpoints in force when it was typed. */
 export interface SecretPlace {
   /** As a sentence names it: `Splunk's credential store`, a path. */
@@ -362,6 +369,8 @@ export interface OnboardingServices {
   stateDirOfSplunk(): string | undefined;
   /** `secrets/` of the state folder. */
   filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
+  /** The database of the fleet that `--config` names. Throws Failure when it cannot be used. */
+  fleetTokenPlace(argv: Readonly<Record<string, unknown>>): Promise<FleetTokenPlace>;
   /**
    * `latin1` for Java's properties: one character per byte. Undefined when there is no such file; throws
    * Failure `settings` when it cannot be read.

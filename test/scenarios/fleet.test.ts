@@ -161,6 +161,10 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     // `fleet init` has made the first member's.
     copyFileSync(story.keyFile("one"), story.keyFile("two"));
     writeFileSync(story.keyFile("other"), `${Buffer.alloc(32, 7).toString("base64")}\n`, { mode: 0o600 });
+    // One customer is still to be signed in.
+    const [first] = (simulator as Simulator).ready.customers;
+    for (const member of ["one", "two", "other"])
+      story.configure(member, `tenants[0].refresh_token=${first?.refresh_token}\n`, "");
     const issued = () =>
       [...(simulator as Simulator).control.world.customers.values()].reduce(
         (sum, { counters }) => sum + counters.tokenRequests,
@@ -175,7 +179,12 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     simulator?.control.perform({ do: "clear-faults" });
     const two = story.start("two");
     const other = story.start("other");
-    await story.until(() => story.delivered >= all(), "every customer was collected with the tokens that are left");
+    await story.until(() => story.delivered >= all() - HISTORY, "the others are collected with the tokens left");
+    const unknown = `${first?.tenant_name} not-signed-in`;
+    await story.until(() => story.healthOf("two").includes(unknown), "health says that it is not signed in");
+    const acquire = ["token", "acquire", "--customer", first?.tenant_name ?? "", "--to", "fleet", "--from", "-"];
+    const stored = await story.ask(acquire, "one", `${first?.refresh_token}\n`);
+    await story.until(() => story.delivered >= all(), "the member collects it too, without a restart");
     await story.until(() => story.healthOf("other").includes("fleet tokens fleet-key-differs"), "health says so");
     const whileOther = story.owners();
     const doctor = await story.doctor();
@@ -185,12 +194,13 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     for (const member of [two, other]) member.kill("SIGTERM");
     for (const member of [two, other]) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
 
+    expect(stored).toMatch(/is stored in the database of the fleet tokens\.[\s\S]*exit 0$/);
     expect(whileOther).toEqual({ two: 256 });
     expect(doctor).toMatch(/other \([^)]*another key file than the fleet's[^)]*, 0 shards\)/);
     expect(secrets.map(([customer]) => customer)).toEqual(CUSTOMERS);
     const bytes = secrets.map(([, hex = ""]) => Buffer.from(hex, "hex").toString("latin1"));
     // Every refresh token of the simulator begins so.
-    for (const text of [...bytes, story.log]) expect(text).not.toMatch(/1\.A[A-Za-z0-9_-]{40}/);
+    for (const text of [...bytes, story.log, stored]) expect(text).not.toMatch(/1\.A[A-Za-z0-9_-]{40}/);
     expect(statSync(story.keyFile("one")).mode & 0o777).toBe(0o600);
     await story.expectWhole(all());
   });

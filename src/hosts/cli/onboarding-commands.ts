@@ -209,7 +209,7 @@ function addToken(
         .options(host.shared)
         .options(settings)
         .options({
-          to: { ...text("Where to store the refresh token"), choices: ["splunk", "arcsight", "file"] },
+          to: { ...text("Where to store the refresh token"), choices: ["splunk", "fleet", "arcsight", "file"] },
           file: text("With --to arcsight: the connector's properties file. With --to file: the file (mode 0600)"),
           print: yes("Prints the refresh token on standard output"),
           way: {

@@ -88,11 +88,12 @@ async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: s
     const place = await splunkPlace(services, flags);
     return { name: place.name, put: (stanza, token) => place.putRefreshToken(stanza, token) };
   }
+  if (to === "fleet") return services.fleetTokenPlace(flags);
   if (to === undefined) {
     if (flags["print"] === true) return undefined;
     throw usage(
       "No destination for the refresh token was given.",
-      "Give --to splunk, --to arcsight --file FILE, --to file --file FILE, or --print.",
+      "Give --to splunk, --to fleet, --to arcsight --file FILE, --to file --file FILE, or --print.",
     );
   }
   if (file === undefined) throw usage(`--to ${to} needs a file.`, "Give --file FILE.");

@@ -107,12 +107,13 @@ export class FleetStory {
     return this.ask(["doctor", "--fleet"], Object.keys(this.#options.members)[0] as string);
   }
 
-  /** What a command with the configuration of this member prints, with its exit code. */
-  async ask(command: readonly string[], member: string): Promise<string> {
+  /** What a command with the configuration of this member prints, with its exit code; `input` is its stdin. */
+  async ask(command: readonly string[], member: string, input = ""): Promise<string> {
     const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, ...command, "--config", this.#config(member)], {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
       env: childEnvironment(),
     });
+    child.stdin.end(input);
     const closed = once(child, "close");
     const [out, said] = await Promise.all([textOf(child.stdout), textOf(child.stderr)]);
     const [code] = await closed;
