@@ -10,6 +10,7 @@ import { DatabaseError } from "pg";
 import type { Lease } from "../../src/model/fleet.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
 import { statementFailed } from "../../src/stores/postgres/failures.ts";
+import { FleetKey } from "../../src/stores/postgres/fleet-key.ts";
 import type { PostgresFleet } from "../../src/stores/postgres/fleet-store.ts";
 import { initFleet } from "../../src/stores/postgres/init.ts";
 import { roleSql, SCHEMA_VERSION, schemaOf, upgradeSql } from "../../src/stores/postgres/schema.ts";
@@ -31,7 +32,7 @@ const withPostgres = describeWith("the programs of PostgreSQL", missingPostgresP
 
 withPostgres("the fleet's store", () => {
   const world = new StoreWorld();
-  const { newFleet, joined, expire, opened, keysWaiting } = world;
+  const { newFleet, joined, expire, stay, opened, keysWaiting } = world;
   let server: PostgresServer;
   let admin: Connections;
 
@@ -754,6 +755,73 @@ withPostgres("the fleet's store", () => {
       server.query(roleSql(fleet, MEMBER_ROLE));
       const member = await joined(fleet, "member");
       expect(leaseOfKey(await member.claim(ALL)).epoch).toBe((1n << 60n) + 1n);
+    });
+
+    test("of a newer release lets members of version 2 go on beside new ones, and share with them", async () => {
+      const fleet = "rolling";
+      const s = schemaOf(fleet);
+      await admin.query(upgradeSql(fleet, 0, 2));
+      // With what a member of version 2 may and says, word for word.
+      server.query(
+        `grant usage on schema ${s} to ${MEMBER_ROLE}; grant select on ${s}.fleet to ${MEMBER_ROLE};
+         grant select, insert, update, delete on ${s}.member to ${MEMBER_ROLE};
+         grant select, update on ${s}.shard to ${MEMBER_ROLE};
+         grant select, insert, update on ${s}.customer, ${s}.stream, ${s}.configuration to ${MEMBER_ROLE};
+         grant select, insert, update, delete on ${s}.delivery, ${s}.ledger to ${MEMBER_ROLE};
+         grant select, insert on ${s}.packet, ${s}.set_aside to ${MEMBER_ROLE};
+         grant execute on function ${s}.make_packet_hours(), ${s}.drop_delivered_hours() to ${MEMBER_ROLE};`,
+      );
+      const old = connectionsTo({ port: server.port, user: MEMBER_ROLE, password: MEMBER_PASSWORD });
+      const boot = "11111111-2222-4333-8444-555555555555";
+      const ahead = (parameter: string) =>
+        `${parameter}::bigint - floor(extract(epoch from clock_timestamp()) * 1000)::bigint`;
+      const register = () =>
+        old.query(
+          `with gone as (delete from ${s}.member where alive_until < clock_timestamp() - interval '1 day'),
+           first as (insert into ${s}.configuration(hash) values ($4) on conflict do nothing)
+           insert into ${s}.member(boot, name, version, config_hash, alive_until, clock_ahead_ms, draining)
+           values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond', ${ahead("$6")},
+             coalesce((select draining from ${s}.member where boot = $7), false))`,
+          [boot, "old", "0.1.0", "one", 3_600_000, Date.now(), null],
+        );
+      const renew = () =>
+        old.query(
+          `update ${s}.member set alive_until = clock_timestamp() + $2 * interval '1 millisecond',
+             clock_ahead_ms = ${ahead("$3")}
+           where boot = $1 and alive_until > clock_timestamp() returning boot`,
+          [boot, 3_600_000, Date.now()],
+        );
+      const sharingAsOld = async () => {
+        const rows = await old.query<{ name: string; isDraining: boolean }>(
+          `select m.name, m.boot = $1 as "isSelf", m.draining as "isDraining", m.config_hash as hash,
+             m.config_hash = (select hash from ${s}.configuration) as "isApplied", m.clock_ahead_ms::int8 as ahead,
+             (select count(*)::int from ${s}.set_aside) as "setAside"
+           from ${s}.member m where m.alive_until > clock_timestamp()`,
+          [boot],
+        );
+        return rows.filter(({ isDraining }) => !isDraining).map(({ name }) => name);
+      };
+      try {
+        await register();
+        await initFleet(admin, fleet);
+        expect(await renew()).toHaveLength(1);
+        server.query(roleSql(fleet, MEMBER_ROLE));
+        const key = FleetKey.fromText(FleetKey.newText()) as FleetKey;
+        const fresh = await joined(fleet, "fresh", { key });
+        stay(fleet, "fresh");
+        expect([...(await sharingAsOld())].sort()).toEqual(["fresh", "old"]);
+        expect((await fresh.standing()).members).toBe(2);
+        expect(await fresh.claim(ALL / 2)).toHaveLength(ALL / 2);
+        expect(await renew()).toHaveLength(1);
+
+        // A member with another key takes nobody, so the old one must not leave customers to it.
+        await joined(fleet, "other", { key: FleetKey.fromText(FleetKey.newText()) as FleetKey });
+        stay(fleet, "other");
+        expect([...(await sharingAsOld())].sort()).toEqual(["fresh", "old"]);
+        expect((await fresh.standing()).members).toBe(2);
+      } finally {
+        await old.close();
+      }
     });
 
     test("gives the member's role no right to change tables, and none on another fleet", async () => {
