@@ -1,4 +1,4 @@
-/** What is kept of a secret besides its value, and which refresh token counts: the same in files and databases. */
+/** What is kept beside a secret, and which refresh token counts: the same in files and databases. */
 import { createHash } from "node:crypto";
 import { fingerprintDifferences } from "../model/endpoint-binding.ts";
 import { Failure } from "../model/failure.ts";

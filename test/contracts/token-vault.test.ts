@@ -342,7 +342,7 @@ describe("the fleet's key", () => {
 
   test("opens what it has sealed, with the same context only, and nothing that was changed", () => {
     const key = FleetKey.fromText(FleetKey.newText()) as FleetKey;
-    const bytes = key.seal("secret", ["main", "a"]);
+    const bytes = key.encrypt("secret", ["main", "a"]);
 
     expect(key.open(bytes, ["main", "a"])).toBe("secret");
     expect(key.open(bytes, ["main", "b"])).toBeUndefined();
@@ -354,6 +354,6 @@ describe("the fleet's key", () => {
       expect(key.open(changed, ["main", "a"])).toBeUndefined();
       expect(key.open(bytes.subarray(0, at), ["main", "a"])).toBeUndefined();
     }
-    expect(key.seal("secret", ["main", "a"]).equals(bytes)).toBe(false);
+    expect(key.encrypt("secret", ["main", "a"]).equals(bytes)).toBe(false);
   });
 });

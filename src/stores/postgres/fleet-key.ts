@@ -5,7 +5,7 @@ const KEY_BYTES = 32;
 const CIPHER = "aes-256-gcm";
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** The first byte of what is sealed, so that a later release may seal in another way. */
+/** The first byte of what is sealed, so that a later release may use another form. */
 const FORM = 1;
 
 /** What a fleet's secrets are sealed with before they are in its database, which never has the key. */
@@ -34,7 +34,7 @@ export class FleetKey {
   }
 
   /** @param context what the text belongs to: it can be opened only with the same. */
-  seal(text: string, context: readonly string[]): Buffer {
+  encrypt(text: string, context: readonly string[]): Buffer {
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv(CIPHER, this.#key, nonce).setAAD(contextBytes(context));
     const body = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);

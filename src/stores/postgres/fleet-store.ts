@@ -151,8 +151,8 @@ export class PostgresFleet implements FleetStore {
   async register({ name, version, configHash }: MemberIdentity): Promise<void> {
     const boot = (this.#p.newBoot ?? randomUUID)();
     const s = this.#schema;
-    // A fleet's first configuration is applied, and its first key counts. Who was drained stays so under a new
-    // identity. A member of an older release knows nothing of keys, and leaves nothing to one that is drained.
+    // A fleet's first configuration is applied, and its first key counts. Who was drained stays so under a
+    // new identity. A member of an older release knows no keys, and leaves nothing to one that is drained.
     const other = hasOtherKey(s, "$8");
     await this.#p.heartbeat.query(
       `with gone as (delete from ${s}.member where alive_until < clock_timestamp() - interval '1 day'),

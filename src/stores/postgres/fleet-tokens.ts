@@ -141,7 +141,7 @@ export class FleetTokens {
        on conflict (tenant, input, kind) do update set binding = excluded.binding, sealed = excluded.sealed,
          rotation = excluded.rotation, typed = x.typed + 1, stored = clock_timestamp()
        returning rotation`,
-      [tenantId, stanza, KIND, fingerprint, this.#seal(owner, entry), this.#p.key.fingerprint],
+      [tenantId, stanza, KIND, fingerprint, this.#encrypted(owner, entry), this.#p.key.fingerprint],
     );
     if (rows.length === 0) throw otherKey(stanza);
   }
@@ -243,7 +243,7 @@ export class FleetTokens {
        on conflict (tenant, input, kind) do update set binding = excluded.binding, sealed = excluded.sealed,
          rotation = excluded.rotation, stored = clock_timestamp()
        returning rotation`,
-      [...of, rotation.boot, entry.fingerprint, this.#seal(owner, entry)],
+      [...of, rotation.boot, entry.fingerprint, this.#encrypted(owner, entry)],
     );
     const isStored =
       stored.length > 0 ||
@@ -270,8 +270,8 @@ export class FleetTokens {
     }
   }
 
-  #seal(owner: FleetVaultOwner, entry: SecretEntry): Buffer {
-    return this.#p.key.seal(encodeEntry(entry), this.#context(owner, entry.fingerprint));
+  #encrypted(owner: FleetVaultOwner, entry: SecretEntry): Buffer {
+    return this.#p.key.encrypt(encodeEntry(entry), this.#context(owner, entry.fingerprint));
   }
 
   #context({ tenantId, stanza }: FleetVaultOwner, binding: string): readonly string[] {

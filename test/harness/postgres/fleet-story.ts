@@ -107,7 +107,7 @@ export class FleetStory {
     return this.ask(["doctor", "--fleet"], Object.keys(this.#options.members)[0] as string);
   }
 
-  /** What a command with the configuration of this member prints, with its exit code; `input` is its stdin. */
+  /** What a command with this member's configuration prints, with its exit code. */
   async ask(command: readonly string[], member: string, input = ""): Promise<string> {
     const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, ...command, "--config", this.#config(member)], {
       stdio: ["pipe", "pipe", "pipe"],
