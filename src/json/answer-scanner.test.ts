@@ -356,6 +356,21 @@ describe("an element that is not a usable record is named, not lost and not fata
       expect([counted, readable(records[0]).invalidUtf8Count]).toEqual([1, undefined]);
     }
   });
+
+  test("and whoever takes the pieces may scan another answer before the rest of this one is read", () => {
+    const next = '{"id":"next","lastUpdateDateTime":"2026-11-24T16:05:58Z","a":"<b>"}';
+    const huge: HugeRecordSink = {
+      begin: () => true,
+      piece: () => {},
+      end: () => {
+        expect(scanAnswer(`{"value":[${good},${good}]}`, GRAPH).records).toHaveLength(2);
+      },
+    };
+    const first = `{"id":"huge","lastUpdateDateTime":"2026-11-24T16:05:58Z","big":"${"x".repeat(500)}"}`;
+    const { records } = scanAnswer(`{"value":[${first},${next}]}`, { ...GRAPH, recordMaxBytes: 300, huge });
+    expect(records.map((record) => bodyText(readable(record)))).toEqual([next]);
+    expect(readable(records[0]).body.escapeCount).toBe(2);
+  });
 });
 
 describe("an answer with another content is refused with one sentence", () => {

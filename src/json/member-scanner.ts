@@ -43,6 +43,7 @@ import {
   NAME_HAS_ESCAPES,
   VALUE_HAS_ESCAPES,
 } from "./member-table.ts";
+import { findStops, stops } from "./string-stops.ts";
 
 /** Deeper records count as broken; Microsoft's own have about ten levels. */
 export const NESTING_MAX = 512;
@@ -79,6 +80,10 @@ const LIST = 3;
 const LITERALS = { 116: bytesOf("true"), 102: bytesOf("false"), 110: bytesOf("null") } as const;
 const REPLACEMENT = Uint8Array.of(0xef, 0xbf, 0xbd);
 const NO_MEMBER = -1;
+
+/** Scans begun so far, and the one whose stops lie in the table: a sink may scan inside another's scan. */
+let scansBegun = 0;
+let scanOfStops = 0;
 
 function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -179,13 +184,24 @@ export class MemberScanner {
     let memberDepth = level === undefined ? -1 : level.depth;
     let base = level === undefined ? 0 : -(level.dropped + level.length);
     let inName = this.#inName;
+    scansBegun = (scansBegun + 1) | 0;
+    const ownScan = scansBegun;
+    let stopsEnd = 0;
+    let nextStop = 0;
 
     while (i < end) {
       switch (state) {
         case S_STRING: {
-          let c = 0;
-          do c = IN_STRING[chunk[i++]!]!;
-          while (c === 0 && i < end);
+          if (i >= stopsEnd || scanOfStops !== ownScan) {
+            stopsEnd = findStops(chunk, i);
+            scanOfStops = ownScan;
+            nextStop = 0;
+          }
+          // Not all of them are inside strings: the quotation marks before are not.
+          while (stops[nextStop]! < i) nextStop++;
+          i = stops[nextStop]!;
+          if (i === stopsEnd) break;
+          const c = IN_STRING[chunk[i++]!]!;
           if (c === IN_QUOTE) {
             if (inName) {
               if (depth === memberDepth) {
