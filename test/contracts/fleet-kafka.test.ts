@@ -181,7 +181,7 @@ function world() {
       health: (out: { text(text: string): void }) => out.text("health\n"),
       notice: () => undefined,
     };
-    const sink = new OutputsSink([{ output, format: format as never }], () => clock.nowMs(), log);
+    const sink = new OutputsSink([{ output, format }], () => clock.nowMs(), log);
     const lanes = new OutputLanes({
       output: "kafka-1",
       sink,
