@@ -17,7 +17,7 @@ const WITHIN_MS = 300_000;
 const KEYS = ["9", "9", "9", "Backspace", "Backspace", "Backspace"];
 
 interface Measured {
-  /** Of each run: from the address to the first customer on the screen, with nothing in the browser's cache. */
+  /** Of each run: from the address to the first customer on the screen, with an empty cache. */
   readonly firstRowMs: readonly number[];
   /** Of each run: the slowest key in the field Find, until what it finds is on the screen. */
   readonly keystrokeMs: readonly number[];
