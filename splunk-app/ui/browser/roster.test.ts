@@ -7,6 +7,7 @@ import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "../../../te
 import { describeWith } from "../../../test/harness/real-parts.ts";
 import {
   accessibilityFaults,
+  callSplunkd,
   collectedInput,
   cutOff,
   picture,
@@ -139,6 +140,23 @@ inBrowser("the list of customers against reality, read by the input itself", () 
     expect(await cutOff(narrow)).toEqual([]);
     await page.getByRole("link", { name: "quiet" }).last().click();
     await page.getByRole("heading", { level: 1, name: "quiet" }).waitFor();
+    expect(world.faults).toEqual([]);
+  });
+
+  test("customers that were added are no longer shown as missing, though each save restarts the input", async () => {
+    const before = world.splunkd.pid;
+    for (const [name, tenant_id] of [
+      ["Woodgrove", WOODGROVE],
+      ["Proseware", PROSEWARE],
+    ] as const)
+      expect(await callSplunkd(world.splunkd, "POST", "", { name, tenant_id, credential: "nowhere" })).toBe(201);
+    expect(await callSplunkd(world.splunkd, "DELETE", "ended")).toBe(200);
+    await world.splunkd.until(({ pid }) => pid !== before, "the restart");
+    // The run before reported differences; this one has none.
+    await compared([]);
+    const page = await world.open({ hash: "#/health" });
+    await page.getByText("4 under contract · 4 configured").waitFor();
+    await page.getByText("The customers are as the list says.").first().waitFor();
     expect(world.faults).toEqual([]);
   });
 });
