@@ -49,7 +49,7 @@ const FLEET_ROWS = [
     // Not a file that must be there: `fleet init` makes it.
     kind: { is: "text", max: 4096, pattern: /^(?:\/|\\\\|[A-Za-z]:[\\/])/, like: "the full path of a file" },
     otherwise: "none: no customer of the fleet may sign in with a refresh token",
-    help: "File with the key that seals refresh tokens in the fleet's database: the same on every member, for its owner alone. `fleet init` makes it.",
+    help: "File with the key that encrypts refresh tokens in the fleet's database: the same on every member, for its owner alone. `fleet init` makes it.",
   },
   {
     key: "ca_file",

@@ -14,7 +14,7 @@ import { presentFingerprint } from "./world.ts";
  * Refresh tokens of a fleet's customers: in its database. What stands in this member's files only begins
  * with, or is tried when Microsoft refuses the one in the database.
  *
- * @param opened undefined while this process is no member.
+ * @param opened undefined while this process is not a member.
  */
 export function fleetVaults(
   opened: () => { readonly tokens: FleetTokens; readonly renewing: Renewing } | undefined,
