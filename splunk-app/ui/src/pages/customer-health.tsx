@@ -1,7 +1,7 @@
 import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
-import { type ReactElement, useCallback, useState } from "react";
+import { type ReactElement, useCallback, useEffect, useState } from "react";
 import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 import { RestProblem, statusRow } from "../rest.ts";
 import { duration, type Status, type StreamStatus } from "../state/customers.ts";
@@ -36,7 +36,10 @@ export function CustomerHealth({ name, saves }: CustomerHealthProps): ReactEleme
       return undefined;
     }
   }, [name]);
-  usePolled(load, STATES_PACE, saves);
+  const loadAgain = usePolled(load, STATES_PACE);
+  useEffect(() => {
+    if (saves > 0) void loadAgain();
+  }, [saves, loadAgain]);
   const { moments, note } = useHistory([name]);
   const nowMs = Date.now();
   const streams = status?.streams ?? [];

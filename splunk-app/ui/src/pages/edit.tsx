@@ -87,7 +87,7 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
         await editInput(name, { tenant_id: meant["tenant_id"] ?? "", ...changed }, now);
       }
       setTried(undefined);
-      setSaves((before) => before + 1);
+      setSaves((count) => count + 1);
       const kept = Object.fromEntries(
         FIELDS.map(({ key, secret }) => [key, secret === true && edits[key] ? MASK : (meant[key] ?? "")]),
       );

@@ -36,9 +36,8 @@ export function useTick(everyMs: number): number {
  *
  * @param load the same function as long as it loads the same; another one loads at once. Returns what it
  *   loaded; undefined when that failed or more is expected soon.
- * @param changes another number loads at once, and often for a while.
  */
-export function usePolled(load: () => Promise<unknown>, pace: Pace, changes = 0): () => Promise<void> {
+export function usePolled(load: () => Promise<unknown>, pace: Pace): () => Promise<void> {
   const poller = useMemo(
     () =>
       new Poller({
@@ -51,7 +50,7 @@ export function usePolled(load: () => Promise<unknown>, pace: Pace, changes = 0)
         },
         isHidden: () => document.hidden,
       }),
-    [load, pace, changes],
+    [load, pace],
   );
   useEffect(() => {
     const changed = (): void => poller.visibilityChanged();

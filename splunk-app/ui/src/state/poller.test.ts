@@ -9,7 +9,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 /** A page that polls, its splunkd, and a clock that is turned by hand. */
 function bench() {
   let nowMs = 0;
-  let timer: { readonly atMs: number; readonly then: () => void } | undefined;
+  let timer: { readonly atMs: number; readonly fire: () => void } | undefined;
   const splunkd = { has: "ok" as string | undefined, loadedAtS: [] as number[] };
   const page = { isHidden: false };
   const poller = new Poller({
@@ -19,9 +19,9 @@ function bench() {
     },
     pace: STATES_PACE,
     nowMs: () => nowMs,
-    after: (ms, then) => {
+    after: (ms, fire) => {
       if (timer !== undefined) throw new Error("Two timers run at once.");
-      const made = { atMs: nowMs + ms, then };
+      const made = { atMs: nowMs + ms, fire };
       timer = made;
       return () => {
         if (timer === made) timer = undefined;
@@ -36,10 +36,10 @@ function bench() {
     const untilMs = nowMs + ms;
     await settle();
     while (timer !== undefined && timer.atMs <= untilMs) {
-      const { atMs, then } = timer;
+      const { atMs, fire } = timer;
       nowMs = atMs;
       timer = undefined;
-      then();
+      fire();
       await settle();
     }
     nowMs = untilMs;
