@@ -161,7 +161,7 @@ describe("while the collector runs", () => {
     now.customers = [polled(1)];
     now.list = [listed(1)];
     await looks(3);
-    // The run before may have ended with a difference, which whoever shows the last event would show for hours.
+    // The run before may have ended with a difference, which the pages would show for hours.
     expect(sent.splice(0).map(({ roster }) => roster?.failure)).toEqual([null]);
     now.list = [listed(1), listed(2)];
     await looks(1);

@@ -103,8 +103,8 @@ export interface RosterWatchParts {
 }
 
 /**
- * Compares the customers with the list: one health event for the first comparison of a run, one per change, and
- * hourly while something differs.
+ * Compares the customers with the list: one health event for the first comparison of a run, one per change,
+ * and hourly while something differs.
  */
 export class RosterWatch {
   readonly #p: RosterWatchParts;

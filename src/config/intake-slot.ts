@@ -39,7 +39,7 @@ export interface IntakeSlot {
  * The entries of one secret.
  *
  * @param nowMs by `clock`; also tells two slots of one setting apart.
- * @param page a text of digits and letters that no other page has: then an entry of this name is always its own.
+ * @param page digits and letters that no other page has: an entry of this name is then always its own.
  */
 export function intakeEntries(
   stanza: string,

@@ -271,7 +271,7 @@ const CLAIMS = new NameClaims(
       const answer = (await call("GET", `${PASSWORDS}/${passwordId(entry)}`, { query })) as
         | { readonly entry?: readonly Entry[] }
         | undefined;
-      return String(answer?.entry?.[0]?.content["clear_password"] ?? "");
+      return textsIn(answer?.entry?.[0]?.content ?? {})["clear_password"] ?? "";
     },
     remove: async (entry) => void (await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`)),
   },

@@ -129,7 +129,7 @@ test("a claim whose answer was lost is released, so another page has the name at
 test("a page whose claim was lost on its way neither has nor deletes what another page claimed meanwhile", async () => {
   const { page, losses, entries } = splunkd();
   const [own, other] = [page(), page()];
-  // The claim, and the look whether it is there.
+  // The claim, and the request that reads it.
   losses.push("request", "request");
   await expect(own.whileClaimed("contoso", T0, nothing)).rejects.toMatchObject({ status: 0 });
   let created = 0;

@@ -1,8 +1,8 @@
 import { RestProblem } from "./rest-problem.ts";
 
 /**
- * Writes the entries of a slot one after the other. An entry that is there is the page's own: a request before
- * was carried out, and only its answer lost.
+ * Writes the entries of a slot one after the other. An entry that is there is the page's own: an earlier
+ * request was carried out, and only its answer lost.
  *
  * @param written gets the name of each entry before it is written, as its answer may be lost.
  */
