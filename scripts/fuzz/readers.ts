@@ -268,7 +268,7 @@ const readPem: Reader = {
       bytesOf(keyPem + certificatePem),
       bytesOf(certificatePem + keyPem),
       bytesOf(other.certificatePem + keyPem),
-      // What begins with the end of a key is no certificate; what follows other dashes is one.
+      // What begins with a key's last dashes does not count as a certificate; what follows other dashes does.
       bytesOf(`${keyPem}---${certificatePem}`),
       bytesOf(`${keyPem.trimEnd()}---BEGIN CERTIFICATE-----\n--\n${certificatePem}`),
     ];

@@ -33,13 +33,13 @@ interface WebAssemblyApi {
 export const BLOCK_BYTES = 1 << 14;
 /** Bytes of one turn of the WebAssembly loop: one bit each of 64. */
 const GROUP_BYTES = 64;
-/** A byte that is no stop, after the last one of a chunk. */
+/** Written after the last byte of a chunk: a byte that is not a stop. */
 const NO_STOP = 0x20;
 /** Where stops are written in WebAssembly's memory: after the block, which whole groups read beyond. */
 const STOPS_AT = BLOCK_BYTES + GROUP_BYTES;
 const MEMORY_PAGES = Math.ceil((STOPS_AT + 4 * (BLOCK_BYTES + 1)) / 65_536);
 
-/** Undefined where the processor, or the memory that a process may reserve, does not allow WebAssembly SIMD. */
+/** Undefined where the processor or the limit of reserved memory does not allow WebAssembly SIMD. */
 export function simdFinder(): StopFinder | undefined {
   let exports: InstanceType<WebAssemblyApi["Instance"]>["exports"];
   try {
@@ -120,7 +120,7 @@ function assembled(): Uint8Array {
   const all = (byte: number) => [...i32(byte), ...SPLAT];
   const is = (sign: string) => [...get(BYTES), ...all(sign.charCodeAt(0)), ...EQ, ...OR];
 
-  /** Of the 16 bytes at $at + offset: control characters and, as negative numbers, those above 0x7F; `"&\<>`. */
+  /** Of the 16 bytes at $at + offset: those below 0x20, as signed numbers also above 0x7F, and `"&\<>`. */
   const stopsOf16 = (offset: number) =>
     [
       [...get(AT), ...LOAD_16, 0, ...unsigned(offset), ...set(BYTES)],

@@ -980,7 +980,7 @@ describe("P24 an output that takes nothing, where health has another way out", (
     expect(saidOf(2).at(-1)).toEqual(FAILING);
     output.outage = failureOf("output-broken");
     await bench.clock.advance(MINUTE);
-    expect([saidOf(1).at(-1), saidOf(2).at(-1)]).toEqual(Array(2).fill(["failing", "output-broken"]));
+    expect([saidOf(1).at(-1), saidOf(2).at(-1)]).toEqual(Array.from({ length: 2 }, () => ["failing", "output-broken"]));
     bench.stop.abort();
     await running;
   });

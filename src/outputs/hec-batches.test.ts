@@ -33,7 +33,7 @@ test("a batch keeps its bytes until HEC has it, whatever was taken and cut meanw
 });
 
 test("the memory of a batch that HEC has serves the next one, so that a long catch-up makes no garbage of its size", () => {
-  const batches = batchesOf(..."abcdefgh");
+  const batches = batchesOf(..."abcdefgh".split(""));
   const used = new Set<ArrayBufferLike>();
   const seen: string[] = [];
   for (let batch = batches.next(); batch !== undefined; batch = batches.next()) {

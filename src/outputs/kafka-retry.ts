@@ -12,7 +12,7 @@ const FENCED_WITHIN_MS = 60_000;
 /** A failure that the next writer does not see is not worth a person's time. */
 const REPORTED_FROM = 2;
 
-/** When the next writer of one transactional id is opened after a failure, and whether a person hears of it. */
+/** When the next writer of a transactional id is opened after a failure, and whether a person hears of it. */
 export class KafkaRetry {
   readonly #clock: Clock;
   readonly #random: Random;

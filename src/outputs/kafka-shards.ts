@@ -55,13 +55,13 @@ interface Lane {
   failedTo: "open" | "commit" | undefined;
   /** Of each stream: packets that Kafka has and the store may not know to be confirmed. */
   has: ReadonlyMap<number, readonly PacketPlace[]>;
-  /** What was done to events that the topic does not take, by place in the events of its key; undefined: parked. */
+  /** New forms of events that are too large, by place in the events of its key; undefined: parked. */
   readonly changed: Map<string, KafkaLine | undefined>;
 }
 
 /**
- * A topic of Kafka as the output of a fleet. Each shard has a transactional id and a partition of the topic of
- * watermarks. One transaction holds events and the watermark: the packets of the store that hold them.
+ * A topic of Kafka as the output of a fleet. Each shard has a transactional id and a partition of the topic
+ * of watermarks. One transaction holds events and the watermark: the packets of the store that hold them.
  *
  * The member that takes a shard over shuts out every writer before it and reads the watermark, and only then
  * asks the store what waits. So whatever another member committed is in the watermark, or the store knows it

@@ -32,7 +32,7 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-/** What PostgreSQL keeps of a shard: packets, the present epoch and the output's progress. It asks nobody who he is. */
+/** What PostgreSQL keeps of a shard: packets, present epoch, the output's progress. It asks for no name. */
 class OneShard {
   epoch = 1n;
   readonly progress = new Map<number, bigint>();
@@ -114,7 +114,7 @@ class FakeKafka {
       canRead: () => Promise.resolve(true),
       close: () => void (isUsable = false),
       commit: async (events: readonly KafkaEvent[], watermark: Buffer) => {
-        await member.gate;
+        await member.mayGo;
         const outcome = member.outcomes.shift() ?? "committed";
         const alone = events.filter(({ value }) => value.length > this.mostBytes);
         const isFenced = this.#epochs.get(id) !== epoch;
@@ -136,7 +136,7 @@ class FakeKafka {
 interface Member {
   readonly name: string;
   /** Its transactions wait for it. */
-  gate: Promise<void>;
+  mayGo: Promise<void>;
   readonly outcomes: Outcome[];
   canConfirm: boolean;
   isAlive: boolean;
@@ -155,7 +155,7 @@ function world() {
     const folder = newFolder();
     folders.push(folder);
     const log = new FakeLog();
-    const it: Member = { name, gate: Promise.resolve(), outcomes: [], canConfirm: true, isAlive: true };
+    const it: Member = { name, mayGo: Promise.resolve(), outcomes: [], canConfirm: true, isAlive: true };
     const output = new KafkaShards({
       name: "outputs[0]",
       where: "kafka.example:9093 topic th-cef",
@@ -196,7 +196,7 @@ function world() {
       log,
     });
     ends.push(async () => {
-      it.gate = Promise.resolve();
+      it.mayGo = Promise.resolve();
       const closing = Promise.all([lanes.close(0), output.close(0)]).then(() => lanes.ended());
       for (let isOver = false; !isOver; ) {
         clock.endPauses();
@@ -222,7 +222,7 @@ function world() {
   return { clock, kafka, store, member };
 }
 
-function gate(): { readonly closed: Promise<void>; open: () => void } {
+function standstill(): { readonly closed: Promise<void>; open: () => void } {
   let open: () => void = () => undefined;
   return { closed: new Promise((resolve) => (open = resolve)), open: () => open() };
 }
@@ -253,8 +253,8 @@ describe("packets of a fleet on their way to Kafka", () => {
   test("of a suspended member are refused when it goes on, and are committed once by the one that took over", async () => {
     const { clock, kafka, store, member } = world();
     const [old, successor] = [member("old"), member("successor")];
-    const suspended = gate();
-    old.gate = suspended.closed;
+    const suspended = standstill();
+    old.mayGo = suspended.closed;
     store.commit(1, 2);
     old.claim(1);
     await clock.advance(2_000);
@@ -421,8 +421,8 @@ describe("packets of a fleet on their way to Kafka", () => {
           () => void (it.isAlive = random.below(3) > 0),
           () => void it.lanes.remove(streams),
           () => {
-            const held = gate();
-            it.gate = held.closed;
+            const held = standstill();
+            it.mayGo = held.closed;
             void clock.pause(random.below(4_000)).then(held.open);
           },
           () => void (kafka.isUp = random.below(4) > 0),
@@ -431,7 +431,7 @@ describe("packets of a fleet on their way to Kafka", () => {
         await clock.advance(random.below(1_500));
       }
       kafka.isUp = true;
-      for (const it of both) Object.assign(it, { canConfirm: true, gate: Promise.resolve(), isAlive: false });
+      for (const it of both) Object.assign(it, { canConfirm: true, mayGo: Promise.resolve(), isAlive: false });
       const last = member("three");
       last.claim(...streams);
       await clock.advance(300_000);

@@ -116,7 +116,7 @@ describeWith("PostgreSQL, Java, Maven and kcat together", missing)("a fleet besi
     for (const name of Object.keys(members)) start(name);
     await owns(128, "one", "two");
     await delivered();
-    /** Begins when a transaction of the fleet is about to end: that request reaches Kafka only after `late`. */
+    /** Begins when a transaction of the fleet is to end: that request reaches Kafka only after `late`. */
     const atTheEndOfATransaction = async (late: Promise<void>) => {
       let isHeld = false;
       proxy.decide = ({ api }) => {

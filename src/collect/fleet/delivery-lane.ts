@@ -246,7 +246,7 @@ export class DeliveryLane {
     return limiter === undefined ? work() : limiter.run(work);
   }
 
-  /** Nothing is held in memory while a receiver is waited for, and nobody is shut out before something waits. */
+  /** Holds nothing in memory while it waits for a receiver, and shuts nobody out before something waits. */
   async #isLetIn(asked: readonly number[]): Promise<boolean> {
     const { output, sink, store, isAlive } = this.#p;
     const shard = this.#shardOf(asked);
