@@ -2,7 +2,6 @@ import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useCallback, useState } from "react";
-import type { RosterDifference } from "../../../../src/model/roster-report.ts";
 import { inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.ts";
 import {
   type CustomerRow,
@@ -13,7 +12,16 @@ import {
   rowsOf,
   type Status,
 } from "../state/customers.ts";
-import { isOld, isUnheard, overviewOf, type Reason, rosterOf, type Throttled } from "../state/health.ts";
+import {
+  type DifferenceRow,
+  differenceRows,
+  isOld,
+  isUnheard,
+  overviewOf,
+  type Reason,
+  rosterOf,
+  type Throttled,
+} from "../state/health.ts";
 import { eventsPerHour, lagPoints } from "../state/history.ts";
 import { PLOTTED_ROWS } from "../state/paging.ts";
 import { STATES_PACE } from "../state/poll-pace.ts";
@@ -139,7 +147,7 @@ export function HealthPage(): ReactElement {
             />
           </Section>
           <Plots rows={rows} statuses={statuses} />
-          <Roster statuses={statuses} isListed={(listOfCustomers ?? "") !== ""} nowMs={nowMs} />
+          <Roster rows={rows} statuses={statuses} isListed={(listOfCustomers ?? "") !== ""} nowMs={nowMs} />
         </>
       )}
     </>
@@ -261,13 +269,14 @@ function Plots({ rows, statuses }: PlotsProps): ReactElement {
 }
 
 interface RosterProps {
+  readonly rows: readonly CustomerRow[];
   readonly statuses: readonly Status[];
   readonly isListed: boolean;
   readonly nowMs: number;
 }
 
 /** The list of customers against reality. */
-function Roster({ statuses, isListed, nowMs }: RosterProps): ReactElement {
+function Roster({ rows, statuses, isListed, nowMs }: RosterProps): ReactElement {
   const found = rosterOf(statuses, nowMs);
   return (
     <Section title="List of customers against reality">
@@ -292,7 +301,7 @@ function Roster({ statuses, isListed, nowMs }: RosterProps): ReactElement {
           </p>
           <Listing
             name="differences"
-            rows={found.report.differences}
+            rows={differenceRows(found.report, rows, statuses)}
             keyOf={({ tenant, tenant_id: id, difference }) => `${id} ${tenant} ${difference}`}
             none="The customers are as the list says."
             columns={DIFFERENCE_COLUMNS}
@@ -303,8 +312,10 @@ function Roster({ statuses, isListed, nowMs }: RosterProps): ReactElement {
   );
 }
 
-const DIFFERENCE_COLUMNS: readonly (readonly [string, (row: RosterDifference) => string])[] = [
-  ["Customer", ({ tenant }) => tenant],
+const DIFFERENCE_COLUMNS: readonly (readonly [string, (row: DifferenceRow) => ReactElement | string])[] = [
+  ["Customer", ({ name, tenant }) => (name === undefined ? tenant : customerLink({ name, tenant }))],
   ["Difference", ({ difference }) => difference],
+  ["Who must act", ({ actor }) => <strong>{actor}</strong>],
+  ["What to do", ({ action }) => action],
   ["Tenant ID", ({ tenant_id: id }) => id],
 ];

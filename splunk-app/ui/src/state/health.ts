@@ -1,6 +1,6 @@
 /** What the page Health shows: pure functions over the inputs and their status rows. */
 import { type Actor, FAILURE_CODES, type FailureCode, WHO_ACTS } from "../../../../src/model/failure-codes.ts";
-import type { RosterReport } from "../../../../src/model/roster-report.ts";
+import type { RosterDifference, RosterGap, RosterReport } from "../../../../src/model/roster-report.ts";
 import type { CustomerRow, Status } from "./customers.ts";
 
 /** A person is told when all reports are older: inputs report at each change, and hourly while quiet. */
@@ -113,6 +113,54 @@ export function rosterOf(
   const comparedMs = Date.parse(row.time);
   return { report: row.roster, comparedMs, isOld: nowMs - comparedMs > ROSTER_OLD_AFTER_MS };
 }
+
+/** A customer that differs from the list. */
+export interface DifferenceRow extends RosterDifference {
+  /** Its input; undefined where it has none. */
+  readonly name: string | undefined;
+  readonly actor: string;
+  readonly action: string;
+}
+
+/** Who must act for each difference: where the customer's own state says it, that counts. */
+export function differenceRows(
+  { differences }: Pick<RosterReport, "differences">,
+  rows: readonly CustomerRow[],
+  statuses: readonly Status[],
+): readonly DifferenceRow[] {
+  const inputOf = new Map(statuses.map(({ tenant_id: id, input }) => [id, input]));
+  const byName = new Map(rows.map((row) => [row.name, row]));
+  const byTenant = new Map(rows.map((row) => [row.tenantId.toLowerCase(), row]));
+  return differences.map((one) => {
+    const row =
+      one.tenant_id === "" ? undefined : (byName.get(inputOf.get(one.tenant_id) ?? "") ?? byTenant.get(one.tenant_id));
+    const { actor, action, isOfState } = OF_DIFFERENCE[one.difference] ?? OF_DIFFERENCE.silent;
+    const isSaid = isOfState && row !== undefined && row.actor !== "";
+    return {
+      ...one,
+      name: row?.name,
+      actor: isSaid ? row.actor : WHO_ACTS[actor],
+      action: isSaid ? row.nextStep : action,
+    };
+  });
+}
+
+const OF_DIFFERENCE: Readonly<
+  Record<RosterGap, { readonly actor: Actor; readonly action: string; readonly isOfState: boolean }>
+> = {
+  "not-configured": {
+    actor: "operator",
+    action: "Add the customer, or leave it out with the setting discover_exclude.",
+    isOfState: false,
+  },
+  "not-under-contract": {
+    actor: "operator",
+    action: "Ask whether the contract has ended. If so, delete the customer; it is collected until then.",
+    isOfState: false,
+  },
+  "not-consented": { actor: "customer", action: "Send the customer the consent link.", isOfState: true },
+  silent: { actor: "operator", action: "Test the customer to see why nothing is collected.", isOfState: true },
+};
 
 /** With commands as they are called in Splunk's add-on. */
 function inSplunk(sentence: string): string {
