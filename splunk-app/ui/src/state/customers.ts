@@ -65,6 +65,11 @@ export function rowsOf(inputs: readonly Input[], statuses: readonly Status[], no
   return inputs.map((input) => rowOf(input, byInput.get(input.name), othersReport, nowMs));
 }
 
+/** The one whose state asks most for somebody to act. */
+export function worstOf<One extends { readonly state: State }>(those: readonly One[]): One | undefined {
+  return those.toSorted((a, b) => RANKS[a.state] - RANKS[b.state])[0];
+}
+
 function rowOf(
   { name, isDisabled, values }: Input,
   status: Status | undefined,
@@ -72,7 +77,7 @@ function rowOf(
   nowMs: number,
 ): CustomerRow {
   const streams = status?.streams ?? [];
-  const worst = streams.toSorted((a, b) => RANKS[a.state] - RANKS[b.state])[0];
+  const worst = worstOf(streams);
   const reportedMs = status === undefined ? undefined : Date.parse(status.time);
   const isSilent = reportedMs !== undefined && nowMs - reportedMs > SILENT_AFTER_MS;
   const lags = streams.flatMap(({ lag_s: lagS }) => lagS ?? []);

@@ -135,6 +135,34 @@ test("each difference from the list says who must act, and a customer's own stat
   ]);
 });
 
+test.each([
+  ["silent", "Microsoft", "Wait."],
+  ["not-consented", "the customer", "Ask for the consent."],
+] as const)(
+  "of two inputs of one tenant that is %s, the one that is why says who must act",
+  (difference, actor, action) => {
+    const names = ["failing", "waiting", "good"];
+    const failing = stream({ state: "failing", actor: "microsoft", next_step: "Wait.", failure: "service-error" });
+    const waiting = { ...UNCONSENTED, next_step: "Ask for the consent." };
+    const signedOut = stream({ state: "signed-out", actor: "operator", next_step: "Sign in again." });
+    const tenant = { tenant_id: "guid" };
+    const statuses = [
+      status("failing", [difference === "silent" ? failing : signedOut], tenant),
+      status("waiting", [difference === "silent" ? stream({}) : waiting], tenant),
+      status("good", [stream({})], tenant),
+    ];
+    const report = { differences: [{ tenant: "Contoso", tenant_id: "guid", difference }] };
+    for (const order of [statuses, statuses.toReversed()]) {
+      const rows = rowsOf(
+        names.map((name) => input(name)),
+        order,
+        NOW,
+      );
+      expect(differenceRows(report, rows, order)).toMatchObject([{ actor, action }]);
+    }
+  },
+);
+
 const row = (hoursAgo: number, state: string, more: Readonly<Record<string, string>> = {}) => ({
   at: String((NOW - hoursAgo * HOUR_MS) / 1000),
   input: "a",

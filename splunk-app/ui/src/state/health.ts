@@ -1,7 +1,7 @@
 /** What the page Health shows: pure functions over the inputs and their status rows. */
 import { type Actor, FAILURE_CODES, type FailureCode, WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 import type { RosterDifference, RosterGap, RosterReport } from "../../../../src/model/roster-report.ts";
-import type { CustomerRow, Status } from "./customers.ts";
+import { type CustomerRow, type Status, worstOf } from "./customers.ts";
 
 /** A person is told when all reports are older: inputs report at each change, and hourly while quiet. */
 const OLD_AFTER_MS = 3_900_000;
@@ -128,12 +128,13 @@ export function differenceRows(
   rows: readonly CustomerRow[],
   statuses: readonly Status[],
 ): readonly DifferenceRow[] {
-  const inputOf = new Map(statuses.map(({ tenant_id: id, input }) => [id, input]));
-  const byName = new Map(rows.map((row) => [row.name, row]));
-  const byTenant = new Map(rows.map((row) => [row.tenantId.toLowerCase(), row]));
+  const reportedIds = new Map(statuses.map(({ input, tenant_id: id }) => [input, id]));
+  const byTenant = Map.groupBy(rows, ({ name, tenantId }) => reportedIds.get(name) || tenantId.toLowerCase());
   return differences.map((one) => {
-    const row =
-      one.tenant_id === "" ? undefined : (byName.get(inputOf.get(one.tenant_id) ?? "") ?? byTenant.get(one.tenant_id));
+    // Two inputs of one tenant are one customer there.
+    const inputs = one.tenant_id === "" ? [] : (byTenant.get(one.tenant_id) ?? []);
+    const waiting = inputs.find(({ state }) => one.difference === "not-consented" && state === "awaiting-consent");
+    const row = waiting ?? worstOf(inputs);
     const { actor, action, isOfState } = OF_DIFFERENCE[one.difference] ?? OF_DIFFERENCE.silent;
     const isSaid = isOfState && row !== undefined && row.actor !== "";
     return {
