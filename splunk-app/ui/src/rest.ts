@@ -15,6 +15,7 @@ import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import { NameClaims } from "./state/claim.ts";
 import { editedOnce, postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
+import { wholeAnswer } from "./state/rest-answer.ts";
 import { RestProblem, sentenceFor } from "./state/rest-problem.ts";
 import { writeEntries } from "./state/slot-entries.ts";
 import { type SlotTime, slotTime } from "./state/slot-time.ts";
@@ -46,20 +47,13 @@ export async function call(
   const headers = new Headers(init.headers);
   headers.set("Content-Type", json === undefined ? "application/x-www-form-urlencoded" : "application/json");
   const body = json === undefined ? form && new URLSearchParams(form).toString() : JSON.stringify(json);
-  let answer: Response;
-  try {
-    answer = await fetch(url, { ...init, headers, ...(body === undefined ? {} : { body }) });
-  } catch {
-    throw new RestProblem(
-      0,
-      "Splunk Web does not answer. What you typed stays; try again when the connection is back.",
-    );
-  }
-  const text = await answer.text();
-  if (answer.ok) return jsonOf(text);
+  const { ok, status, text } = await wholeAnswer(() =>
+    fetch(url, { ...init, headers, ...(body === undefined ? {} : { body }) }),
+  );
+  if (ok) return jsonOf(text);
   // A search and a request to the input save nothing of the person.
   const isSave = method !== "GET" && !path.startsWith("search/") && !path.startsWith(REQUESTS);
-  throw new RestProblem(answer.status, sentenceFor(answer.status, messageIn(jsonOf(text)), isSave));
+  throw new RestProblem(status, sentenceFor(status, messageIn(jsonOf(text)), isSave));
 }
 
 function jsonOf(text: string): unknown {
