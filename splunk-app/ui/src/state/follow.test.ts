@@ -85,3 +85,10 @@ test("an answer makes pauses short again, and a request that has expired is aske
   expect(pauses).toEqual([1, 2, 1, 1]);
   expect(did.slice(-4)).toEqual(["answerTo old", "ask", "answerTo new", "forget new"]);
 });
+
+test("a request that expired while nobody saw the page is asked anew without a problem to read", async () => {
+  const { did, heard } = await followed({ asked: ["old", "new"], answers: [{}, 404, { state: "done" }] });
+
+  expect(did).toEqual(["ask", "answerTo old", "answerTo old", "ask", "answerTo new", "forget new"]);
+  expect(heard).toEqual([{}, { state: "done" }]);
+});

@@ -45,9 +45,9 @@ export async function followRequest({ calls, stop, nowMs, pause, onAnswer, onPro
       looks.found(answer, nowMs());
       pauseMs = looks.pauseMs(nowMs());
     } catch (error) {
-      // A request that has expired is asked anew.
-      if (error instanceof RestProblem && error.status === 404) key = undefined;
-      if (!stop.aborted) onProblem(error);
+      // A request that has expired is asked anew, for example after hours in which nobody saw the page.
+      if (key !== undefined && error instanceof RestProblem && error.status === 404) key = undefined;
+      else if (!stop.aborted) onProblem(error);
       nextPauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS);
     }
     await pause(pauseMs);
