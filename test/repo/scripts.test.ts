@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 
 /** A mistake in calling a script is answered with one sentence, never with a stack. */
@@ -64,4 +65,12 @@ describe("one sentence and exit code 2 answer", () => {
       { code: 2, errors: `${missing} cannot be read (ENOENT).\n` },
     ]);
   }, 300_000);
+});
+
+test("what measures the pages in a browser says what is missing for it, without Jest around it", async () => {
+  const program = join(SCRIPTS, "../splunk-app/ui/browser/measure.ts");
+  const { DEFENDER_MSSP_REAL_PARTS: _notWanted, ...env } = process.env;
+  const answer = await promisify(execFile)(process.execPath, [program, "1"], { env, timeout: 240_000 });
+
+  expect(JSON.parse(answer.stdout)).toEqual({ missing: "DEFENDER_MSSP_REAL_PARTS is not 1" });
 });

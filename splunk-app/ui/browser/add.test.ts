@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { describeWith } from "../../../test/harness/real-parts.ts";
 import { accessibilityFaults, picture, startWorld, type World, whatIsMissing } from "./world.ts";
+import "./busy-machine.ts";
 
 const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
 

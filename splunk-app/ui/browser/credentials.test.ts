@@ -12,6 +12,7 @@ import {
   type World,
   whatIsMissing,
 } from "./world.ts";
+import "./busy-machine.ts";
 
 const SECRET = `v~Q"'+ &%=é-${"Zz9+/".repeat(60)}`;
 const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());

@@ -13,6 +13,7 @@ import { collectHealth } from "../../../test/splunk/health-events.ts";
 import { type DashboardDefinition, definitionIn, shippedView, shippedWorld } from "../../../test/splunk/shipped.ts";
 import { type Row, runAfter, runSearch } from "../../../test/splunk/spl.ts";
 import { accessibilityFaults, launchBrowser, picture, whatIsMissing } from "./world.ts";
+import "./busy-machine.ts";
 
 const MARKUP = "<img src=x onerror=document.title='hacked'>";
 const OF_ONE_CUSTOMER = 3;

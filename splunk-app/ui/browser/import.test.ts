@@ -12,6 +12,7 @@ import {
   type World,
   whatIsMissing,
 } from "./world.ts";
+import "./busy-machine.ts";
 
 const INPUTS = "/data/inputs/defender_mssp";
 /** Each of 37 inputs is validated by the executable, whose start can take seconds. */

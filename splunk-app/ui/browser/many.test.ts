@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { describeWith } from "../../../test/harness/real-parts.ts";
 import { accessibilityFaults, disabledInput, startWorld, type World, whatIsMissing } from "./world.ts";
+import "./busy-machine.ts";
 
 const MANY = 2_000;
 

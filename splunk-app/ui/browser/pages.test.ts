@@ -12,6 +12,7 @@ import {
   type World,
   whatIsMissing,
 } from "./world.ts";
+import "./busy-machine.ts";
 
 const MARKUP = "<img src=x onerror=document.title='hacked'>";
 const CUSTOMERS = 60;

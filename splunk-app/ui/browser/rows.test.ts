@@ -14,6 +14,7 @@ import {
   type World,
   whatIsMissing,
 } from "./world.ts";
+import "./busy-machine.ts";
 
 const INPUTS = "/data/inputs/defender_mssp";
 const MARKUP = "<img src=x onerror=document.title='hacked'>";

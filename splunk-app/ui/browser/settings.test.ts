@@ -13,6 +13,7 @@ import {
   type World,
   whatIsMissing,
 } from "./world.ts";
+import "./busy-machine.ts";
 
 const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
 

@@ -14,6 +14,7 @@ import {
   type World,
   whatIsMissing,
 } from "./world.ts";
+import "./busy-machine.ts";
 
 const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
 const MARKUP = "<img src=x onerror=document.title='hacked'>";

@@ -6,7 +6,6 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, write
 import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { jest } from "@jest/globals";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { bundle } from "../../../scripts/build/bundle.ts";
 import { buildPages } from "../../../scripts/build/pages.ts";
@@ -29,8 +28,7 @@ export function whatIsMissing(): string | undefined {
   return existsSync(path.join(ROOT, binaryPath("linux-x64"))) ? undefined : "there is no binary for Linux on x64";
 }
 
-// Bounds for a machine that is busy: they only end what hangs.
-jest.setTimeout(600_000);
+/** For a machine that is busy: it only ends what hangs. */
 const SHOWN_WITHIN_MS = 240_000;
 
 export interface World {
