@@ -96,7 +96,14 @@ export function stanzaFrom(
   });
   const [stanza] = stanzas;
   if (stanza !== undefined) return stanza;
-  return problems.map(({ key, say }) => `has a wrong ${key === "tenant_id" ? "tenant" : key}: it ${say}`).join("; ");
+  return problems
+    .map(({ key, say }) => `has a wrong ${key === "tenant_id" ? "tenant" : key}: ${withSubject(say)}`)
+    .join("; ");
+}
+
+/** What is wrong may begin with its own subject: the value itself, or the words "the value". */
+function withSubject(say: string): string {
+  return /^(?:["\d+-]|the value )/.test(say) ? say : `it ${say}`;
 }
 
 /** A row whose tenant is known. */

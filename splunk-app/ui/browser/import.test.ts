@@ -92,7 +92,7 @@ inBrowser("the page Import in Splunk Web", () => {
       await page.getByText("Configured but not in the list: 1; they stay.").waitFor();
       await page.getByText("Line 39 (forty-2) has the same name as line 3; give each customer its own name.").waitFor();
       await page.getByText("Line 40 (=cmd) has a name that a spreadsheet would run as a formula").waitFor();
-      await page.getByText('Line 41 (forty-x) has a wrong tenant: it "common" is not one tenant').waitFor();
+      await page.getByText('Line 41 (forty-x) has a wrong tenant: "common" is not one tenant').waitFor();
       expect(posts()).toEqual([]);
       await picture(page, "import");
       expect(await accessibilityFaults(page)).toEqual([]);

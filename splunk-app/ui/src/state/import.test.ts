@@ -39,7 +39,7 @@ Index;${guid(7)};Not One
       `Line 5 (Adatum) has tenant ${guid(5)}, but Adatum is configured with ${guid(3)}; remove that customer first if it moved.`,
     ],
     [6, "", "wrong", "Line 6 has no name."],
-    [7, "Other", "wrong", expect.stringContaining('Line 7 (Other) has a wrong tenant: it "common" is not one tenant')],
+    [7, "Other", "wrong", expect.stringContaining('Line 7 (Other) has a wrong tenant: "common" is not one tenant')],
     [8, "Twice", "wrong", "Line 8 (Twice) has the same tenant as New on line 4; keep one of them."],
     [9, "Index", "wrong", expect.stringContaining("Line 9 (Index) has a wrong index")],
   ]);
