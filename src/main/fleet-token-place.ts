@@ -19,11 +19,15 @@ import { presentFingerprint, realClock } from "./world.ts";
  */
 export async function fleetTokenPlace(
   argv: Readonly<Record<string, unknown>>,
+  customer: Stanza,
   environment: NodeJS.ProcessEnv,
 ): Promise<FleetTokenPlace> {
   const config = argv["config"];
   if (typeof config !== "string")
     throw settingsFailure("--to fleet needs --config FILE, the properties file of a member");
+  const tenantId = tenantIdFrom(customer.tenantId);
+  if (tenantId === undefined)
+    throw settingsFailure(`tenant_id of ${customer.name} is a domain; write the tenant's GUID`);
   const place = placeOf(argv, { typed: true, secrets: "files" });
   const fleet = await fleetOf({ config, overrides: {}, environment, place });
   if (fleet.keyFile === undefined)
@@ -44,9 +48,6 @@ export async function fleetTokenPlace(
   return {
     name: `the database of the fleet ${fleet.name}`,
     put: async (stanza: Stanza, token: Sealed) => {
-      const tenantId = tenantIdFrom(stanza.tenantId);
-      if (tenantId === undefined)
-        throw settingsFailure(`tenant_id of ${stanza.name} is a domain; write the tenant's GUID`);
       const owner = { tenantId, stanza: stanza.name, fingerprint: presentFingerprint(stanza) };
       await withDatabase((database) =>
         new FleetTokens({ database, fleet: fleet.name, key, timers: realClock }).put(owner, token),

@@ -126,7 +126,8 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
     stateDirOfSplunk: () =>
       environment["SPLUNK_HOME"] && join(environment["SPLUNK_HOME"], "var/lib/splunk/modinputs", SCHEME),
     filePlace: fileSecrets,
-    fleetTokenPlace: async (flags) => (await import("./fleet-token-place.ts")).fleetTokenPlace(flags, environment),
+    fleetTokenPlace: async (flags, customer) =>
+      (await import("./fleet-token-place.ts")).fleetTokenPlace(flags, customer, environment),
     fingerprintOf: presentFingerprint,
     readText: (file, encoding) => readTextIfThere(file, encoding),
     async writeSecretFile(path, content, encoding, readers = "owner") {

@@ -39,7 +39,7 @@ export async function acquireToken(services: OnboardingServices, flags: Flags): 
       : plain;
   const redirectUri = textFlag(flags, "redirect-uri") ?? DEFAULT_REDIRECT_URI;
   const way = wayOf(flags, terminal.interactive, redirectUri);
-  const goal = await goalOf(services, flags, redirectUri);
+  const goal = await goalOf(services, flags, stanza, redirectUri);
   const app = await withSharedCredential(services, stanza, flags);
   const credential: AppCredential =
     way === "device" ? { kind: "public", clientId: clientIdOf(app) } : await credentialFor(services, app, flags);
@@ -81,14 +81,19 @@ function clientIdOf(stanza: Stanza): string {
   return stanza.clientId;
 }
 
-async function goalOf(services: OnboardingServices, flags: Flags, redirectUri: string): Promise<Goal | undefined> {
+async function goalOf(
+  services: OnboardingServices,
+  flags: Flags,
+  customer: Stanza,
+  redirectUri: string,
+): Promise<Goal | undefined> {
   const to = textFlag(flags, "to");
   const file = textFlag(flags, "file");
   if (to === "splunk") {
     const place = await splunkPlace(services, flags);
     return { name: place.name, put: (stanza, token) => place.putRefreshToken(stanza, token) };
   }
-  if (to === "fleet") return services.fleetTokenPlace(flags);
+  if (to === "fleet") return services.fleetTokenPlace(flags, customer);
   if (to === undefined) {
     if (flags["print"] === true) return undefined;
     throw usage(
