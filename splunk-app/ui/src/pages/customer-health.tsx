@@ -4,7 +4,7 @@ import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useCallback, useEffect, useState } from "react";
 import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
 import { RestProblem, statusRow } from "../rest.ts";
-import { duration, type Status, type StreamStatus } from "../state/customers.ts";
+import { duration, expectsNews, type Status, type StreamStatus } from "../state/customers.ts";
 import { spansOf } from "../state/history.ts";
 import { STATES_PACE } from "../state/poll-pace.ts";
 import { Listing } from "./listing.tsx";
@@ -29,7 +29,7 @@ export function CustomerHealth({ name, saves }: CustomerHealthProps): ReactEleme
       setStatus(statusNow);
       setFailure("");
       setRead(true);
-      return statusNow;
+      return statusNow !== undefined && expectsNews(statusNow.streams) ? undefined : statusNow;
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
       setFailure(`The state cannot be shown. ${error.message}`);

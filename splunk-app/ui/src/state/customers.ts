@@ -118,9 +118,9 @@ function rowOf(
   return { ...base, state, actor: actor === null ? "" : WHO_ACTS[actor], say: say ?? "", nextStep: nextStep ?? "" };
 }
 
-/** Some customer is at its beginning, so that its state changes soon. */
-export function expectsNews(rows: readonly CustomerRow[]): boolean {
-  return rows.some(({ state }) => state === "new" || state === "no report yet" || state === "catching-up");
+/** Some customer, or one of its streams, is at its beginning, so that its state changes soon. */
+export function expectsNews(those: readonly { readonly state: State }[]): boolean {
+  return those.some(({ state }) => state === "new" || state === "no report yet" || state === "catching-up");
 }
 
 export type SortKey = "name" | "state" | "lagS" | "daysLeft" | "actor";
