@@ -369,7 +369,7 @@ export interface OnboardingServices {
   stateDirOfSplunk(): string | undefined;
   /** `secrets/` of the state folder. */
   filePlace(argv: Readonly<Record<string, unknown>>): Promise<SecretPlace>;
-  /** The database of the fleet that `--config` names. Throws Failure when it cannot be used for this customer. */
+  /** The database of the fleet that `--config` names. Throws Failure when this customer cannot use it. */
   fleetTokenPlace(argv: Readonly<Record<string, unknown>>, customer: Stanza): Promise<FleetTokenPlace>;
   /**
    * `latin1` for Java's properties: one character per byte. Undefined when there is no such file; throws

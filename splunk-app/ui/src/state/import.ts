@@ -184,7 +184,7 @@ export interface ImportRun {
 }
 
 /**
- * Writes the rows one after the other: an input is posted once. A row that splunkd refuses stops no other one.
+ * Writes the rows one after the other, each input once. A row that splunkd refuses stops no other one.
  * Ends early when it is stopped, or when nothing can be written: then returns why, and the same rows can be
  * given again.
  */
