@@ -367,13 +367,15 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
     .filter(isWanted)
     .map((one) => ({ ...one, failure: settingsRefused(one, flags.config, thenDo) }));
   const configured = new Map(config.settings.stanzas.map(({ tenantName, credential }) => [tenantName, { credential }]));
+  // Another member may have the customer when a new sign-in comes.
+  const place = config.fleet?.keyFile === undefined ? flags.place : { ...flags.place, secrets: "fleet" as const };
   return {
     config,
     stanzas,
     misconfigured,
     stamps,
     stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
-    commands: commandLines({ ...flags.place, customer: (name) => configured.get(name) }),
+    commands: commandLines({ ...place, customer: (name) => configured.get(name) }),
   };
 }
 

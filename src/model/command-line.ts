@@ -19,7 +19,7 @@ export interface CommandPlace {
   /** Flags of the running command by name, without dashes; printed commands repeat those that they know. */
   readonly flags: Readonly<Record<string, string>>;
   /** Where this run reads secrets, so that a printed command stores them there. */
-  readonly secrets: "splunk" | "files";
+  readonly secrets: "splunk" | "files" | "fleet";
   /** What is known of a customer by its name: the file of its settings, and its shared credential. */
   readonly customer?: (name: string) => ConfiguredCustomer | undefined;
 }
@@ -224,6 +224,7 @@ function destination(
     return ["--to", to, ...(file === undefined || name !== "token acquire" ? [] : ["--file", file])];
   if (secrets === "splunk") return ["--to", "splunk"];
   if (name !== "token acquire") return [];
+  if (secrets === "fleet") return ["--to", "fleet"];
   return config?.toLowerCase().endsWith(".properties") ? ["--to", "arcsight", "--file", config] : ["--print"];
 }
 
