@@ -1,4 +1,5 @@
 import { expect, test } from "@jest/globals";
+import { Failure } from "../model/failure.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { CredentialWatch } from "./credential-watch.ts";
 import { FleetTokenWatch } from "./fleet-tokens.ts";
@@ -29,4 +30,22 @@ test("a token that a person has stored for all members is noticed for customers 
   expect(await look("a", "b")).toEqual([]);
   typed.set("a", "tenant 2");
   expect(await look("a", "b")).toEqual(["a"]);
+});
+
+test("a credential that changed on this host is not forgotten where the database does not answer", async () => {
+  const changed = stanza("c", "app");
+  const answers = [{ ready: [changed], refused: [] }];
+  const look = async () => answers.shift() ?? { ready: [], refused: [] };
+  let isReachable = false;
+  const tokens = {
+    typed: async () => {
+      if (isReachable) return new Map([["a", "tenant 1"]]);
+      throw new Failure("fleet-unreachable", { actor: "operator", retry: { when: "later" }, say: "Gone." });
+    },
+  };
+  const watch = new FleetTokenWatch({ everyMs: 15_000, look }, [stanza("a", "refresh_token")], () => tokens);
+
+  expect((await watch.look(new Set(["a", "c"]))).ready).toEqual([changed]);
+  isReachable = true;
+  expect((await watch.look(new Set(["a"]))).ready.map(({ name }) => name)).toEqual(["a"]);
 });

@@ -87,7 +87,14 @@ export class FleetTokenWatch implements CredentialWatch {
       return [];
     }
     const before = this.#typed;
-    const now = await tokens.typed();
+    let now: ReadonlyMap<string, string>;
+    try {
+      now = await tokens.typed();
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      // The member says it. The host's changes are told once, and must not get lost with this answer.
+      return [];
+    }
     this.#typed = now;
     return waiting.filter(({ name }) => now.has(name) && now.get(name) !== before?.get(name));
   }
