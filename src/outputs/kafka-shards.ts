@@ -310,7 +310,7 @@ export class KafkaShards implements Output {
         continue;
       }
       try {
-        await this.#open(this.#health, () => true);
+        if (this.#health.writer?.isUsable !== true) await this.#open(this.#health, () => true);
         const writer = this.#health.writer as KafkaTransactions;
         const sent = firstOf(this.#healthLines, HEALTH_AT_ONCE_BYTES);
         const bytes = Buffer.concat(sent);

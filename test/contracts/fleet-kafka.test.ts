@@ -402,6 +402,18 @@ describe("packets of a fleet on their way to Kafka", () => {
     expect(new Set(kafka.opened)).toEqual(new Set(["host one defender-mssp.main.kafka-1.health.host_one"]));
   });
 
+  test("let one event of health after another through without a new sign-in to Kafka", async () => {
+    const { clock, kafka, member } = world();
+    const one = member("one");
+    for (let n = 0; n < 3; n += 1) {
+      await one.sink.health({ input: "Contoso" } as never);
+      await clock.advance(5_000);
+    }
+
+    expect(kafka.committed).toHaveLength(3);
+    expect(kafka.opened).toEqual(["one defender-mssp.main.kafka-1.health.one"]);
+  });
+
   test("are committed once and in order, whatever happens to two members that fight for the shard", async () => {
     for (let seed = 1; seed <= ROUNDS; seed += 1) {
       const random = new FakeRandom(seed);
