@@ -189,7 +189,8 @@ export class KafkaShards implements Output {
       await writer.commit(lines, watermark, this.#large.sliceMostBytes);
     } catch (error) {
       if (error instanceof KafkaTooLarge) await this.#makeSmaller(lane, lines, error);
-      else this.#failed(lane, "commit", error);
+      // What fails because the shard was given up meanwhile is the next owner's, and is no failure here.
+      else if (lane.writer === writer) this.#failed(lane, "commit", error);
       throw this.#unsettled(lane.failure);
     } finally {
       if (!writer.isUsable) writer.close();
@@ -275,6 +276,7 @@ export class KafkaShards implements Output {
     const lane = this.#lanes.get(shard);
     if (lane === undefined) return;
     lane.writer?.close();
+    lane.writer = undefined;
     this.#recovered(lane);
   }
 

@@ -414,6 +414,28 @@ describe("packets of a fleet on their way to Kafka", () => {
     expect(kafka.opened).toEqual(["one defender-mssp.main.kafka-1.health.one"]);
   });
 
+  test("that a member gives up while their transaction hangs leave no failure behind at it", async () => {
+    const { clock, kafka, member, store } = world();
+    const one = member("one");
+    one.outcomes.push("lost");
+    store.commit(1);
+    one.claim(1);
+    await clock.advance(100);
+    // The second attempt hangs until the member has left.
+    const hanging = gate();
+    one.gate = hanging.closed;
+    await clock.advance(5_000);
+    const removed = one.lanes.remove([1]);
+    await clock.advance(6_000);
+    await removed;
+    hanging.open();
+    await clock.advance(5_000);
+
+    expect(kafka.texts).toEqual([]);
+    expect(one.output.condition()).toMatchObject({ state: "up" });
+    expect(one.output.condition().failure).toBeUndefined();
+  });
+
   test("are committed once and in order, whatever happens to two members that fight for the shard", async () => {
     for (let seed = 1; seed <= ROUNDS; seed += 1) {
       const random = new FakeRandom(seed);
