@@ -436,6 +436,22 @@ describe("packets of a fleet on their way to Kafka", () => {
     expect(one.output.condition().failure).toBeUndefined();
   });
 
+  test("of a shard whose loss is learnt from the store keep no writer open once it is left", async () => {
+    const { clock, store, member } = world();
+    const [one, two] = [member("one"), member("two")];
+    one.canConfirm = false;
+    store.commit(1);
+    one.claim(1);
+    await clock.advance(2_000);
+    two.claim(1);
+    one.canConfirm = true;
+    await clock.advance(10_000);
+    expect([store.waiting, one.output.packets.isOpen(SHARD)]).toEqual([[], true]);
+    await one.lanes.remove([1]);
+
+    expect(one.output.packets.isOpen(SHARD)).toBe(false);
+  });
+
   test("are committed once and in order, whatever happens to two members that fight for the shard", async () => {
     for (let seed = 1; seed <= ROUNDS; seed += 1) {
       const random = new FakeRandom(seed);

@@ -61,6 +61,8 @@ export interface DeliveryLaneParts {
 export class DeliveryLane {
   readonly #p: DeliveryLaneParts;
   readonly #streams = new Map<number, { readonly lease: Lease; readonly stanza: string }>();
+  /** Of the stream that was added last: where the receiver keeps which packets it has, of all of them. */
+  #shard: number | undefined;
   /** Streams that may have packets. */
   readonly #dirty = new Set<number>();
   /** Delivered, and not confirmed in the store yet: how far, under which lease. */
@@ -112,6 +114,7 @@ export class DeliveryLane {
 
   /** @param stanza the customer's present name: what waits may have been committed under an older one. */
   add(stream: number, lease: Lease, stanza: string): void {
+    this.#shard = lease.shard;
     this.#streams.set(stream, { lease, stanza });
     this.#enqueue(stream);
   }
@@ -124,7 +127,6 @@ export class DeliveryLane {
 
   /** Resolves when nothing of these streams is on its way any more, or `removeWithinMs` have passed. */
   async remove(streams: readonly number[]): Promise<void> {
-    const shard = this.#shardOf(streams);
     for (const stream of streams) {
       this.#streams.delete(stream);
       this.#dirty.delete(stream);
@@ -138,7 +140,7 @@ export class DeliveryLane {
     const arrived = new AbortController();
     await Promise.race([this.#round, clock.pause(removeWithinMs, arrived.signal)]);
     arrived.abort();
-    if (shard !== undefined && this.#streams.size === 0) sink.packets?.leave(shard);
+    if (this.#shard !== undefined && this.#streams.size === 0) sink.packets?.leave(this.#shard);
   }
 
   /**
@@ -249,7 +251,7 @@ export class DeliveryLane {
   /** Holds nothing in memory while it waits for a receiver, and shuts nobody out before something waits. */
   async #isLetIn(asked: readonly number[]): Promise<boolean> {
     const { output, sink, store, isAlive } = this.#p;
-    const shard = this.#shardOf(asked);
+    const shard = this.#shard;
     if (sink.packets === undefined || shard === undefined || sink.packets.isOpen(shard)) return true;
     const first = await this.#inTurn(() => store.waiting(output, asked, ONE_PACKET));
     if (first.length === 0) return true;
@@ -258,17 +260,9 @@ export class DeliveryLane {
     return isWanted() && (await sink.packets.takeOver(shard, isWanted));
   }
 
-  #shardOf(streams: readonly number[]): number | undefined {
-    for (const stream of streams) {
-      const lease = this.#streams.get(stream)?.lease;
-      if (lease !== undefined) return lease.shard;
-    }
-    return undefined;
-  }
-
   async #deliverOf(asked: readonly number[], again: () => void): Promise<void> {
     const { output, sink, store, isAlive } = this.#p;
-    const shard = this.#shardOf(asked);
+    const shard = this.#shard;
     // Before the store is asked: what it says after that was not delivered by another one unnoticed.
     const isOpen = sink.packets === undefined || (shard !== undefined && sink.packets.isOpen(shard));
     const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
