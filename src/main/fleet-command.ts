@@ -5,7 +5,7 @@ import type { Log } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
 import type { Connections } from "../stores/postgres/connections.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
-import { initFleet } from "../stores/postgres/init.ts";
+import { initFleet, keyInUse } from "../stores/postgres/init.ts";
 import { applyConfiguration, drainMember, membersAtWork } from "../stores/postgres/operate.ts";
 import { checkSchemaVersion, roleSql, schemaOf, upgradeSql } from "../stores/postgres/schema.ts";
 import { type ArcSightFlags, type Chosen, choose } from "./arcsight-command.ts";
@@ -13,7 +13,7 @@ import { settingsFailure } from "./configuration.ts";
 import { fleetObstacle } from "./fleet.ts";
 import { configHashOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
-import { makeKeyFile, readKeyFile } from "./fleet-key-file.ts";
+import { provideKeyFile } from "./fleet-key-file.ts";
 import { realClock } from "./world.ts";
 
 /** Where `fleet init` finds the password of the role that `--owner` names. */
@@ -41,20 +41,17 @@ export async function fleetInit(
     out(`begin;\n${upgradeSql(fleet.name, 0)}\n${role}\ncommit;\n`);
     return EXIT.done;
   }
-  if (fleet.keyFile !== undefined) {
-    if (makeKeyFile(fleet.keyFile))
-      log.info("a key file was made; copy it to every member, readable by its account alone", { file: fleet.keyFile });
-    else readKeyFile(fleet.keyFile);
-  }
   const password = flags.environment[OWNER_PASSWORD];
   const login = owner === undefined ? undefined : { user: owner, password: password ? sealed(password) : undefined };
   const connections = await fleetConnections(fleet, 1, login);
+  let inUse: string | undefined;
   try {
     const { before, now } = await initFleet(connections, fleet.name);
     const schema = schemaOf(fleet.name);
     if (before === 0) log.info(`the fleet's schema ${schema} was made`, { version: now });
     else if (before < now) log.info(`the fleet's schema ${schema} was upgraded`, { from: before, to: now });
     else log.info(`the fleet's schema ${schema} is already that of this release`, { version: now });
+    inUse = await keyInUse(connections, fleet.name);
   } finally {
     await connections.close();
   }
@@ -62,6 +59,8 @@ export async function fleetInit(
     log.info(`the role ${fleet.user} needs the rights that follow; run them in the database once`);
     out(`${role}\n`);
   }
+  if (fleet.keyFile !== undefined && provideKeyFile(fleet.keyFile, inUse))
+    log.info("a key file was made; copy it to every member, readable by its account alone", { file: fleet.keyFile });
   return EXIT.done;
 }
 

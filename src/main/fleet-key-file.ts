@@ -22,8 +22,21 @@ export function readKeyFile(path: string, platform: NodeJS.Platform = process.pl
   return key;
 }
 
-/** Makes it with a new key; false when there is one. Throws Failure `settings`. */
-export function makeKeyFile(path: string): boolean {
+/**
+ * Makes it with a new key; false when there is one. Where the fleet has a key already, a new one would open
+ * nothing, and whoever copied it to the other members would lose the fleet's. Throws Failure `settings`.
+ *
+ * @param inUse the fingerprint of the fleet's key; undefined: it has none yet.
+ */
+export function provideKeyFile(path: string, inUse: string | undefined): boolean {
+  if (inUse === undefined && makeKeyFile(path)) return true;
+  const { fingerprint } = readKeyFile(path);
+  if (inUse !== undefined && fingerprint !== inUse)
+    throw unusable(path, "holds another key than the fleet has", "Copy the key file of another member to this host.");
+  return false;
+}
+
+function makeKeyFile(path: string): boolean {
   try {
     mkdirSync(dirname(resolve(path)), { recursive: true, mode: 0o700 });
     writeFileSync(resolve(path), FleetKey.newText(), { flag: "wx", mode: 0o600, flush: true });

@@ -13,6 +13,7 @@ import type { Database } from "../../src/stores/postgres/connections.ts";
 import { FleetKey } from "../../src/stores/postgres/fleet-key.ts";
 import { type PostgresFleet, shardOf } from "../../src/stores/postgres/fleet-store.ts";
 import { FleetTokens } from "../../src/stores/postgres/fleet-tokens.ts";
+import { keyInUse } from "../../src/stores/postgres/init.ts";
 import { schemaOf } from "../../src/stores/postgres/schema.ts";
 import { diskPorts } from "../harness/fakes/disk.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
@@ -270,6 +271,16 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
     sent.push(await redeemed(vault, "second"), await tokenIn(vault));
 
     expect(sent).toEqual(["first", "typed anew", "first", "typed anew", "second"]);
+  });
+
+  test("`fleet init` hears of the fleet's key as soon as a member has used one", async () => {
+    const [fleet, key] = [await newFleet(), newKey()];
+    const database = connectionsTo({ port: server.port, user: MEMBER_ROLE, password: MEMBER_PASSWORD });
+    connections.push(database);
+    expect(await keyInUse(database, fleet)).toBeUndefined();
+    await member(fleet, "one", key);
+
+    expect(await keyInUse(database, fleet)).toBe(key.fingerprint);
   });
 
   test("a dump of the database shows no token, and with another key or for another customer it is not opened", async () => {
