@@ -66,12 +66,16 @@ export class HecBatches {
     this.#spool = spool;
   }
 
-  /** The next batch to be sent; undefined when there is none, or it has to wait for another. */
+  /**
+   * The next batch to be sent; undefined when there is none, or it has to wait for another. Throws Failure
+   * `state-unreadable`: nothing is lost, and it is tried again at the next call.
+   */
   next(): HecBatch | undefined {
     const ready = this.#again.findIndex(({ after }) => after === undefined || after.isTaken);
     if (ready >= 0) return this.#again.splice(ready, 1)[0];
-    for (let old = this.#resend.shift(); old !== undefined; old = this.#resend.shift()) {
+    for (let old = this.#resend[0]; old !== undefined; old = this.#resend[0]) {
       const batch = this.#readAgain(old);
+      this.#resend.shift();
       if (batch !== undefined) return this.#claim(batch);
     }
     return this.#cut();
@@ -106,27 +110,38 @@ export class HecBatches {
     }
   }
 
-  /** In two halves that are sent one after the other; only of a batch with more than one event. */
+  /**
+   * In two halves that are sent one after the other; only of a batch with more than one event. Throws Failure
+   * `state-unreadable` before anything changes.
+   */
   halve(batch: HecBatch): void {
     const middle = Math.ceil(batch.count / 2);
     const first = this.#part(batch, 0, middle);
     this.#replace(batch, first, this.#part(batch, middle, batch.count, first));
   }
 
-  /** Takes one event out, which is then confirmed: its file is what remains of it. */
-  without(batch: HecBatch, index: number): void {
-    this.confirm(this.#part(batch, index, index + 1), { keepsAWhile: false });
+  /**
+   * One event of a batch: its line without the line break, and its key. `takeOut` takes it out of the batch,
+   * and it is then confirmed: its file is what remains of it. Throws Failure `state-unreadable`.
+   */
+  eventAt(
+    batch: HecBatch,
+    index: number,
+  ): { readonly line: string; readonly key: string; readonly takeOut: () => void } {
+    const event = this.#part(batch, index, index + 1);
+    const slice = event.slices[0] as Slice;
+    const keys = this.#spool.read(slice.record.place)?.keys ?? [];
+    // Now: once its file is written nothing of this may fail.
     const first = index > 0 ? this.#part(batch, 0, index) : undefined;
     const rest = index + 1 < batch.count ? this.#part(batch, index + 1, batch.count, first) : undefined;
-    this.#replace(batch, ...[first, rest].filter((part) => part !== undefined));
-  }
-
-  /** One event of a batch: its line without the line break, and its key. */
-  eventAt(batch: HecBatch, index: number): { readonly line: string; readonly key: string } {
-    const { slices, bytes } = this.#part(batch, index, index + 1);
-    const slice = slices[0] as Slice;
-    const keys = this.#spool.read(slice.record.place)?.keys ?? [];
-    return { line: Buffer.from(bytes).toString("utf8").trimEnd(), key: keys[slice.first] ?? "" };
+    return {
+      line: Buffer.from(event.bytes).toString("utf8").trimEnd(),
+      key: keys[slice.first] ?? "",
+      takeOut: () => {
+        this.confirm(event, { keepsAWhile: false });
+        this.#replace(batch, ...[first, rest].filter((part) => part !== undefined));
+      },
+    };
   }
 
   #replace(batch: HecBatch, ...parts: readonly HecBatch[]): void {
@@ -187,20 +202,23 @@ export class HecBatches {
   }
 
   #readAgain({ slices }: TakenBatch): HecBatch | undefined {
-    const readable: Slice[] = [];
-    const pieces: Uint8Array[] = [];
-    for (const slice of slices) {
-      const lines = this.#spool.read(slice.record.place)?.lines;
+    const found = slices.map((slice) => ({ slice, lines: this.#spool.read(slice.record.place)?.lines }));
+    const readable = found.flatMap(({ slice, lines }) => (lines === undefined ? [] : [{ slice, lines }]));
+    const batch =
+      readable.length === 0
+        ? undefined
+        : this.#made(
+            readable.map(({ slice }) => slice),
+            readable.map(({ slice, lines }) => lines.subarray(slice.from, slice.to)),
+          );
+    // Not before: what throws above is called again.
+    for (const { slice, lines } of found) {
+      if (lines !== undefined) continue;
       // The file was deleted or damaged: nothing can send it again, and its record must not wait for ever.
-      if (lines === undefined) {
-        this.#spool.reportUnreadable(slice.record.place, slice.to - slice.from);
-        this.confirm({ slices: [slice], count: slice.count }, { keepsAWhile: false });
-      } else {
-        readable.push(slice);
-        pieces.push(lines.subarray(slice.from, slice.to));
-      }
+      this.#spool.reportUnreadable(slice.record.place, slice.to - slice.from);
+      this.confirm({ slices: [slice], count: slice.count }, { keepsAWhile: false });
     }
-    return readable.length === 0 ? undefined : this.#made(readable, pieces);
+    return batch;
   }
 
   #cut(): HecBatch | undefined {
@@ -212,7 +230,14 @@ export class HecBatches {
     let byteLength = 0;
     let count = 0;
     while (count < BATCH_MOST_EVENTS) {
-      const cutting = (this.#cutting ??= this.#begin());
+      try {
+        this.#cutting ??= this.#begin();
+      } catch (error) {
+        if (count === 0) throw error;
+        // What was cut before it is sent; who asks next hears of it.
+        break;
+      }
+      const cutting = this.#cutting;
       if (cutting === undefined) break;
       const { record, spooled } = cutting;
       const { lines, keys } = spooled;

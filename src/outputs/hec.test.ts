@@ -144,6 +144,76 @@ test("the log of HEC says which events are lost when a file of the spool was del
   ]);
 });
 
+describe("while a record of the spool cannot be read", () => {
+  /** Reading fails as long as `failsAt` says so of the place in the file. */
+  function failingDisk(failsAt: (position: number) => boolean): typeof fs {
+    return new Proxy(fs, {
+      get(target, name: keyof typeof fs) {
+        if (name !== "readSync") return target[name];
+        return (fd: number, into: Buffer, offset: number, length: number, position: number) => {
+          if (failsAt(position)) throw Object.assign(new Error("i/o error"), { code: "EIO" });
+          return fs.readSync(fd, into, offset, length, position);
+        };
+      },
+    });
+  }
+
+  test("the events before it are delivered, and its own when it can be read again", async () => {
+    let isBroken = true;
+    const it = story({ network: ({ down }) => down.add(A) });
+    await it.output.write(versions("a"));
+    const behindA = waiting(it);
+    await it.output.write(versions("b"));
+    await crash(it);
+    const next = story({
+      from: it,
+      urls: [B],
+      network: (n) => n.down.delete(B) && n.indexer(B),
+      disk: failingDisk((position) => isBroken && position >= behindA),
+    });
+    await passUntil(next, () => next.network.indexed.length > 0);
+    expect(next.network.indexed).toEqual(["a"]);
+    isBroken = false;
+    await passUntil(next, () => waiting(next) === 0);
+    expect([next.network.indexed, waiting(next)]).toEqual([["a", "b"], 0]);
+  });
+
+  test("events that an indexer lost are sent again when they can be read again", async () => {
+    let isBroken = false;
+    const it = story({
+      network: (n) => n.indexer(A, { ack: "never" }),
+      disk: failingDisk(() => isBroken),
+    });
+    await it.output.write(versions("a"));
+    await passUntil(it, () => it.network.posts.length === 1);
+    isBroken = true;
+    await it.clock.pass(320_000, 5_000);
+    expect(it.log.texts.join("\n")).toContain("the spool cannot be read");
+    expect(it.network.posts).toHaveLength(1);
+    isBroken = false;
+    await passUntil(it, () => it.network.posts.length > 1);
+    expect(it.network.posts.map(({ body }) => eventsIn(body))).toEqual([["a"], ["a"]]);
+  });
+
+  test.each([
+    ["says which one it is", (body: string) => body],
+    ["does not say which one it is", (body: string) => body.replace(/,"invalid-event-number":\d+/, "")],
+  ])("an event that Splunk refuses for good waits with its batch, where Splunk %s", async (_, said) => {
+    let isBroken = false;
+    const it = story({ network: (n) => n.indexer(A), disk: failingDisk(() => isBroken) });
+    it.network.onReply = (reply, { url }) => {
+      isBroken ||= url.endsWith("/event") && it.network.posts.length === 1;
+      return { ...reply, body: said(reply.body) };
+    };
+    await it.output.write(versions("a", "", "c"));
+    await passUntil(it, () => it.output.condition().state === "down");
+    isBroken = false;
+    await passUntil(it, () => waiting(it) === 0);
+    expect([...it.network.indexed].sort()).toEqual(["a", "c"]);
+    expect(it.output.condition()).toMatchObject({ spooledBytes: 0, rejected: 1 });
+  });
+});
+
 describe("with acknowledgement", () => {
   test("an event waits on disk until the indexer says that it has indexed it", async () => {
     const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 5_000 }) });

@@ -280,16 +280,16 @@ export class HecOutput implements Output {
   async #sendFrom(lane: Lane, isFirst: boolean): Promise<void> {
     const { clock } = this.#p;
     const { signal } = this.#stop;
+    const waitMs = () => lane.notBeforeMs - clock.monotonicMs();
     while (!signal.aborted) {
-      const waitMs = lane.notBeforeMs - clock.monotonicMs();
       // A lane that has not proved itself gets one request at a time: its answer may change the channel.
-      const mayTry = waitMs <= 0 && (isFirst || lane.isProved) && this.#hasRoom(lane);
+      const mayTry = waitMs() <= 0 && (isFirst || lane.isProved) && this.#hasRoom(lane);
       const batch = mayTry ? this.#nextBatch() : undefined;
       if (batch !== undefined) {
         const sending = this.#send(lane, batch).finally(() => lane.sending.delete(sending));
         lane.sending.add(sending);
         await sending;
-      } else if (isFirst && waitMs > 0) await clock.pause(waitMs, AbortSignal.any([signal, this.#renewed.signal]));
+      } else if (isFirst && waitMs() > 0) await clock.pause(waitMs(), AbortSignal.any([signal, this.#renewed.signal]));
       else await this.#news.woken(signal);
     }
   }
@@ -355,7 +355,7 @@ export class HecOutput implements Output {
       case "too-large": {
         const index = verdict.is === "too-large" ? undefined : verdict.index;
         if (index !== undefined && index < batch.count) await this.#park(lane, batch, index, verdict.reason);
-        else if (batch.count > 1) this.#batches.halve(batch);
+        else if (batch.count > 1) this.#halve(lane, batch);
         else await this.#park(lane, batch, 0, verdict.reason);
         return;
       }
@@ -444,18 +444,30 @@ export class HecOutput implements Output {
     );
   }
 
+  #halve(lane: Lane, batch: HecBatch): void {
+    try {
+      this.#batches.halve(batch);
+    } catch (error) {
+      this.#batches.putBack(batch);
+      this.#fail(lane, asFailure(error));
+    }
+  }
+
   async #park(lane: Lane, batch: HecBatch, index: number, reason: HecReason): Promise<void> {
     const { rejected, stateName, log } = this.#p;
     let path: string;
-    const { line, key } = this.#batches.eventAt(batch, index);
-    const ofVersion = withoutStanza(key);
+    let ofVersion: string;
+    let takeOut: () => void;
     try {
+      const event = this.#batches.eventAt(batch, index);
+      takeOut = event.takeOut;
+      ofVersion = withoutStanza(event.key);
       path = await rejected.park(stateName, {
         output: this.name,
         where: lane.url,
         key: ofVersion,
         reason: inWords(reason),
-        event: line,
+        event: event.line,
       });
     } catch (error) {
       this.#batches.putBack(batch);
@@ -464,7 +476,7 @@ export class HecOutput implements Output {
       this.#fail(lane, failure);
       return;
     }
-    this.#batches.without(batch, index);
+    takeOut();
     this.#rejectedCount += 1;
     const say = `${this.name}: Splunk refuses one event for good (${inWords(reason)}): ${ofVersion || "health"}. It is kept in ${path}.`;
     log.error(say, { output: this.name, key: ofVersion, next_step: RESEND });
