@@ -45,6 +45,16 @@ test("the memory of a batch that HEC has serves the next one, so that a long cat
   expect(used.size).toBe(1);
 });
 
+test("the memory of a batch that was put back serves no other one: the request that failed may still send it", () => {
+  const batches = batchesOf("a", "b");
+  const first = batches.next() as HecBatch;
+  batches.putBack(first);
+  const again = batches.next() as HecBatch;
+  batches.taken(again);
+  const b = batches.next() as HecBatch;
+  expect([first, again, b].map(letters)).toEqual(["a", "a", "b"]);
+});
+
 test("the halves of a batch that is too large keep their bytes while other batches are cut and taken", () => {
   const queue = new UnconfirmedBatches(new FakeClock(EVENING_MS));
   const line = (name: string, bytes: number) => `${name.repeat(bytes)}\n`;

@@ -83,6 +83,8 @@ export class HecBatches {
 
   /** It was not taken, or that is not known: it is given again before all others. */
   putBack(batch: HecBatch): void {
+    // A request that failed, or was answered early, may still send from it.
+    batch.memory = undefined;
     this.#again.unshift(batch);
   }
 
