@@ -75,7 +75,11 @@ describe("the permissions of a customer", () => {
   function reporting() {
     const clock = new FakeClock();
     const sent: HealthEvent[] = [];
-    const now: { drift: PermissionDrift | undefined; news: Failure[] } = { drift: undefined, news: [] };
+    const now: { drift: PermissionDrift | undefined; news: Failure[]; outage: Failure | undefined } = {
+      drift: undefined,
+      news: [],
+      outage: undefined,
+    };
     const report = new CustomerReport({
       tenant: { id: CONTOSO, name: "contoso" },
       input: "contoso",
@@ -83,6 +87,7 @@ describe("the permissions of a customer", () => {
       log: new FakeLog(),
       version: "1",
       permissions: { drift: () => now.drift, news: () => now.news.splice(0) },
+      outage: () => now.outage,
       send: async (event) => void sent.push(event),
     });
     return { clock, sent, now, report };
@@ -132,6 +137,19 @@ describe("the permissions of a customer", () => {
     const reported = sent.filter((event) => event.streams[0]?.failure === "permissions-unneeded");
     expect(reported.map((event) => [event.streams[0]?.state, event.streams[0]?.say])).toEqual([["ok", "Too many."]]);
     expect(sent.length).toBeGreaterThan(2);
+  });
+
+  test("that no stream needs are not reported in place of an outage of the output", async () => {
+    const { clock, sent, now, report } = reporting();
+    report.stream("alerts").be("ok");
+    await clock.advance(60_000);
+    report.flush();
+    const operator = { actor: "operator", retry: { when: "later" } } as const;
+    now.outage = new Failure("output-unreachable", { ...operator, say: "HEC is down." });
+    now.news = [new Failure("permissions-unneeded", { ...operator, say: "Too many." })];
+    report.flush();
+    await report.idle();
+    expect(sent.map(({ streams }) => streams[0]?.say)).toEqual([null, "Too many.", "HEC is down."]);
   });
 
   test("that no stream needs are not reported in place of a stream's own failure", async () => {

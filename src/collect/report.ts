@@ -208,7 +208,7 @@ export class CustomerReport {
   readonly #credential: CredentialReport | undefined;
   readonly #permissions: CustomerPermissions | undefined;
   readonly #outage: () => Outage | undefined;
-  /** The outage that the last event said. */
+  /** The outage that the last event said; an incident's says something else of its stream. */
   #saidOutage: Outage["code"] | undefined;
   /** The first event is due even if nothing changes. */
   #dueAtMs: number;
@@ -326,6 +326,7 @@ export class CustomerReport {
     const isOutageNews = stream !== undefined && this.#outage()?.code !== this.#saidOutage;
     if (!this.#changed && !isOutageNews && this.#clock.monotonicMs() < this.#dueAtMs) return;
     this.#changed = false;
+    this.#saidOutage = this.#outage()?.code;
     this.#dueAtMs = this.#clock.monotonicMs() + HOURLY_MS;
     const now = this.#clock.nowMs();
     const event = this.#event(now, (s) => this.#healthOf(s, now));
@@ -398,7 +399,6 @@ export class CustomerReport {
   }
 
   #event(nowMs: number, of: (stream: StreamReport) => StreamHealth): HealthEvent {
-    this.#saidOutage = this.#outage()?.code;
     return {
       time: new Date(nowMs).toISOString(),
       tenant: this.tenant.name,
