@@ -92,7 +92,7 @@ export class FleetTokenWatch implements CredentialWatch {
       now = await tokens.typed();
     } catch (error) {
       if (!isFailure(error)) throw error;
-      // The member says it. The host's changes are told once, and must not get lost with this answer.
+      // The member says it. The host names each change once, and it must not get lost with this answer.
       return [];
     }
     this.#typed = now;

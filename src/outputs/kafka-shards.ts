@@ -189,7 +189,7 @@ export class KafkaShards implements Output {
       await writer.commit(lines, watermark, this.#large.sliceMostBytes);
     } catch (error) {
       if (error instanceof KafkaTooLarge) await this.#makeSmaller(lane, lines, error);
-      // What fails because the shard was given up meanwhile is the next owner's, and is no failure here.
+      // What fails because the shard was given up meanwhile is the next owner's, and does not count here.
       else if (lane.writer === writer) this.#failed(lane, "commit", error);
       throw this.#unsettled(lane.failure);
     } finally {

@@ -422,8 +422,8 @@ describe("packets of a fleet on their way to Kafka", () => {
     one.claim(1);
     await clock.advance(100);
     // The second attempt hangs until the member has left.
-    const hanging = gate();
-    one.gate = hanging.closed;
+    const hanging = standstill();
+    one.mayGo = hanging.closed;
     await clock.advance(5_000);
     const removed = one.lanes.remove([1]);
     await clock.advance(6_000);
