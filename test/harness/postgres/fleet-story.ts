@@ -2,14 +2,16 @@
  * Members of a fleet as processes: the program as it is shipped, or from its sources where it was not built,
  * a simulator as Microsoft, a real PostgreSQL, and files or a fake HEC that get the events.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { text as textOf } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "@jest/globals";
 import { binaryPath } from "../../../scripts/build/platforms.ts";
+import { EXIT } from "../../../src/model/failure.ts";
 import { childEnvironment } from "../child-environment.ts";
 import type { HecServer } from "../hec/server.ts";
 import { consult } from "../oracle/main.ts";
@@ -126,7 +128,20 @@ export class FleetStory {
     writeFileSync(file, readFileSync(file, "utf8").replaceAll(from, to));
   }
 
+  /** Again, as a service manager does it, when the database did not answer a busy machine at the start. */
   start(member: string): MemberProcess {
+    let child = this.#spawned(member);
+    const whole = async (): Promise<number | null> => {
+      for (;;) {
+        const [code] = (await once(child, "close")) as [number | null];
+        if (code !== EXIT.state) return code;
+        child = this.#spawned(member);
+      }
+    };
+    return { name: member, ended: whole(), kill: (signal) => void child.kill(signal) };
+  }
+
+  #spawned(member: string): ChildProcessByStdio<null, Readable, Readable> {
     const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "run", "--config", this.#config(member)], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
@@ -136,11 +151,7 @@ export class FleetStory {
       stream.on("data", (text: Buffer) => {
         this.#log += `${member}: ${text.toString()}`;
       });
-    return {
-      name: member,
-      ended: new Promise((done) => child.once("close", (code) => done(code))),
-      kill: (signal) => void child.kill(signal),
-    };
+    return child;
   }
 
   /** Of a fleet with refresh tokens. */
