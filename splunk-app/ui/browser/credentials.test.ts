@@ -186,7 +186,7 @@ inBrowser("the page Credentials in Splunk Web", () => {
 
   test.each([
     [500, "Splunk failed (500)"],
-    [409, "Somebody else typed a secret under this name at the same moment"],
+    [409, "Splunk says that this secret is there already, and it is not"],
     [403, "You are not allowed"],
     [401, "rejected the form key"],
   ])(

@@ -197,7 +197,12 @@ async function putInSlot(
 ): Promise<void> {
   const { atMs, clock } = await timeOfSlot();
   const entries = intakeEntries(name, key, secret, where, atMs, clock, PAGE);
-  await writeEntries(entries, written, (entry) => call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } }));
+  await writeEntries(
+    entries,
+    written,
+    (entry) => call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } }),
+    (entry) => isStored(entry.name),
+  );
 }
 
 let lastSlotMs = 0;
@@ -248,6 +253,17 @@ function destinationIn(all: Values): TypedDestination {
 }
 
 const PASSWORDS = "storage/passwords";
+
+/** Without a look at what is in it. */
+async function isStored(entry: string): Promise<boolean> {
+  try {
+    await call("GET", `${PASSWORDS}/${passwordId(entry)}`, { query: [["f", "realm"]] });
+    return true;
+  } catch (error) {
+    if (error instanceof RestProblem && error.status === 404) return false;
+    throw error;
+  }
+}
 
 function passwordId(entry: string): string {
   return encodeURIComponent(`${INTAKE_REALM.replaceAll(":", "\\:")}:${entry}:`);
