@@ -1,5 +1,4 @@
 import { type Child, feed } from "./child.ts";
-import { MachineWatch } from "./machine-watch.ts";
 import type { Output } from "./output.ts";
 import type { SplunkdLog } from "./splunkd-log.ts";
 import type { StreamCheck } from "./stream-check.ts";
@@ -11,8 +10,6 @@ export interface RunEnd {
   readonly stopMs: number | undefined;
   /** It had to be killed because it did not stop in time. */
   readonly forced: boolean;
-  /** How many times longer than on an idle machine things took while it stopped. */
-  readonly slowdown: number;
 }
 
 export interface RunOptions {
@@ -22,8 +19,6 @@ export interface RunOptions {
   readonly output: Output;
   readonly check: StreamCheck;
   readonly log: SplunkdLog;
-  /** Written and deleted during a stop, on the disk of the process. */
-  readonly watchFile: string;
   readonly progressed: () => void;
 }
 
@@ -37,13 +32,10 @@ export class Run {
   private termAtMs: number | undefined;
   private exitAtMs: number | undefined;
   private forced = false;
-  private readonly watchFile: string;
-  private machine: MachineWatch | undefined;
 
   constructor(child: Child, options: RunOptions) {
     this.child = child;
     this.check = options.check;
-    this.watchFile = options.watchFile;
     child.stdout.on("data", (chunk: Buffer) => {
       options.output.take(chunk, new Date());
       options.check.take(chunk);
@@ -66,12 +58,8 @@ export class Run {
         child.stdin.destroy();
         const stopMs =
           this.termAtMs === undefined ? undefined : Math.round((this.exitAtMs ?? performance.now()) - this.termAtMs);
-        const tell = async (): Promise<void> => {
-          const slowdown = (await this.machine?.end()) ?? 1;
-          resolve({ code, signal, stopMs, forced: this.forced, slowdown });
-          options.progressed();
-        };
-        void tell();
+        resolve({ code, signal, stopMs, forced: this.forced });
+        options.progressed();
       });
     });
     void feed(child, options.document, options.pieceBytes).then(() => options.closeInput && child.stdin.end());
@@ -110,26 +98,17 @@ export class Run {
     this.child.kill(signal);
   }
 
-  /** SIGTERM, and SIGKILL after the grace period; on a busy machine that is longer. */
+  /** SIGTERM, and SIGKILL after the grace period. */
   async stop(graceMs: number): Promise<RunEnd> {
     if (this.exitAtMs === undefined) {
       this.termAtMs ??= performance.now();
       this.child.kill("SIGTERM");
     }
-    const fromMs = performance.now();
-    const machine = (this.machine ??= new MachineWatch(this.watchFile));
-    const killWhenDue = async (): Promise<void> => {
-      const leftMs = graceMs * (await machine.slowdown()) - (performance.now() - fromMs);
-      if (this.exitAtMs !== undefined) return;
-      if (leftMs > 0) {
-        timer = setTimeout(() => void killWhenDue(), leftMs);
-        return;
-      }
+    const timer = setTimeout(() => {
       this.forced = true;
       this.child.kill("SIGKILL");
       this.child.stdout.resume();
-    };
-    let timer = setTimeout(() => void killWhenDue(), graceMs);
+    }, graceMs);
     const end = await this.ended;
     clearTimeout(timer);
     return end;
