@@ -13,8 +13,7 @@ import { binaryPath } from "../../scripts/build/platforms.ts";
 const BINARY = path.resolve(import.meta.dirname, "../..", binaryPath("linux-x64"));
 /** No input is enabled: the program says so on stderr once an hour, and writes nothing on stdout. */
 const QUIET = `<?xml version="1.0"?><input><server_uri>https://127.0.0.1:1</server_uri><checkpoint_dir>/nowhere</checkpoint_dir><configuration></configuration></input>\n`;
-/** The bound for a machine that is busy. */
-const ENDS_WITHIN_MS = 60_000;
+const ENDS_WITHIN_MS = 30_000;
 
 let folder: string;
 let processes: ChildProcess[] = [];

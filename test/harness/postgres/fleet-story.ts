@@ -2,11 +2,10 @@
  * Members of a fleet as processes: the program as it is shipped, or from its sources where it was not built,
  * a simulator as Microsoft, a real PostgreSQL, and files or a fake HEC that get the events.
  */
-import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Readable } from "node:stream";
 import { text as textOf } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "@jest/globals";
@@ -128,30 +127,35 @@ export class FleetStory {
     writeFileSync(file, readFileSync(file, "utf8").replaceAll(from, to));
   }
 
-  /** Again, as a service manager does it, when the database did not answer a busy machine at the start. */
+  /**
+   * Again, as a service manager does it, when the database did not answer a busy machine at the start. A
+   * member that has joined must not end by itself.
+   */
   start(member: string): MemberProcess {
-    let child = this.#spawned(member);
+    let run = this.#spawned(member);
     const whole = async (): Promise<number | null> => {
       for (;;) {
-        const [code] = (await once(child, "close")) as [number | null];
-        if (code !== EXIT.state) return code;
-        child = this.#spawned(member);
+        const [code] = (await once(run.child, "close")) as [number | null];
+        if (code !== EXIT.state || run.said().includes("joined the fleet")) return code;
+        run = this.#spawned(member);
       }
     };
-    return { name: member, ended: whole(), kill: (signal) => void child.kill(signal) };
+    return { name: member, ended: whole(), kill: (signal) => void run.child.kill(signal) };
   }
 
-  #spawned(member: string): ChildProcessByStdio<null, Readable, Readable> {
+  #spawned(member: string): { readonly child: ChildProcess; readonly said: () => string } {
     const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "run", "--config", this.#config(member)], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
     });
     this.#children.push(child);
+    let said = "";
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (text: Buffer) => {
+        said += text.toString();
         this.#log += `${member}: ${text.toString()}`;
       });
-    return child;
+    return { child, said: () => said };
   }
 
   /** Of a fleet with refresh tokens. */
