@@ -188,9 +188,9 @@ export class KafkaShards implements Output {
     try {
       await writer.commit(lines, watermark, this.#large.sliceMostBytes);
     } catch (error) {
-      if (error instanceof KafkaTooLarge) await this.#makeSmaller(lane, lines, error);
+      const left = error instanceof KafkaTooLarge ? await this.#leftOf(lane, lines, error) : error;
       // What fails because the shard was given up meanwhile is the next owner's, and does not count here.
-      else if (lane.writer === writer) this.#failed(lane, "commit", error);
+      if (left !== undefined && lane.writer === writer) this.#failed(lane, "commit", left);
       throw this.#unsettled(lane.failure);
     } finally {
       if (!writer.isUsable) writer.close();
@@ -291,7 +291,17 @@ export class KafkaShards implements Output {
     this.#reports.changed();
   }
 
-  /** The same events come again, and are made smaller then. */
+  /** What is left of the error; undefined where the same events may come again, as they are smaller then. */
+  async #leftOf(lane: Lane, lines: readonly PlacedLine[], error: KafkaTooLarge): Promise<unknown> {
+    try {
+      await this.#makeSmaller(lane, lines, error);
+      return undefined;
+    } catch (parking) {
+      return parking;
+    }
+  }
+
+  /** Throws Failure `output-unwritable` when the disk takes no rejected event. */
   async #makeSmaller(lane: Lane, lines: readonly PlacedLine[], error: KafkaTooLarge): Promise<void> {
     if (error.alone.length === 0) await this.#large.makeSmaller([], error);
     for (const event of error.alone) {

@@ -3,6 +3,7 @@
  * fight for a shard, answers that are lost, and what a reader with `read_committed` sees.
  */
 import * as fs from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { OutputLanes } from "../../src/collect/fleet/output-lanes.ts";
 import { ConcurrencyLimiter } from "../../src/model/concurrency-limiter.ts";
@@ -388,6 +389,24 @@ describe("packets of a fleet on their way to Kafka", () => {
     await clock.pass(20_000);
 
     expect([kafka.texts.length, store.waiting.length, one.output.condition().rejected]).toEqual([9, 0, 2]);
+  });
+
+  test("that can neither be sent nor kept aside are said to wait, and are kept aside when the disk takes them", async () => {
+    const { clock, kafka, store, member } = world();
+    const one = member("one");
+    const inTheWay = join(folders.at(-1) as string, "rejected");
+    fs.writeFileSync(inTheWay, "");
+    store.commit(1, 10);
+    kafka.mostBytes = `${TENANT}:alerts:alert:1`.length;
+    one.claim(1);
+    await clock.pass(20_000);
+    expect([one.output.condition().state, kafka.texts.length]).toEqual(["down", 0]);
+    expect(kafka.opened.length).toBeLessThan(5);
+    fs.rmSync(inTheWay);
+    await clock.pass(200_000);
+
+    expect([one.output.condition().state, kafka.texts.length, store.waiting.length]).toEqual(["up", 9, 0]);
+    expect(one.output.condition().rejected).toBe(1);
   });
 
   test("let health through on an id of the member's own", async () => {
