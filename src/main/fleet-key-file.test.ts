@@ -36,6 +36,16 @@ test("a key file that others can read, that is missing or damaged is refused, wi
   expect(() => readKeyFile(join(folder, "damaged"))).not.toThrow(/c2Vj/);
 });
 
+test("the printed chmod runs as printed, also for a path with a space", () => {
+  const spaced = join(folder, "of the fleet", "fleet.key");
+  provideKeyFile(spaced, undefined);
+  chmodSync(spaced, 0o644);
+
+  expect(() => readKeyFile(spaced, "linux")).toThrow(
+    expect.objectContaining({ nextStep: `Run \`chmod 600 '${spaced}'\`.` }),
+  );
+});
+
 test("where the fleet has a key, no second one is made that could be copied over it", () => {
   const settings = (say: string) => expect.objectContaining({ code: "settings", say: expect.stringContaining(say) });
 

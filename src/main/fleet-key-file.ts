@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { quotedForPosix } from "../model/command-line.ts";
 import { Failure } from "../model/failure.ts";
 import { FleetKey } from "../stores/postgres/fleet-key.ts";
 
@@ -11,7 +12,7 @@ export function readKeyFile(path: string, platform: NodeJS.Platform = process.pl
   let text: string;
   try {
     if (platform !== "win32" && (statSync(resolve(path)).mode & OPEN_TO_OTHERS) !== 0)
-      throw unusable(path, "can be read by others than its owner", `Run \`chmod 600 ${path}\`.`);
+      throw unusable(path, "can be read by others than its owner", `Run \`chmod 600 ${quotedForPosix(path)}\`.`);
     text = readFileSync(resolve(path), "utf8");
   } catch (error) {
     if (error instanceof Failure) throw error;

@@ -206,6 +206,19 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
     expect(await tokenIn(two.vault())).toBe("first");
   });
 
+  test("a member whose key is the fleet's no more says so, and does not wait for ever", async () => {
+    const fleet = await newFleet();
+    const one = await member(fleet, "one", newKey());
+    await one.claim();
+    await redeemed(one.vault(sealed("typed")), "first");
+    one.onPause = () => {
+      one.alive = false;
+    };
+    server.query(`delete from ${schemaOf(fleet)}.key`);
+
+    expect(await codeOf(one.vault().current())).toBe("fleet-key-differs");
+  });
+
   test("a token whose storing got no answer is stored once, and is sent next", async () => {
     const [fleet, key] = [await newFleet(), newKey()];
     const one = await member(fleet, "one", key);

@@ -14,6 +14,7 @@ import {
 import type { Database } from "./connections.ts";
 import { fenced, otherKey } from "./failures.ts";
 import type { FleetKey } from "./fleet-key.ts";
+import { keyInUse } from "./init.ts";
 import { schemaOf } from "./schema.ts";
 
 const KIND = "refresh_token";
@@ -163,7 +164,10 @@ export class FleetTokens {
     );
   }
 
-  /** Throws Failure `fleet-fenced` when the customer is another member's. */
+  /**
+   * Throws Failure `fleet-fenced` when the customer is another member's, and `fleet-key-differs` when this
+   * member's key is not the fleet's.
+   */
   async #begin({ tenantId, stanza }: FleetVaultOwner, renewing: Renewing): Promise<Rotation> {
     const s = this.#schema;
     for (;;) {
@@ -187,6 +191,7 @@ export class FleetTokens {
         [tenantId, stanza, lease.shard, boot, String(lease.epoch), this.#p.key.fingerprint, HELD_MS],
       );
       if (begun !== undefined) return { boot, number: begun.number };
+      if ((await keyInUse(this.#p.database, this.#p.fleet)) !== this.#p.key.fingerprint) throw otherKey(stanza);
       await this.#p.timers.pause(LOOK_EVERY_MS);
     }
   }
