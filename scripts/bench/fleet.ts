@@ -6,15 +6,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import {
-  missingPostgresParts,
-  PostgresServer,
-  SUPERUSER,
-  SUPERUSER_PASSWORD,
-} from "../../test/harness/postgres/server.ts";
+import { missingPostgresParts, PostgresServer, SUPERUSER_PASSWORD } from "../../test/harness/postgres/server.ts";
 import type { Proof } from "../../test/harness/proof.ts";
 import { ROOT, ScriptProblem } from "../build/project.ts";
 import { Child } from "../demo/children.ts";
+import { makeFleetSchema } from "../demo/fleet-schema.ts";
 import { cpuMsOf, cpuMsOfTree } from "./collector.ts";
 import type { Microsoft } from "./microsoft.ts";
 import { type Bench, median, type Outcome, round, WITHIN_MS, withMicrosoft } from "./runs.ts";
@@ -286,19 +282,13 @@ class Fleet {
     this.#microsoft = microsoft;
   }
 
-  /** Makes the schema as docs/fleet says. */
+  /** In an empty database. */
   init(): void {
     for (const member of MEMBERS) this.#configure(member);
     this.#server.query(`drop schema if exists ${SCHEMA} cascade; do $$ begin
       if not exists (select from pg_roles where rolname = '${ROLE}') then
         create role ${ROLE} login password '${SUPERUSER_PASSWORD.replaceAll("'", "''")}'; end if; end $$`);
-    const { status, stdout, stderr } = spawnSync(
-      this.#binary,
-      ["fleet", "init", "--config", this.#config("one"), "--owner", SUPERUSER],
-      { encoding: "utf8", env: { ...process.env, DEFENDER_MSSP_FLEET_OWNER_PASSWORD: SUPERUSER_PASSWORD } },
-    );
-    if (status !== 0) throw new ScriptProblem(`fleet init ended with exit code ${status}: ${stderr}`);
-    this.#server.query(stdout);
+    makeFleetSchema(this.#server, this.#binary, this.#config("one"));
   }
 
   start(): void {

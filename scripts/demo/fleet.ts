@@ -1,22 +1,17 @@
 /** `npm run demo -- --fleet`: two collectors share the customers, and one of them is killed. */
-import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type HecServer, startHec } from "../../test/harness/hec/server.ts";
 import { consult } from "../../test/harness/oracle/main.ts";
-import {
-  missingPostgresParts,
-  PostgresServer,
-  SUPERUSER,
-  SUPERUSER_PASSWORD,
-} from "../../test/harness/postgres/server.ts";
+import { missingPostgresParts, PostgresServer, SUPERUSER_PASSWORD } from "../../test/harness/postgres/server.ts";
 import { scenarioOf } from "../../test/harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../../test/harness/simulator/start.ts";
 import { tenantLines } from "../../test/harness/simulator/tenant-lines.ts";
 import { ScriptProblem } from "../build/project.ts";
 import { Child } from "./children.ts";
+import { makeFleetSchema } from "./fleet-schema.ts";
 import { headline, type Promises, say } from "./promises.ts";
 
 const CUSTOMERS = ["contoso", "fabrikam", "tailspin", "adatum", "northwind", "woodgrove", "litware", "proseware"];
@@ -188,13 +183,7 @@ class Story {
     const { database } = this.#world;
     database.query(`create role ${ROLE} login password '${SUPERUSER_PASSWORD.replaceAll("'", "''")}'`);
     this.#configure("one");
-    const { status, stdout, stderr } = spawnSync(
-      this.#binary,
-      ["fleet", "init", "--config", this.#config("one"), "--owner", SUPERUSER],
-      { encoding: "utf8", env: { ...process.env, DEFENDER_MSSP_FLEET_OWNER_PASSWORD: SUPERUSER_PASSWORD } },
-    );
-    if (status !== 0) throw new ScriptProblem(`fleet init ended with exit code ${status}: ${stderr}`);
-    database.query(stdout);
+    makeFleetSchema(database, this.#binary, this.#config("one"));
     say("  `defender-mssp fleet init` has made the schema");
   }
 

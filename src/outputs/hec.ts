@@ -11,6 +11,7 @@ import { outputUnwritable, reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
+import { Renewal } from "./renewal.ts";
 import { Spool } from "./spool.ts";
 import { SpoolIntake } from "./spool-intake.ts";
 import { type ConfirmedQueue, UnconfirmedBatches } from "./unconfirmed-batches.ts";
@@ -124,7 +125,7 @@ export class HecOutput implements Output {
   readonly #running: Promise<unknown>;
   #rejectedCount = 0;
   /** Ends the pauses of lanes that the old token stopped; another one with each new token. */
-  #renewed = new AbortController();
+  readonly #renewal = new Renewal();
 
   /** Begins to send at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: HecParts) {
@@ -214,11 +215,9 @@ export class HecOutput implements Output {
   renew({ token }: OutputSecrets): void {
     if (token === undefined) return;
     this.#p.client.useToken(token);
-    const before = this.#renewed;
-    this.#renewed = new AbortController();
     for (const lane of this.#lanes)
       if (lane.failure?.code === "output-broken") lane.notBeforeMs = Number.NEGATIVE_INFINITY;
-    before.abort();
+    this.#renewal.renewed();
   }
 
   async close(withinMs: number): Promise<void> {
@@ -289,7 +288,7 @@ export class HecOutput implements Output {
         const sending = this.#send(lane, batch).finally(() => lane.sending.delete(sending));
         lane.sending.add(sending);
         await sending;
-      } else if (isFirst && waitMs() > 0) await clock.pause(waitMs(), AbortSignal.any([signal, this.#renewed.signal]));
+      } else if (isFirst && waitMs() > 0) await clock.pause(waitMs(), AbortSignal.any([signal, this.#renewal.signal]));
       else await this.#news.woken(signal);
     }
   }
@@ -311,7 +310,7 @@ export class HecOutput implements Output {
 
   async #send(lane: Lane, batch: HecBatch): Promise<void> {
     const { generation, highestAckId } = lane;
-    const { signal: renewed } = this.#renewed;
+    const { signal: renewed } = this.#renewal;
     let answered: HecAnswered<HecVerdict>;
     try {
       answered = await this.#p.client.send(this.#conversation(lane), batch.bytes, this.#stop.signal);

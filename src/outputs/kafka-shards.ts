@@ -7,6 +7,7 @@ import { type KafkaLine, linesOf, withKeyPerLine } from "./kafka-lines.ts";
 import { KafkaRetry } from "./kafka-retry.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets, ShardPackets } from "./output.ts";
 import { OutputReports } from "./output-reports.ts";
+import { Renewal } from "./renewal.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** While Kafka cannot be reached, so often it is looked whether a shard is still this member's. */
@@ -87,8 +88,8 @@ export class KafkaShards implements Output {
   #bytes = 0;
   #events = 0;
   #access: KafkaShardsParts["access"];
-  /** Ends the pause after a refused sign-in; another one with each new password. */
-  #renewed = new AbortController();
+  /** Ends the pause after a refused sign-in. */
+  readonly #renewal = new Renewal();
 
   constructor(parts: KafkaShardsParts) {
     this.#p = parts;
@@ -148,9 +149,7 @@ export class KafkaShards implements Output {
     if (password === undefined) return;
     this.#access = { ...this.#access, password };
     for (const lane of this.#allLanes()) lane.notBeforeMs = Number.NEGATIVE_INFINITY;
-    const before = this.#renewed;
-    this.#renewed = new AbortController();
-    before.abort();
+    this.#renewal.renewed();
   }
 
   async close(withinMs: number): Promise<void> {
@@ -213,7 +212,7 @@ export class KafkaShards implements Output {
       }
       const waitMs = lane.notBeforeMs - clock.monotonicMs();
       if (waitMs > 0) {
-        const woken = AbortSignal.any([this.#stop.signal, this.#renewed.signal]);
+        const woken = AbortSignal.any([this.#stop.signal, this.#renewal.signal]);
         await clock.pause(Math.min(waitMs, WANTED_LOOK_MS), woken);
         continue;
       }

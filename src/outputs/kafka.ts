@@ -13,6 +13,7 @@ import { reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
+import { Renewal } from "./renewal.ts";
 import { Spool, type Spooled, type SpoolPlace } from "./spool.ts";
 import { SpoolIntake } from "./spool-intake.ts";
 import { Wakeup } from "./wakeup.ts";
@@ -107,8 +108,8 @@ export class KafkaOutput implements Output {
   #unconfirmed = 0;
   readonly #large: KafkaLargeEvents;
   #access: KafkaParts["access"];
-  /** Ends the pause after a refused sign-in; another one with each new password. */
-  #renewed = new AbortController();
+  /** Ends the pause after a refused sign-in. */
+  readonly #renewal = new Renewal();
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: KafkaParts) {
@@ -182,9 +183,7 @@ export class KafkaOutput implements Output {
   renew({ password }: OutputSecrets): void {
     if (password === undefined) return;
     this.#access = { ...this.#access, password };
-    const before = this.#renewed;
-    this.#renewed = new AbortController();
-    before.abort();
+    this.#renewal.renewed();
   }
 
   async close(withinMs: number): Promise<void> {
@@ -376,7 +375,7 @@ export class KafkaOutput implements Output {
     this.#reports.logFailure(failure, this.#failure);
     this.#failure = failure;
     this.#reports.changed();
-    await this.#p.clock.pause(waitMs, AbortSignal.any([this.#stop.signal, this.#renewed.signal]));
+    await this.#p.clock.pause(waitMs, AbortSignal.any([this.#stop.signal, this.#renewal.signal]));
   }
 
   #recovered(): void {
