@@ -373,18 +373,18 @@ withPostgres("the fleet's store", () => {
       const { fleet, streams } = await leftBehind();
       const s = schemaOf(fleet);
       server.query(`insert into ${s}.ledger(stream, object, ticks, written, bytes, crc, is_new)
-        select ${streams[3]?.id}, gen_random_uuid(), 1, 1, 1, 1, true from generate_series(1, 1000)`);
+        select ${streams[3]?.id}, gen_random_uuid(), 1, 1, 1, 1, true from generate_series(1, 1100)`);
       const heir = await joined(fleet, "heir", { configured: many });
       const taken = await openAll(heir, leaseOfKey(await heir.claim(ALL)));
 
-      expect(taken.map(({ store }) => store.takeEntries().length)).toEqual(many.map((_, n) => (n === 3 ? 1001 : 1)));
+      expect(taken.map(({ store }) => store.takeEntries().length)).toEqual(many.map((_, n) => (n === 3 ? 1101 : 1)));
     });
 
     test("opens each stream alone where the database refuses to read them together", async () => {
       const { fleet } = await leftBehind();
       let refusals = 0;
       const refusesFirst = (sql: string) => {
-        if (!sql.includes("union all") || refusals > 0) return;
+        if (!sql.includes("t.epoch = $2 and c.tenant") || refusals > 0) return;
         refusals += 1;
         throw statementFailed(
           Object.assign(new DatabaseError("damaged", 0, "error"), { code: "XX001", severity: "ERROR" }),

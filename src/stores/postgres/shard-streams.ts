@@ -80,18 +80,12 @@ export class ShardStreams {
     const { lease } = open;
     const tenants = this.#tenants.get(lease.shard) ?? [];
     if (tenants.length === 0) return new Map();
-    // Those that the claim did not see, because the old owner made them in the same moment, are fenced here.
+    // Those that the claim did not fence, because the old owner made them in the same moment, are opened alone.
     const rows = await database.query<ShardRow>(
-      `with held as (select from ${s}.shard where id = $1 and epoch = $2 and owner = $3 for share),
-       missed as (
-         update ${s}.stream t set epoch = $2 from held, ${s}.customer c
-         where t.shard = $1 and t.epoch < $2 and c.id = t.customer and c.tenant = any($4::uuid[])
-         returning t.id, t.customer, t.name, t.next_seq, t.checkpoint)
+      `with held as (select from ${s}.shard where id = $1 and epoch = $2 and owner = $3 for share)
        select t.id, c.tenant, c.input, t.name, t.next_seq, t.checkpoint
-       from (
-         select id, customer, name, next_seq, checkpoint from ${s}.stream, held where shard = $1 and epoch = $2
-         union all select * from missed) t join ${s}.customer c on c.id = t.customer
-       where c.tenant = any($4::uuid[])`,
+       from held, ${s}.stream t join ${s}.customer c on c.id = t.customer
+       where t.shard = $1 and t.epoch = $2 and c.tenant = any($4::uuid[])`,
       [lease.shard, String(lease.epoch), boot, tenants],
     );
     const streams = rows.map(({ id }) => id);
