@@ -80,7 +80,7 @@ export class ShardStreams {
     const { lease } = open;
     const tenants = this.#tenants.get(lease.shard) ?? [];
     if (tenants.length === 0) return new Map();
-    // Those that the claim did not fence, because the old owner made them in the same moment, are opened alone.
+    // Those that the claim missed, because the old owner made them in the same moment, are opened alone.
     const rows = await database.query<ShardRow>(
       `with held as (select from ${s}.shard where id = $1 and epoch = $2 and owner = $3 for share)
        select t.id, c.tenant, c.input, t.name, t.next_seq, t.checkpoint
