@@ -160,7 +160,7 @@ async function discoveryIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld)
     place() {
       const { splunkd, failure } = host.access();
       if (splunkd === undefined) throw failure ?? noSplunkd();
-      return placeOfInputs(new SplunkInputs(splunkd, world.clock));
+      return placeOfInputs(new SplunkInputs(splunkd, world.clock, world.random));
     },
     secrets() {
       const { store, failure } = host.access();

@@ -35,7 +35,7 @@ export function rosterServices({ http, clock, log, splunkd }: RosterParts): Rost
     },
     replaceFile: replaceConfiguration,
     async splunk(access) {
-      return new SplunkInputs(await splunkd(await access()), clock);
+      return new SplunkInputs(await splunkd(await access()), clock, realRandom);
     },
     discover: (request, host) => discover({ http, clock, log, random: realRandom }, request, host),
     underContract: (stateDir) => contractIn(stateDir, log),

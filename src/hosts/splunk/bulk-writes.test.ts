@@ -33,6 +33,7 @@ async function write(
     stop,
     quietMs: 0,
     finishMs: 1500,
+    whileClaimed: (_, create) => create(),
     report: async ({ name }, outcome) => {
       expect(outcomes[name]).toBeUndefined();
       outcomes[name] = outcome;

@@ -73,6 +73,10 @@ export interface BulkWorld {
   /** From now on an edit begins only if it can be expected to end within `finishMs`. */
   readonly stop: AbortSignal;
   readonly finishMs: number;
+  /**
+   * Runs what creates an input while nobody else creates one of this name. Throws Failure where somebody does.
+   */
+  readonly whileClaimed: <Result>(name: string, create: () => Promise<Result>) => Promise<Result>;
   /** Called once for each write, as soon as its outcome is known; `written` waits for it. */
   readonly report: (write: InputWrite, outcome: WriteOutcome) => Promise<void>;
 }
@@ -164,12 +168,14 @@ async function writeInput(write: InputWrite, world: BulkWorld, pace: EditPace, a
 
 async function create(
   { name, app, settings }: InputWrite,
-  { rest }: BulkWorld,
+  { rest, whileClaimed }: BulkWorld,
   pace: EditPace,
   atOnce: number,
 ): Promise<WriteOutcome> {
-  const { status } = await pace.timed(atOnce, () => rest.post(inputsPath(app), { ...settings, name }));
-  return status === 200 || status === 201 ? { is: "written", overwritten: new Map() } : { is: "refused", status };
+  return whileClaimed(name, async () => {
+    const { status } = await pace.timed(atOnce, () => rest.post(inputsPath(app), { ...settings, name }));
+    return status === 200 || status === 201 ? { is: "written", overwritten: new Map() } : { is: "refused", status };
+  });
 }
 
 /**

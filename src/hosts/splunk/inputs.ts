@@ -1,8 +1,9 @@
 import { Failure, isFailure } from "../../model/failure.ts";
-import type { Clock } from "../../model/ports.ts";
+import type { Clock, Random } from "../../model/ports.ts";
 import type { ChangeReport, ConfiguredCustomer, RosterChange, SplunkRoster } from "../../model/roster.ts";
 import { SECRET_KEYS } from "../../model/settings-table.ts";
 import { type InputWrite, type WriteOutcome, writeInBulk } from "./bulk-writes.ts";
+import { InputClaims } from "./input-claims.ts";
 import { listInputs } from "./input-list.ts";
 import { APP, inputsPath, type Splunkd } from "./splunkd.ts";
 
@@ -13,12 +14,14 @@ const FINISH_MS = 600_000;
 export class SplunkInputs implements SplunkRoster {
   readonly #splunkd: Splunkd;
   readonly #clock: Clock;
+  readonly #random: Random;
   /** The app of each input, as it was read. */
   readonly #apps = new Map<string, string>();
 
-  constructor(splunkd: Splunkd, clock: Clock) {
+  constructor(splunkd: Splunkd, clock: Clock, random: Random) {
     this.#splunkd = splunkd;
     this.#clock = clock;
+    this.#random = random;
   }
 
   async read(): Promise<readonly ConfiguredCustomer[]> {
@@ -30,6 +33,7 @@ export class SplunkInputs implements SplunkRoster {
   async write(changes: readonly RosterChange[], report: ChangeReport): Promise<void> {
     const removals = changes.filter(({ kind }) => kind === "remove");
     const writes = changes.filter(({ kind }) => kind !== "remove");
+    const claims = new InputClaims(this.#splunkd, this.#clock, this.#random);
     const changeOf = new Map(writes.map((change) => [change.name, change]));
     await writeInBulk(
       writes.map(
@@ -49,6 +53,7 @@ export class SplunkInputs implements SplunkRoster {
         quietMs: 0,
         stop: new AbortController().signal,
         finishMs: FINISH_MS,
+        whileClaimed: (name, create) => claims.whileClaimed(name, create),
         report: ({ name }, outcome) => {
           const change = changeOf.get(name);
           if (change !== undefined) report(change, failureOf(name, outcome));

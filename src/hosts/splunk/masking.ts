@@ -43,6 +43,7 @@ export async function storeAndMask(ready: readonly ReadyStanza[], world: Masking
       stop: world.stop,
       quietMs: QUIET_BEFORE_EDITS_MS,
       finishMs: EDITS_AFTER_STOP_MS,
+      whileClaimed: () => Promise.reject(new Error("no input is created here")),
       report: ({ name }, outcome) => report(byName.get(name) as ReadyStanza, outcome, world),
     },
   );

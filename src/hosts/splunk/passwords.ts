@@ -27,7 +27,8 @@ const READ_TRIES = 5;
 const CHANGES = "changes";
 /** Not the text of any change: the store may have changed while it was read. */
 const UNKNOWN_CHANGE = "";
-const COLLECTION = `/servicesNS/nobody/${APP}/storage/passwords`;
+/** Splunk's credential store, as this app sees it. */
+export const PASSWORDS = `/servicesNS/nobody/${APP}/storage/passwords`;
 
 /**
  * Names a secret: `customer.<stanza>.client_secret`, `….refresh_token`, `….certificate` (the path that was
@@ -169,7 +170,7 @@ export class PasswordStore {
   /** Deletes a slot. Throws the failures of Splunkd. */
   async dropIntake({ entries }: IntakeSlot): Promise<void> {
     for (const name of entries) {
-      const { status } = await this.#splunkd.delete(entryPath(name, INTAKE_REALM));
+      const { status } = await this.#splunkd.delete(passwordPath(name, INTAKE_REALM));
       if (status !== 200 && status !== 404) throw unexpected(status);
       this.#intake.delete(name);
     }
@@ -273,17 +274,17 @@ export class PasswordStore {
   async #write(user: string, password: string): Promise<void> {
     const created = this.#entries.has(user)
       ? { status: 409 }
-      : await this.#splunkd.post(COLLECTION, { name: user, password, realm: REALM });
+      : await this.#splunkd.post(PASSWORDS, { name: user, password, realm: REALM });
     // 409: the entry exists, perhaps because another process of this program wrote it.
     const status =
-      created.status === 409 ? (await this.#splunkd.post(entryPath(user), { password })).status : created.status;
+      created.status === 409 ? (await this.#splunkd.post(passwordPath(user), { password })).status : created.status;
     if (status !== 200 && status !== 201) throw unexpected(status);
     this.#entries.set(user, sealed(password));
   }
 
   async #drop(users: readonly string[]): Promise<void> {
     for (const user of users) {
-      const { status } = await this.#splunkd.delete(entryPath(user));
+      const { status } = await this.#splunkd.delete(passwordPath(user));
       if (status !== 200 && status !== 404) throw unexpected(status);
       this.#entries.delete(user);
     }
@@ -298,12 +299,15 @@ function generationText(nowMs: number, n: number): string {
 
 /** The text of the entry `changes`; undefined if no version that announces changes wrote yet. */
 async function lastChange(get: (path: string) => Promise<SplunkdAnswer>): Promise<string | undefined> {
-  const answer = await get(entryPath(CHANGES));
+  const answer = await get(passwordPath(CHANGES));
   if (answer.status === 404) return undefined;
   if (answer.status !== 200) throw unexpected(answer.status);
-  return ownEntries(answer.json)
-    .entries.find(({ user }) => user === CHANGES)
-    ?.password.open((text) => text);
+  return entryIn(answer.json, CHANGES)?.open((text) => text);
+}
+
+/** The text of an entry in an answer about it. */
+export function entryIn(json: unknown, name: string): Sealed | undefined {
+  return ownEntries(json).entries.find(({ user }) => user === name)?.password;
 }
 
 /** An index entry or a chunk: the id, then for a chunk its generation and number. */
@@ -323,8 +327,8 @@ function sameText(a: Sealed | undefined, b: Sealed | undefined): boolean {
 }
 
 /** `<realm>:<user>:`; a colon inside either part is written `\\:`. */
-function entryPath(user: string, realm = REALM): string {
-  return `${COLLECTION}/${encodeURIComponent(`${realm.replaceAll(":", "\\:")}:${user}:`)}`;
+export function passwordPath(user: string, realm = REALM): string {
+  return `${PASSWORDS}/${encodeURIComponent(`${realm.replaceAll(":", "\\:")}:${user}:`)}`;
 }
 
 /** The entries of these realms and this app: the list also contains entries that other apps export. */
@@ -350,7 +354,7 @@ async function readPages(
   let last: unknown;
   for (let read = 0; ; ) {
     const offset = Math.max(0, read - 1);
-    const answer = await get(`${COLLECTION}?count=${PAGE_ROWS}&offset=${offset}`);
+    const answer = await get(`${PASSWORDS}?count=${PAGE_ROWS}&offset=${offset}`);
     if (answer.status !== 200) throw unexpected(answer.status);
     const { names, entries: own, total } = ownEntries(answer.json);
     for (const { realm, user, password } of own) (realm === REALM ? entries : intake).set(user, password);

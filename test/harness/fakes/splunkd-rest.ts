@@ -32,6 +32,8 @@ export class FakeSplunkd implements Http {
   /** splunkd's own ceiling on a list page, whatever `count` asks for. */
   pageMax = Number.POSITIVE_INFINITY;
   passwordMax = 255;
+  /** splunkd's own clock; it does not say its time while this is undefined. */
+  nowMs: number | undefined;
 
   async send(request: HttpRequest): Promise<HttpAnswer> {
     this.requests.push(request);
@@ -40,6 +42,8 @@ export class FakeSplunkd implements Http {
     const url = new URL(request.url);
     const form = Object.fromEntries(new URLSearchParams(String(request.body ?? "")));
     const [, , , app = "", ...rest] = url.pathname.split("/");
+    if (rest.join("/") === "search/timeparser" && this.nowMs !== undefined)
+      return answer(200, JSON.stringify({ now: String(Math.floor(this.nowMs / 1_000)) }));
     if (rest.join("/") === "storage/passwords")
       return request.method === "GET" ? this.#list(url) : this.#create(app, form);
     if (rest[0] === "storage" && rest[1] === "passwords")
