@@ -21,6 +21,10 @@ export const CLAIM_ENDS_AFTER_MS = 2 * CLAIM_MS;
 export const DESTINATION_KEYS = ["cloud", "login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
 export type TypedDestination = Readonly<Partial<Record<(typeof DESTINATION_KEYS)[number], string>>>;
 
+/** Whom a secret was typed for: no other customer's input gets it, though it has the same name. */
+export const CUSTOMER_KEYS = ["tenant_id", "client_id"] as const;
+export type TypedFor = TypedDestination & Readonly<Partial<Record<(typeof CUSTOMER_KEYS)[number], string>>>;
+
 /** Whose time a slot has: a browser's clock may be hours off. */
 export type SlotClock = "splunkd" | "browser";
 
@@ -31,7 +35,7 @@ export interface IntakeSlot {
   readonly atMs: number;
   /** Names of the entries that hold it. */
   readonly entries: readonly string[];
-  /** JSON of the secret and its destination; undefined while pieces are missing. */
+  /** JSON of the secret, its destination and its customer; undefined while pieces are missing. */
   readonly text: Sealed | undefined;
 }
 
@@ -45,7 +49,7 @@ export function intakeEntries(
   stanza: string,
   key: string,
   secret: string,
-  where: TypedDestination,
+  where: TypedFor,
   nowMs: number,
   clock: SlotClock = "splunkd",
   page = "",

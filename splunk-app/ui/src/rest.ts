@@ -2,11 +2,12 @@
 import { createFetchInit } from "@splunk/splunk-utils/fetch";
 import { createRESTURL } from "@splunk/splunk-utils/url";
 import {
+  CUSTOMER_KEYS,
   DESTINATION_KEYS,
   INTAKE_REALM,
   intakeEntries,
   SHARED_CREDENTIAL,
-  type TypedDestination,
+  type TypedFor,
 } from "../../../src/config/intake-slot.ts";
 import { NAME_TAKEN, NameClaims } from "../../../src/config/name-claims.ts";
 import { MASK } from "../../../src/config/splunk-keys.ts";
@@ -173,7 +174,7 @@ async function saveWithSecrets(
   all: Values,
   save: (form: Values) => Promise<unknown>,
 ): Promise<void> {
-  const where = destinationIn(all);
+  const where = { ...textsOf(DESTINATION_KEYS, all), ...textsOf(CUSTOMER_KEYS, all) };
   const secrets = SECRET_KEYS.filter((key) => (typed[key] ?? "") !== "" && typed[key] !== MASK);
   const written: string[] = [];
   try {
@@ -188,13 +189,7 @@ async function saveWithSecrets(
 }
 
 /** @param written gets the name of each entry before it is written. */
-async function putInSlot(
-  name: string,
-  key: string,
-  secret: string,
-  where: TypedDestination,
-  written: string[],
-): Promise<void> {
+async function putInSlot(name: string, key: string, secret: string, where: TypedFor, written: string[]): Promise<void> {
   const { atMs, clock } = await timeOfSlot();
   const entries = intakeEntries(name, key, secret, where, atMs, clock, PAGE);
   await writeEntries(
@@ -238,7 +233,7 @@ export async function sendCredential(
   const all = user === undefined ? await inheritedSettings() : (await readInput(user)).values;
   const written: string[] = [];
   try {
-    await putInSlot(name, SHARED_CREDENTIAL, JSON.stringify(typed), destinationIn(all), written);
+    await putInSlot(name, SHARED_CREDENTIAL, JSON.stringify(typed), textsOf(DESTINATION_KEYS, all), written);
     const answer = await asked();
     if (answer.state !== "done") await emptySlot(written);
     return answer;
@@ -248,8 +243,8 @@ export async function sendCredential(
   }
 }
 
-function destinationIn(all: Values): TypedDestination {
-  return Object.fromEntries(DESTINATION_KEYS.map((key) => [key, all[key] ?? ""])) as TypedDestination;
+function textsOf<Key extends string>(keys: readonly Key[], all: Values): Readonly<Partial<Record<Key, string>>> {
+  return Object.fromEntries(keys.map((key) => [key, all[key] ?? ""])) as Readonly<Partial<Record<Key, string>>>;
 }
 
 const PASSWORDS = "storage/passwords";

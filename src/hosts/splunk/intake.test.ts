@@ -9,7 +9,7 @@ import {
   intakeEntries,
   intakeSlots,
   type SlotClock,
-  type TypedDestination,
+  type TypedFor,
 } from "../../config/intake-slot.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { endpointBinding } from "../../model/endpoint-binding.ts";
@@ -18,7 +18,7 @@ import { takeIntake } from "./intake.ts";
 import { customerSecretId, PasswordStore } from "./passwords.ts";
 
 const APP = "TA_defender_mssp";
-const GUID = "11111111-2222-3333-4444-555555555555";
+const GUID = "1a111111-2222-3333-4444-555555555555";
 /** With everything that a form, a URL or JSON could damage. */
 const TOKEN = `0.A"X+'%&=\\~:é ${"Zy+/".repeat(470)}`;
 const fingerprintOf = endpointBinding({ readFile: () => new Uint8Array(), sha256Hex: (bytes) => `${bytes.length}` });
@@ -35,7 +35,7 @@ async function bench(values: Readonly<Record<string, string>> = {}, name = "cont
   const put = (
     key: string,
     secret: string,
-    where: TypedDestination,
+    where: TypedFor,
     { atMs = T0, pieces = Number.POSITIVE_INFINITY, by }: { atMs?: number; pieces?: number; by?: SlotClock } = {},
   ) => {
     for (const entry of intakeEntries(name, key, secret, where, atMs, by).slice(0, pieces))
@@ -84,10 +84,12 @@ test("secrets that two pages write for one setting at one moment are two slots, 
   ).toEqual(typed.map((secret) => ["contoso", "client_secret", T0, secret]));
 });
 
-test.each<[string, Readonly<Record<string, string>>, TypedDestination, string]>([
+test.each<[string, Readonly<Record<string, string>>, TypedFor, string]>([
   ["another address", { login_url: "https://evil.example" }, {}, "login_url"],
   ["another proxy", { proxy: "http://evil.example:1" }, { proxy: "http://proxy.example:1" }, "proxy"],
   ["another cloud", { cloud: "dod" }, { cloud: "commercial" }, "login_url"],
+  ["another customer, whose name somebody else took", {}, { tenant_id: GUID.replace("1", "9") }, "tenant_id"],
+  ["another app", {}, { tenant_id: GUID, client_id: GUID.replace("1", "9") }, "client_id"],
   ["a CA file that cannot be looked at", {}, { ca_file: "/gone.pem" }, "ca_file"],
 ])("a secret that was typed for %s is not used, and the failure says so", async (_, values, where, part) => {
   const { put, take, left } = await bench(values);
@@ -104,6 +106,16 @@ test.each<[string, Readonly<Record<string, string>>, TypedDestination, string]>(
 test("the form's words for the same destination are the same destination", async () => {
   const { put, take } = await bench({ login_url: "https://login.example/", proxy: "proxy.example:80" });
   put("client_secret", "s3cret", { login_url: " https://login.example", proxy: "http://proxy.example:80/", cloud: "" });
+
+  expect((await take()).read("client_secret")).toBe("s3cret");
+});
+
+test.each([
+  ["in other letters and with braces", { tenant_id: ` {${GUID.toUpperCase()}} `, client_id: GUID.toUpperCase() }],
+  ["without a client ID, which may be a shared credential's", { tenant_id: GUID, client_id: "" }],
+])("the form's words for the same customer, %s, are the same customer", async (_, where) => {
+  const { put, take } = await bench();
+  put("client_secret", "s3cret", where);
 
   expect((await take()).read("client_secret")).toBe("s3cret");
 });

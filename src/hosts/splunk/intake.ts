@@ -1,11 +1,13 @@
 import { type FileRule, readFilePath } from "../../config/files.ts";
 import {
   CLAIM_ENDS_AFTER_MS,
+  CUSTOMER_KEYS,
   DESTINATION_KEYS,
   type IntakeSlot,
   NAME_CLAIM,
   type SlotClock,
   type TypedDestination,
+  type TypedFor,
 } from "../../config/intake-slot.ts";
 import { readDestination, SECRET_KEYS, type SecretKey } from "../../config/settings.ts";
 import { type Destination, fingerprintDifferences } from "../../model/endpoint-binding.ts";
@@ -13,6 +15,7 @@ import { Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log } from "../../model/ports.ts";
 import { type Sealed, sealed } from "../../model/sealed.ts";
 import type { Stanza } from "../../model/stanza.ts";
+import { tenantIdFrom } from "../../model/tenant.ts";
 import { jsonOf } from "../../net/json-answer.ts";
 import { listInputs } from "./input-list.ts";
 import { customerSecretId, type PasswordStore, type SecretId } from "./passwords.ts";
@@ -40,7 +43,7 @@ export interface Intake {
 
 /**
  * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's
- * present destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored
+ * present customer and destination, bound to it, and deletes its slot. Never throws a Failure: what could not be stored
  * stays for the next start. Ends when splunkd fails, because each request to it can take half a minute.
  *
  * A slot that was stored but not deleted (killed in between, splunkd failed) is found by the next start, and
@@ -153,15 +156,30 @@ function isOutdated(slot: IntakeSlot, typed: Typed, givenAtMs: number | undefine
   return slot.atMs <= givenAtMs && givenAtMs <= nowMs + CLOCK_TOLERANCE_MS;
 }
 
-/** What is another destination now than on the form; everything where the form's cannot be read. */
+/**
+ * What is another customer or destination now than on the form; everything where the form's cannot be read.
+ * Splunk's own form and a deployed inputs.conf make no claim on a name, so its input can be somebody else's.
+ */
 function differences(
-  where: TypedDestination,
-  { endpoints: { partnercenterUrl } }: Stanza,
+  where: TypedFor,
+  stanza: Stanza,
   present: string,
   secrets: IntakeWorld["secrets"],
 ): readonly string[] {
+  const others = otherCustomer(where, stanza);
+  if (others.length > 0) return others;
+  const { partnercenterUrl } = stanza.endpoints;
   const typed = destinationOf(where, partnercenterUrl, secrets.files);
   return typed === undefined ? DESTINATION_KEYS : fingerprintDifferences(secrets.fingerprintOf(typed), present);
+}
+
+/** What the form did not have may come from elsewhere, as a shared credential's client ID does. */
+function otherCustomer(where: TypedFor, { tenantId, clientId = "" }: Stanza): readonly string[] {
+  const now = { tenant_id: tenantId, client_id: clientId };
+  return CUSTOMER_KEYS.filter((key) => {
+    const typed = where[key];
+    return typed !== undefined && (tenantIdFrom(typed) ?? typed.toLowerCase()) !== now[key];
+  });
 }
 
 /**
@@ -184,7 +202,7 @@ export function destinationOf(
 
 export interface Typed {
   readonly secret: Sealed;
-  readonly where: TypedDestination;
+  readonly where: TypedFor;
   readonly clock: SlotClock;
 }
 
@@ -195,7 +213,7 @@ export function typedIn(text: string): Typed | undefined {
     | undefined;
   if (slot?.v !== 1 || typeof slot.secret !== "string" || slot.secret === "") return undefined;
   const given = (slot.where ?? {}) as Readonly<Record<string, unknown>>;
-  const where = DESTINATION_KEYS.flatMap((key) => {
+  const where = [...DESTINATION_KEYS, ...CUSTOMER_KEYS].flatMap((key) => {
     const value = given[key];
     return typeof value === "string" && value.trim() !== "" ? [[key, value.trim()] as const] : [];
   });
