@@ -106,7 +106,10 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   }
   const globals = readGlobals(raw, options, rules, problems, warnings);
   const complainOfAll = (key: string, say: string) => problems.push({ stanza: "", key, say });
-  const discovery = discoveryOf(globals, stanzas, complainOfAll);
+  const discovery = discoveryOf(globals, stanzas, (key, say) => {
+    // A value that could not be read is not missing.
+    if (!problems.some((one) => one.key === key)) complainOfAll(key, say);
+  });
   const isHecWrong = problems.some(({ key }) => saysWhereEventsGo(key));
   const hec = options.host === "arcsight" ? undefined : hecOfGlobals(globals, isHecWrong, complainOfAll);
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));

@@ -1,3 +1,4 @@
+import { metricsOfGlobals } from "../../config/metrics-settings.ts";
 import type { FileRule } from "../../config/settings.ts";
 import { MASK, parseStanzas, problemLine, SECRET_KEYS } from "../../config/settings.ts";
 import { SPLUNK_KEYS } from "../../config/splunk-keys.ts";
@@ -41,9 +42,13 @@ export async function validateArguments(
       ...(files ? { files } : {}),
     });
     const found = [...document.problems, ...parsed.problems];
+    const isFound = new Set(found.map(({ key }) => key));
+    metricsOfGlobals(parsed.globals, (problem) => {
+      if (!isFound.has(problem.key)) found.push({ ...problem, stanza: "" });
+    });
     const problems = parsed.masked.size > 0 ? found.filter(({ key }) => !OF_THE_PROCESS.has(key)) : found;
     if (problems.length === 0) return { stdout: "", exitCode: 0 };
-    return refuse(problems.map((problem) => problemLine(problem)).join(" · "));
+    return refuse([...new Set(problems.map((problem) => problemLine(problem)))].join(" · "));
   } catch (error) {
     if (isFailure(error)) return refuse(error.say);
     throw error;

@@ -1,27 +1,11 @@
 import { expect, test } from "@jest/globals";
-import { validateArguments } from "../../../../src/hosts/splunk/validate.ts";
 import { settingsFor } from "../../../../src/model/settings-table.ts";
-import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
-import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
-import { FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
+import { T0 } from "../../../../test/harness/fakes/clock.ts";
+import { refusalsOf } from "../../../../test/harness/splunkd/refusals.ts";
+import { defaultOf, FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
 import { boundSecrets, changesOf, masked, meanwhileOf, problemsOf, savedAgain } from "./validate.ts";
 
 const GOOD = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "11111111-2222-3333-4444-555555555555" };
-const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
-
-/** What splunkd's own form shows of the same input, or undefined. */
-async function refusalOf(name: string, values: Readonly<Record<string, string>>): Promise<string | undefined> {
-  const document = validationDocument(SERVER, name, new Map(Object.entries(values)));
-  async function* stdin(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(document);
-  }
-  const { stdout } = await validateArguments(stdin(), new FakeClock(T0), undefined);
-  return /<message>(.*)<\/message>/s
-    .exec(stdout)?.[1]
-    ?.replaceAll("&lt;", "<")
-    .replaceAll("&gt;", ">")
-    .replaceAll("&amp;", "&");
-}
 
 test("every setting of a customer is on the form once, in the settings table's words, and none of the whole process", () => {
   const shown = FORM_PARTS.flatMap(({ fields }) => fields);
@@ -54,10 +38,9 @@ test.each([
   ["several mistakes at once", { tenant_id: "?", client_id: "?", poll_seconds: "x", layout: "round" }],
 ])("the page refuses %s with the sentences of --validate-arguments", async (_, values) => {
   const found = Object.entries(problemsOf("contoso", values, T0));
-  const refusal = (await refusalOf("contoso", values)) ?? "";
 
   expect(found.length).toBeGreaterThan(0);
-  expect(refusal.split(" · ").toSorted()).toEqual(found.map(([key, say]) => `contoso: ${key}: ${say}`).toSorted());
+  expect(await refusalsOf("contoso", values)).toEqual(found.map(([key, say]) => `contoso: ${key}: ${say}`).toSorted());
 });
 
 test("what --validate-arguments accepts, the page accepts", async () => {
@@ -69,8 +52,19 @@ test("what --validate-arguments accepts, the page accepts", async () => {
     refresh_token: `${"a\"'+/=".repeat(316)}abcd`,
   };
 
-  expect(await refusalOf("contoso", values)).toBeUndefined();
+  expect(await refusalsOf("contoso", values)).toEqual([]);
   expect(problemsOf("contoso", values, T0)).toEqual({});
+});
+
+test("what must be given is not called a default", () => {
+  const words = Object.fromEntries(FIELDS.map((field) => [field.key, defaultOf(field)]));
+
+  expect(words).toMatchObject({
+    client_id: "Required unless credential is set.",
+    cloud: "Default: commercial.",
+    no_proxy: "Default: from the environment (NO_PROXY).",
+  });
+  expect(Object.values(words).filter((sentence) => /default: required/i.test(sentence))).toEqual([]);
 });
 
 test("an index name is checked on the page, because splunkd accepts every one", () => {

@@ -38,6 +38,7 @@ export const FORM_PARTS: readonly { readonly title: string; readonly fields: rea
 /** A sentence about what holds when nothing is typed. */
 export function defaultOf({ default: standard, otherwise }: Field): string {
   if (standard !== undefined) return `Default: ${standard}.`;
+  if (otherwise?.startsWith("required")) return `${otherwise[0]?.toUpperCase()}${otherwise.slice(1)}.`;
   return otherwise === undefined || otherwise === "none" ? "" : `Default: ${otherwise}.`;
 }
 

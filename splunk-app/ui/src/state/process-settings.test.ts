@@ -1,27 +1,19 @@
 import { expect, test } from "@jest/globals";
-import { validateArguments } from "../../../../src/hosts/splunk/validate.ts";
 import { GLOBAL_ROWS, settingsFor } from "../../../../src/model/settings-table.ts";
-import { FakeClock, T0 } from "../../../../test/harness/fakes/clock.ts";
-import { validationDocument } from "../../../../test/harness/splunkd/documents.ts";
+import { T0 } from "../../../../test/harness/fakes/clock.ts";
+import { refusalsOf } from "../../../../test/harness/splunkd/refusals.ts";
 import type { Input } from "./customers.ts";
 import { ownValues, PROCESS_FIELDS, PROCESS_PARTS, processProblemsOf, restartInput } from "./process-settings.ts";
 
 const GUID = "11111111-2222-3333-4444-555555555555";
-const SERVER = { host: "h", uri: "https://127.0.0.1:8089", sessionKey: "k", checkpointDir: "/c" };
 
 function input(name: string, values: Readonly<Record<string, string>>): Input {
   return { name, isDisabled: false, values };
 }
 
 /** What splunkd shows when an input that is right by itself is saved under these settings. */
-async function refusalOf(values: Readonly<Record<string, string>>): Promise<string> {
-  const all = new Map(Object.entries({ tenant_id: GUID, client_id: GUID, ...values }));
-  async function* stdin(): AsyncGenerator<Uint8Array> {
-    yield Buffer.from(validationDocument(SERVER, "settings", all));
-  }
-  const { stdout } = await validateArguments(stdin(), new FakeClock(T0), undefined);
-  return /<message>(.*)<\/message>/s.exec(stdout)?.[1]?.replaceAll("&lt;", "<").replaceAll("&gt;", ">") ?? "";
-}
+const refusedAll = (values: Readonly<Record<string, string>>) =>
+  refusalsOf("settings", { tenant_id: GUID, client_id: GUID, ...values });
 
 test("every setting of the whole process stands on the page once, and so do proxy and CA files", () => {
   const shown = PROCESS_PARTS.flatMap(({ fields }) => fields.map(({ key }) => key));
@@ -52,9 +44,7 @@ test.each([
   const found = Object.entries(processProblemsOf(values, [], T0));
 
   expect(found.length).toBeGreaterThan(0);
-  expect((await refusalOf(values)).split(" · ").toSorted()).toEqual(
-    found.map(([key, say]) => `settings: ${key}: ${say}`).toSorted(),
-  );
+  expect(await refusedAll(values)).toEqual(found.map(([key, say]) => `settings: ${key}: ${say}`).toSorted());
 });
 
 test("settings that are right are accepted, also with a home app of their own", async () => {
@@ -68,7 +58,7 @@ test("settings that are right are accepted, also with a home app of their own", 
   };
 
   expect(processProblemsOf(values, [], T0)).toEqual({});
-  expect(await refusalOf(values)).toBe("");
+  expect(await refusedAll(values)).toEqual([]);
   const list = { discover: "gdap", discover_credential: "home" };
   expect(processProblemsOf(list, [input("contoso", { credential: "shared" })], T0)).toEqual({});
 });
