@@ -16,9 +16,23 @@ inBrowser("in a real browser, with the real binary behind Splunk Web", () => {
 
   afterAll(() => world?.close());
 
+  /** What a person would paste into a mail. */
+  async function pasted(): Promise<string> {
+    const page = await world.open({ hash: "#/import" });
+    const list = page.getByLabel("List", { exact: true });
+    await list.focus();
+    await page.keyboard.press("Control+V");
+    const text = await list.inputValue();
+    await page.close();
+    return text;
+  }
+
   test("a customer is added, its consent is missing, then given, every check is green, and its first event is seen", async () => {
     const contoso = world.simulator.control.customer("contoso");
-    const page = await world.open({ hash: "#/add" });
+    const page = await world.open({ view: "start" });
+    // Over plain http, which is Splunk Web's default, browsers have no clipboard for pages.
+    await page.addInitScript("Object.defineProperty(navigator, 'clipboard', { value: undefined })");
+    await page.goto(`${world.web.viewUrl("defender_mssp")}#/add`);
 
     await page.getByRole("textbox", { name: "Name", exact: true }).fill("contoso");
     await page.getByLabel("Tenant ID").fill(contoso.tenant_id);
@@ -35,6 +49,15 @@ inBrowser("in a real browser, with the real binary behind Splunk Web", () => {
     expect(link).toContain(`${contoso.tenant_id}/v2.0/adminconsent`);
 
     await picture(page, "add-3-consent");
+    const mail = await page.getByLabel("Mail to the customer").inputValue();
+    for (const [button, text] of [
+      ["Copy the link", link],
+      ["Copy the mail", mail],
+    ] as const) {
+      await page.getByRole("button", { name: button }).click();
+      await page.getByText("Copied.", { exact: true }).first().waitFor();
+      expect(await pasted()).toBe(text);
+    }
     expect(await accessibilityFaults(page)).toEqual([]);
 
     world.simulator.control.perform({ do: "consent", customers: ["contoso"], state: "granted" });

@@ -17,6 +17,7 @@ import { STEP_FIELDS } from "../state/fields.ts";
 import { FIRST_EVENT_PACE } from "../state/poll-pace.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
+import { CopyButton } from "./copy-button.tsx";
 import { Form, type Values } from "./form.tsx";
 import { SecretWarning, usePolled } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
@@ -159,7 +160,7 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
       )}
       {step === 2 && saved !== undefined && <ConsentStep customer={saved} onGiven={() => setStep(3)} />}
       {step === 3 && saved !== undefined && <TestStep customer={saved} earlierTime={earlierTime} />}
-      <div style={{ display: "flex", gap: 8, marginTop: 16 }}>
+      <div style={{ display: "flex", gap: 8, alignItems: "center", marginTop: 16 }}>
         {step > 0 && <Button label="Back" disabled={isSaving} onClick={() => setStep(step - 1)} />}
         {step < 2 && (
           <Button
@@ -222,6 +223,7 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
           <ControlGroup label="Consent link" labelPosition="top" help="For an administrator of the customer's tenant.">
             <Text value={consent.url} canClear={false} onChange={() => undefined} />
           </ControlGroup>
+          <CopyButton label="Copy the link" text={consent.url} />
           {isWebAddress(consent.url) && (
             <p>
               <Link to={consent.url} openInNewContext>
@@ -232,6 +234,7 @@ function ConsentStep({ customer, onGiven }: { readonly customer: string; readonl
           <ControlGroup label="Mail to the customer" labelPosition="top">
             <TextArea value={consent.mail} rowsMax={14} onChange={() => undefined} />
           </ControlGroup>
+          <CopyButton label="Copy the mail" text={consent.mail} />
         </>
       )}
       {ok === true && <Button appearance="primary" label="Next: test" onClick={onGiven} />}
