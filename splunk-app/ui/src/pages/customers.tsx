@@ -1,33 +1,30 @@
 import Button from "@splunk/react-ui/Button";
-import Chip from "@splunk/react-ui/Chip";
 import ControlGroup from "@splunk/react-ui/ControlGroup";
 import Heading from "@splunk/react-ui/Heading";
-import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
-import Modal from "@splunk/react-ui/Modal";
 import Select from "@splunk/react-ui/Select";
-import Switch from "@splunk/react-ui/Switch";
 import Table from "@splunk/react-ui/Table";
 import Text from "@splunk/react-ui/Text";
-import { type ReactElement, useCallback, useMemo, useState } from "react";
-import { deleteInput, listInputs, RestProblem, statusRows, switchInput } from "../rest.ts";
+import { type ReactElement, useCallback, useMemo, useRef, useState } from "react";
+import { customersAsked } from "../customers-asked.ts";
+import { deleteInput, RestProblem, switchInput } from "../rest.ts";
 import {
   type CustomerRow,
   countsOf,
-  duration,
   expectsNews,
   type Input,
+  inOrder,
+  type Order,
   pageOf,
   rowsOf,
   type Shown,
   type SortKey,
-  type State,
   type Status,
 } from "../state/customers.ts";
 import { STATES_PACE } from "../state/poll-pace.ts";
-import { Checks } from "./checks.tsx";
-import { Dialog, PageSwitch, usePolled } from "./parts.tsx";
-import { useRequest } from "./use-request.ts";
+import { DeleteDialog, TestDialog } from "./customer-dialogs.tsx";
+import { CustomerRows, CustomerTableStyle, ShownRowsContext } from "./customer-rows.tsx";
+import { PageSwitch, usePolled } from "./parts.tsx";
 
 const COLUMNS: readonly (readonly [SortKey, string])[] = [
   ["name", "Customer"],
@@ -37,52 +34,122 @@ const COLUMNS: readonly (readonly [SortKey, string])[] = [
   ["actor", "Who must act"],
 ];
 
+/** The customers without their states are shown only where these take longer. */
+const STATUSES_SOON_MS = 250;
+const NO_ROWS: readonly CustomerRow[] = [];
+
 /** All customers: their states, and who must act. */
 export function CustomersPage(): ReactElement {
-  const [inputs, setInputs] = useState<readonly Input[]>();
-  const [statuses, setStatuses] = useState<readonly Status[]>([]);
+  const [known, setKnown] = useState<{ readonly rows: readonly CustomerRow[]; readonly nowMs: number }>();
   const [failure, setFailure] = useState("");
   const [note, setNote] = useState("");
-  const [shown, setShown] = useState<Shown>({ filter: "", state: "", sort: "state", isDescending: false, page: 1 });
+  const [order, setOrder] = useState<Order>({ sort: "state", isDescending: false });
+  const [shown, setShown] = useState<Shown>({ filter: "", state: "", page: 1 });
   const [leaving, setLeaving] = useState<CustomerRow>();
   const [testing, setTesting] = useState<CustomerRow>();
   /** Stays until the next action: the list is loaded again by itself. */
   const [refused, setRefused] = useState("");
+  const statusesBefore = useRef<readonly Status[]>([]);
   const load = useCallback(async () => {
-    let inputsNow: readonly Input[];
+    const { inputs: inputsAsked, statuses: statusesAsked } = customersAsked.ask();
+    let inputs: readonly Input[];
+    const show = (statuses: readonly Status[]): readonly CustomerRow[] => {
+      const nowMs = Date.now();
+      const rowsNow = rowsOf(inputs, statuses, nowMs);
+      setKnown({ rows: rowsNow, nowMs });
+      return rowsNow;
+    };
     try {
-      inputsNow = await listInputs();
-      setInputs(inputsNow);
+      inputs = await inputsAsked;
       setFailure("");
     } catch (error) {
       setFailure(messageOf(error));
       return undefined;
     }
-    try {
-      const statusesNow = await statusRows();
-      setStatuses(statusesNow);
-      setNote("");
-      const isExpecting = expectsNews(rowsOf(inputsNow, statusesNow, Date.now()));
-      return isExpecting ? undefined : [inputsNow, statusesNow];
-    } catch (error) {
-      setNote(`States cannot be shown. ${messageOf(error)}`);
+    const isSoon = await Promise.race([statusesAsked.then(() => true), pause(STATUSES_SOON_MS)]);
+    if (isSoon !== true) show(statusesBefore.current);
+    const statuses = await statusesAsked;
+    if ("problem" in statuses) {
+      show(statusesBefore.current);
+      setNote(`States cannot be shown. ${messageOf(statuses.problem)}`);
       return undefined;
     }
+    statusesBefore.current = statuses.rows;
+    setNote("");
+    return expectsNews(show(statuses.rows)) ? undefined : [inputs, statuses.rows];
   }, []);
   const loadAgain = usePolled(load, STATES_PACE);
+  const act = useCallback(
+    async (work: () => Promise<void>): Promise<void> => {
+      setRefused("");
+      try {
+        await work();
+      } catch (error) {
+        setRefused(messageOf(error));
+      }
+      await loadAgain();
+    },
+    [loadAgain],
+  );
 
-  const rows = useMemo(() => rowsOf(inputs ?? [], statuses, Date.now()), [inputs, statuses]);
-  const page = useMemo(() => pageOf(rows, shown), [rows, shown]);
-  const change = (some: Partial<Shown>): void => setShown((before) => ({ ...before, page: 1, ...some }));
-  const act = async (work: () => Promise<void>): Promise<void> => {
-    setRefused("");
-    try {
-      await work();
-    } catch (error) {
-      setRefused(messageOf(error));
-    }
-    await loadAgain();
-  };
+  const { rows, nowMs } = known ?? { rows: NO_ROWS, nowMs: 0 };
+  const ordered = useMemo(() => inOrder(rows, order), [rows, order]);
+  const page = useMemo(() => pageOf(ordered, shown), [ordered, shown]);
+  const change = useCallback(
+    (some: Partial<Shown>): void => setShown((before) => ({ ...before, page: 1, ...some })),
+    [],
+  );
+  const shownRows = useMemo(
+    () => ({
+      rows: page.rows,
+      nowMs,
+      onSwitch: (row: CustomerRow) => void act(() => switchInput(row.name, row.isDisabled)),
+      onTest: setTesting,
+      onDelete: setLeaving,
+    }),
+    [page, nowMs, act],
+  );
+  // Neither is rendered for a key in the field Find.
+  const stateChoice = useMemo(
+    () => (
+      <ControlGroup label="State" labelPosition="top">
+        <Select value={shown.state} onChange={(_event, { value }) => change({ state: String(value) })}>
+          <Select.Option value="" label={`all (${rows.length})`} />
+          {countsOf(rows).map(([state, customers]) => (
+            <Select.Option key={state} value={state} label={`${state} (${customers})`} />
+          ))}
+        </Select>
+      </ControlGroup>
+    ),
+    [rows, shown.state, change],
+  );
+  const table = useMemo(() => {
+    const orderBy = (key: SortKey): void => {
+      setOrder({ sort: key, isDescending: order.sort === key && !order.isDescending });
+      change({});
+    };
+    return (
+      <Table stripeRows>
+        <Table.Head>
+          {COLUMNS.map(([key, label]) => (
+            <Table.HeadCell
+              key={key}
+              sortKey={key}
+              sortDir={order.sort !== key ? "none" : order.isDescending ? "desc" : "asc"}
+              onSort={() => orderBy(key)}
+            >
+              {label}
+            </Table.HeadCell>
+          ))}
+          <Table.HeadCell>On</Table.HeadCell>
+          <Table.HeadCell>Actions</Table.HeadCell>
+        </Table.Head>
+        <Table.Body>
+          <CustomerRows key="rows" />
+        </Table.Body>
+      </Table>
+    );
+  }, [order, change]);
   return (
     <>
       <Heading level={1}>Customers</Heading>
@@ -93,7 +160,7 @@ export function CustomersPage(): ReactElement {
         {failure !== "" && <Message type="error">{failure}</Message>}
         {refused !== "" && <Message type="error">{refused}</Message>}
         {note !== "" && <Message type="warning">{note}</Message>}
-        {inputs?.length === 0 && <Message type="info">No customer yet.</Message>}
+        {known?.rows.length === 0 && <Message type="info">No customer yet.</Message>}
       </div>
       <div style={{ display: "flex", flexWrap: "wrap", gap: 16 }}>
         <ControlGroup label="Find" labelPosition="top">
@@ -103,83 +170,11 @@ export function CustomersPage(): ReactElement {
             onChange={(_event, { value }) => change({ filter: value })}
           />
         </ControlGroup>
-        <ControlGroup label="State" labelPosition="top">
-          <Select value={shown.state} onChange={(_event, { value }) => change({ state: String(value) })}>
-            <Select.Option value="" label={`all (${rows.length})`} />
-            {countsOf(rows).map(([state, customers]) => (
-              <Select.Option key={state} value={state} label={`${state} (${customers})`} />
-            ))}
-          </Select>
-        </ControlGroup>
+        {stateChoice}
       </div>
-      <div style={{ overflowX: "auto" }}>
-        <Table stripeRows>
-          <Table.Head>
-            {COLUMNS.map(([key, label]) => (
-              <Table.HeadCell
-                key={key}
-                sortKey={key}
-                sortDir={shown.sort !== key ? "none" : shown.isDescending ? "desc" : "asc"}
-                onSort={() => change({ sort: key, isDescending: shown.sort === key && !shown.isDescending })}
-              >
-                {label}
-              </Table.HeadCell>
-            ))}
-            <Table.HeadCell>On</Table.HeadCell>
-            <Table.HeadCell>Actions</Table.HeadCell>
-          </Table.Head>
-          <Table.Body>
-            {page.rows.map((row) => (
-              <Table.Row key={row.name} data-test="customer">
-                <Table.Cell>
-                  <div>
-                    <Link to={`#/customer/${encodeURIComponent(row.name)}`}>{row.tenant}</Link>
-                    <br />
-                    {row.tenantId}
-                  </div>
-                </Table.Cell>
-                <Table.Cell>
-                  <Chip appearance={LOOKS[row.state]}>{row.state}</Chip>
-                </Table.Cell>
-                <Table.Cell>{row.lagS === undefined ? "–" : duration(row.lagS)}</Table.Cell>
-                <Table.Cell>{row.daysLeft === undefined ? "–" : `${row.daysLeft} days`}</Table.Cell>
-                <Table.Cell>
-                  <div>
-                    {row.actor !== "" && <strong>{row.actor}</strong>}
-                    {row.say !== "" && (
-                      <div>
-                        {row.say} {row.nextStep}
-                      </div>
-                    )}
-                    {row.reportedMs !== undefined && <div>Reported {ago(row.reportedMs)} ago</div>}
-                  </div>
-                </Table.Cell>
-                <Table.Cell>
-                  <Switch
-                    appearance="toggle"
-                    selected={!row.isDisabled}
-                    selectedLabel={`Collect ${row.tenant}`}
-                    unselectedLabel={`Collect ${row.tenant}`}
-                    aria-label={`Collect ${row.tenant}`}
-                    onClick={() => void act(() => switchInput(row.name, row.isDisabled))}
-                  />
-                </Table.Cell>
-                <Table.Cell>
-                  <div style={{ display: "flex", flexWrap: "wrap", gap: 4 }}>
-                    <Button label="Test" aria-label={`Test ${row.tenant}`} onClick={() => setTesting(row)} />
-                    <Button
-                      label="Clone"
-                      aria-label={`Clone ${row.tenant}`}
-                      to={`#/add/${encodeURIComponent(row.name)}`}
-                    />
-                    <Button label="Delete" aria-label={`Delete ${row.tenant}`} onClick={() => setLeaving(row)} />
-                  </div>
-                </Table.Cell>
-              </Table.Row>
-            ))}
-          </Table.Body>
-        </Table>
-      </div>
+      <CustomerTableStyle>
+        <ShownRowsContext.Provider value={shownRows}>{table}</ShownRowsContext.Provider>
+      </CustomerTableStyle>
       <p>
         {page.found} of {rows.length} customers
       </p>
@@ -204,70 +199,8 @@ export function CustomersPage(): ReactElement {
   );
 }
 
-const LOOKS: Readonly<Record<State, "success" | "info" | "warning" | "error" | "outline">> = {
-  ok: "success",
-  "catching-up": "info",
-  new: "info",
-  throttled: "warning",
-  "awaiting-consent": "warning",
-  silent: "error",
-  "no report yet": "warning",
-  failing: "error",
-  "signed-out": "error",
-  misconfigured: "error",
-  off: "outline",
-};
-
-interface DeleteProps {
-  readonly row: CustomerRow;
-  readonly onClose: () => void;
-  readonly onDelete: () => void;
-}
-
-function DeleteDialog({ row, onClose, onDelete }: DeleteProps): ReactElement {
-  return (
-    <Dialog title={`Delete ${row.tenant}?`} maxWidth={500} onClose={onClose}>
-      <Modal.Body>
-        <p>
-          The input is deleted and nothing is collected for {row.tenant} any more. Its events stay in Splunk. Its
-          checkpoint and its stored secrets stay too: an input with the same name goes on where this one ended.
-        </p>
-      </Modal.Body>
-      <Modal.Footer>
-        <Button label="Cancel" onClick={onClose} />
-        <Button appearance="destructive" label="Delete" onClick={onDelete} />
-      </Modal.Footer>
-    </Dialog>
-  );
-}
-
-interface TestProps {
-  readonly row: CustomerRow;
-  readonly onClose: () => void;
-}
-
-/** The running input checks every precondition of this customer. */
-function TestDialog({ row, onClose }: TestProps): ReactElement {
-  const [attempt, setAttempt] = useState(1);
-  const { answer, note } = useRequest(row.name, "doctor", attempt);
-  const isOver = answer.state === "done" || answer.state === "refused";
-  return (
-    <Dialog title={`Test ${row.tenant}`} maxWidth={700} onClose={onClose}>
-      <Modal.Body>
-        {note !== "" && <Message type="warning">{note}</Message>}
-        {answer.state === undefined && <Message type="info">The input is asked to check every precondition.</Message>}
-        <Checks answer={answer} />
-      </Modal.Body>
-      <Modal.Footer>
-        <Button label="Close" onClick={onClose} />
-        <Button label="Test again" disabled={!isOver} onClick={() => setAttempt(attempt + 1)} />
-      </Modal.Footer>
-    </Dialog>
-  );
-}
-
-function ago(atMs: number): string {
-  return duration(Math.max(0, (Date.now() - atMs) / 1000));
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function messageOf(error: unknown): string {
