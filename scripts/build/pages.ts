@@ -48,7 +48,7 @@ export async function buildPages(): Promise<Pages> {
   installPagesPackages();
   const result = await build({
     absWorkingDir: ROOT,
-    entryPoints: ["splunk-app/ui/src/main.tsx"],
+    entryPoints: ["splunk-app/ui/src/main.ts"],
     outfile: "defender_mssp.js",
     bundle: true,
     write: false,

@@ -1,21 +1,22 @@
 import layout from "@splunk/react-page/18";
-import { getUserTheme } from "@splunk/splunk-utils/themes";
 import SplunkThemeProvider from "@splunk/themes/SplunkThemeProvider";
 import variables from "@splunk/themes/variables";
-import { type ReactElement, useEffect, useState } from "react";
+import { lazy, type ReactElement, Suspense, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import styled from "styled-components";
-import { AddPage } from "./pages/add.tsx";
-import { CredentialsPage } from "./pages/credentials.tsx";
 import { CustomersPage } from "./pages/customers.tsx";
-import { EditPage } from "./pages/edit.tsx";
-import { HealthPage } from "./pages/health.tsx";
-import { ImportPage } from "./pages/import.tsx";
-import { LogPage } from "./pages/log.tsx";
 import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
-import { SettingsPage } from "./pages/settings.tsx";
 import { routeOf } from "./state/route.ts";
+
+// One bundle holds them all; what only these import is evaluated when one of them is opened.
+const AddPage = lazy(async () => ({ default: (await import("./pages/add.tsx")).AddPage }));
+const CredentialsPage = lazy(async () => ({ default: (await import("./pages/credentials.tsx")).CredentialsPage }));
+const EditPage = lazy(async () => ({ default: (await import("./pages/edit.tsx")).EditPage }));
+const HealthPage = lazy(async () => ({ default: (await import("./pages/health.tsx")).HealthPage }));
+const ImportPage = lazy(async () => ({ default: (await import("./pages/import.tsx")).ImportPage }));
+const LogPage = lazy(async () => ({ default: (await import("./pages/log.tsx")).LogPage }));
+const SettingsPage = lazy(async () => ({ default: (await import("./pages/settings.tsx")).SettingsPage }));
 
 const Page = styled.div`
   background: ${variables.backgroundColorSection};
@@ -39,25 +40,40 @@ function App(): ReactElement {
   return (
     <Page>
       <Navigation current={page === "" ? "customers" : page} />
-      {page === "health" ? (
-        <HealthPage />
-      ) : page === "log" ? (
-        <LogPage key={name} about={name} />
-      ) : page === "settings" ? (
-        <SettingsPage />
-      ) : page === "add" ? (
-        <AddPage key={name} model={name} />
-      ) : page === "import" ? (
-        <ImportPage />
-      ) : page === "credentials" ? (
-        <CredentialsPage />
-      ) : page === "customer" ? (
-        <EditPage key={name} name={name} />
-      ) : (
-        <CustomersPage />
-      )}
+      <Suspense>
+        {page === "health" ? (
+          <HealthPage />
+        ) : page === "log" ? (
+          <LogPage key={name} about={name} />
+        ) : page === "settings" ? (
+          <SettingsPage />
+        ) : page === "add" ? (
+          <AddPage key={name} model={name} />
+        ) : page === "import" ? (
+          <ImportPage />
+        ) : page === "credentials" ? (
+          <CredentialsPage />
+        ) : page === "customer" ? (
+          <EditPage key={name} name={name} />
+        ) : (
+          <CustomersPage />
+        )}
+      </Suspense>
     </Page>
   );
+}
+
+export function showApp(place: HTMLElement): void {
+  render(<App />, place);
+}
+
+/** In the page that Splunk's own template makes. */
+export function showAppInLayout(theme: string): void {
+  layout(<App />, { pageTitle: "Customers in Defender", theme });
+}
+
+export function showProgress(place: HTMLElement): void {
+  render(<Progress />, place);
 }
 
 function render(page: ReactElement, place: HTMLElement): void {
@@ -67,9 +83,3 @@ function render(page: ReactElement, place: HTMLElement): void {
     </SplunkThemeProvider>,
   );
 }
-
-const onDashboard = document.getElementById("defender_mssp_pages");
-const onStart = document.getElementById("defender_mssp_progress");
-if (onDashboard !== null) render(<App />, onDashboard);
-else if (onStart !== null) render(<Progress />, onStart);
-else void getUserTheme().then((theme) => layout(<App />, { pageTitle: "Customers in Defender", theme }));

@@ -12,6 +12,12 @@ export function routeOf(hash: string): Route {
   return { page, name: decoded(name) };
 }
 
+/** Also that of an address without a page. */
+export function showsCustomers(hash: string): boolean {
+  const { page } = routeOf(hash);
+  return page === "" || page === "customers";
+}
+
 /** As it is written where it cannot be decoded: a page that throws is blank. */
 function decoded(text: string): string {
   try {
