@@ -38,6 +38,15 @@ const COLUMNS: readonly (readonly [SortKey, string])[] = [
 const STATUSES_SOON_MS = 250;
 const NO_ROWS: readonly CustomerRow[] = [];
 
+const TOP = (
+  <>
+    <Heading level={1}>Customers</Heading>
+    <p>
+      <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />
+    </p>
+  </>
+);
+
 /** All customers: their states, and who must act. */
 export function CustomersPage(): ReactElement {
   const [known, setKnown] = useState<{ readonly rows: readonly CustomerRow[]; readonly nowMs: number }>();
@@ -109,7 +118,18 @@ export function CustomersPage(): ReactElement {
     }),
     [page, nowMs, act],
   );
-  // Neither is rendered for a key in the field Find.
+  // Of these, a key in the field Find renders only what it changes.
+  const pageSwitch = useMemo(
+    () => (
+      <PageSwitch
+        label="Pages of customers"
+        page={page.page}
+        pages={page.pages}
+        onPage={(to) => change({ page: to })}
+      />
+    ),
+    [page.page, page.pages, change],
+  );
   const stateChoice = useMemo(
     () => (
       <ControlGroup label="State" labelPosition="top">
@@ -129,33 +149,32 @@ export function CustomersPage(): ReactElement {
       change({});
     };
     return (
-      <Table stripeRows>
-        <Table.Head>
-          {COLUMNS.map(([key, label]) => (
-            <Table.HeadCell
-              key={key}
-              sortKey={key}
-              sortDir={order.sort !== key ? "none" : order.isDescending ? "desc" : "asc"}
-              onSort={() => orderBy(key)}
-            >
-              {label}
-            </Table.HeadCell>
-          ))}
-          <Table.HeadCell>On</Table.HeadCell>
-          <Table.HeadCell>Actions</Table.HeadCell>
-        </Table.Head>
-        <Table.Body>
-          <CustomerRows key="rows" />
-        </Table.Body>
-      </Table>
+      <CustomerTableStyle>
+        <Table stripeRows>
+          <Table.Head>
+            {COLUMNS.map(([key, label]) => (
+              <Table.HeadCell
+                key={key}
+                sortKey={key}
+                sortDir={order.sort !== key ? "none" : order.isDescending ? "desc" : "asc"}
+                onSort={() => orderBy(key)}
+              >
+                {label}
+              </Table.HeadCell>
+            ))}
+            <Table.HeadCell>On</Table.HeadCell>
+            <Table.HeadCell>Actions</Table.HeadCell>
+          </Table.Head>
+          <Table.Body>
+            <CustomerRows key="rows" />
+          </Table.Body>
+        </Table>
+      </CustomerTableStyle>
     );
   }, [order, change]);
   return (
     <>
-      <Heading level={1}>Customers</Heading>
-      <p>
-        <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />
-      </p>
+      {TOP}
       <div aria-live="polite">
         {failure !== "" && <Message type="error">{failure}</Message>}
         {refused !== "" && <Message type="error">{refused}</Message>}
@@ -172,18 +191,11 @@ export function CustomersPage(): ReactElement {
         </ControlGroup>
         {stateChoice}
       </div>
-      <CustomerTableStyle>
-        <ShownRowsContext.Provider value={shownRows}>{table}</ShownRowsContext.Provider>
-      </CustomerTableStyle>
+      <ShownRowsContext.Provider value={shownRows}>{table}</ShownRowsContext.Provider>
       <p>
         {page.found} of {rows.length} customers
       </p>
-      <PageSwitch
-        label="Pages of customers"
-        page={page.page}
-        pages={page.pages}
-        onPage={(to) => change({ page: to })}
-      />
+      {pageSwitch}
       {testing !== undefined && <TestDialog row={testing} onClose={() => setTesting(undefined)} />}
       {leaving !== undefined && (
         <DeleteDialog
