@@ -368,6 +368,51 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("a request that gets no answer is given up with a sentence, nothing typed is lost, and the list goes on by itself", async () => {
+    const page = await world.open({ laterMs: 1 });
+    await page.getByTestId("customer").first().waitFor();
+    await page.getByLabel("Find").fill("running");
+    const isStatus = (url: URL): boolean => url.pathname.endsWith("/defender_mssp_status");
+    await page.route(isStatus, () => undefined);
+    const unanswered = page.waitForRequest((request) => isStatus(new URL(request.url())));
+    await page.clock.fastForward(60_000);
+    await unanswered;
+    await page.clock.fastForward(60_000);
+    const note = page.getByText("States cannot be shown. Splunk Web has not answered for 60 seconds.");
+    await note.waitFor();
+    expect(await page.getByLabel("Find").inputValue()).toBe("running");
+    expect(await page.getByTestId("customer").count()).toBe(1);
+    await page.unroute(isStatus);
+    await page.clock.fastForward(60_000);
+    await note.waitFor({ state: "hidden" });
+    expect(world.faults).toEqual([]);
+  });
+
+  test("a save that gets no answer says that it may be saved, and what was typed stays", async () => {
+    const page = await world.open({ hash: "#/customer/slow", laterMs: 1 });
+    const start = page.getByLabel("Start");
+    await start.fill("20d");
+    let posts = 0;
+    await page.route(
+      (url) => url.pathname.endsWith(`${INPUTS}/slow`),
+      (route) => {
+        if (route.request().method() !== "POST") return route.fallback();
+        posts += 1;
+        return posts === 1 ? undefined : route.fallback();
+      },
+    );
+    const unanswered = page.waitForRequest((request) => request.method() === "POST");
+    await save(page);
+    await unanswered;
+    await page.clock.fastForward(60_000);
+    await page.getByText("Splunk Web has not answered for 60 seconds. What you typed stays. It is not known").waitFor();
+    expect(await start.inputValue()).toBe("20d");
+    await save(page);
+    await page.getByText("Saved.").waitFor();
+    expect(stanza("slow")).toMatch(/^start = 20d$/m);
+    expect(world.faults).toEqual([]);
+  });
+
   test("a reader without rights is told so on every page, and the pages stay whole", async () => {
     for (const hash of ["#/customers", "#/customer/model", "#/credentials", "#/add/model", "#/import"]) {
       const page = await world.open({ hash: "#/nothing" });

@@ -3,6 +3,7 @@ import Message from "@splunk/react-ui/Message";
 import Modal from "@splunk/react-ui/Modal";
 import Switch from "@splunk/react-ui/Switch";
 import { type ReactElement, type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
+import { after } from "../after.ts";
 import type { Pace } from "../state/poll-pace.ts";
 import { Poller } from "../state/poller.ts";
 import { mustTick } from "./transport.ts";
@@ -44,10 +45,7 @@ export function usePolled(load: () => Promise<unknown>, pace: Pace): () => Promi
         load,
         pace,
         nowMs: () => performance.now(),
-        after: (ms, then) => {
-          const timer = setTimeout(then, ms);
-          return () => clearTimeout(timer);
-        },
+        after,
         isHidden: () => document.hidden,
       }),
     [load, pace],
