@@ -1159,6 +1159,12 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "host",
   },
+  "output-unconfirmed": {
+    meaning: "HEC takes events and acknowledges none of them. Events wait, and are sent again with the same keys.",
+    action: "Check Splunk's indexing queues, and that a load balancer keeps each client at one indexer.",
+    actors: ["operator"],
+    exit: "host",
+  },
   "output-unreachable": {
     meaning: "The receiver of an output cannot be reached. Events wait in the spool.",
     action: "Start the receiver, or check `.host`, `.port` and the network.",

@@ -167,3 +167,21 @@ export function hecWithoutAck(name: string, url: string): Failure {
       "Enable indexer acknowledgement for the token in Splunk, or set .ack to auto and accept the weaker promise.",
   });
 }
+
+/**
+ * HEC takes events, and nothing says that one of them is indexed.
+ *
+ * @param answer why its answers about acknowledgements are of no use; undefined: they are, and say no.
+ */
+export function hecSilent(name: string, url: string, answer: string | undefined): Failure {
+  const why = answer === undefined ? "it says that none of them is indexed" : `no usable answer: ${answer}`;
+  return new Failure("output-unconfirmed", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${name}: HEC at ${url} takes events and acknowledges none of them (${why}). They wait, and are sent again every 5 minutes with the same keys.`,
+    nextStep:
+      answer === undefined
+        ? "Check the indexing queues and the disk of Splunk's indexers, and that a load balancer keeps each client at one indexer."
+        : `Let requests for ${url}/services/collector/ack reach the indexer that took the events.`,
+  });
+}

@@ -7,7 +7,9 @@ import { HEC_TOKEN, HecNetwork } from "../../test/harness/fakes/hec.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
+import type { HecReply } from "../../test/harness/hec/indexer.ts";
 import { heldBytes } from "../../test/harness/held-bytes.ts";
+import { Failure } from "../model/failure.ts";
 import { sealed } from "../model/sealed.ts";
 import { HecOutput, type HecParts } from "./hec.ts";
 import { HecClient } from "./hec-client.ts";
@@ -321,6 +323,97 @@ describe("with acknowledgement", () => {
     expect(channelsOf(it)).toEqual(["1", "2"]);
     expect(waiting(it)).toBeGreaterThan(0);
     expect(it.log.texts.join("\n")).toContain("no acknowledgement for 300 s");
+  });
+
+  describe("an indexer that takes events and acknowledges none is down after 300 s", () => {
+    const silent = (body: string, status = 200): HecReply => ({ status, body });
+
+    test.each<[string, string, string, HecReply | "gone"]>([
+      ["every acknowledgement stays false", "none of them is indexed", "queues", silent('{"acks":{"0":false}}')],
+      ["the address for acknowledgements does not exist", "404", "/services/collector/ack", silent("Not Found", 404)],
+      ["a page comes instead of acknowledgements", "200", "/services/collector/ack", silent("<html></html>")],
+      ["nothing answers about acknowledgements", "could not connect", "/services/collector/ack", "gone"],
+    ])("when %s, says who must act, and is up again with the first acknowledgement", async (_, why, what, answer) => {
+      const it = story({ network: (n) => n.indexer(A) });
+      let isSilent = true;
+      it.network.onReply = (reply, { url }) => {
+        if (!isSilent || !url.endsWith("/ack")) return reply;
+        if (answer !== "gone") return answer;
+        throw new Failure("network-unreachable", {
+          actor: "operator",
+          retry: { when: "soon" },
+          say: "This machine could not connect.",
+        });
+      };
+      await it.output.write(versions("a"));
+      await it.clock.pass(290_000, 5_000);
+      expect(it.output.condition().state).toBe("up");
+
+      await it.clock.pass(400_000, 5_000);
+
+      expect(it.output.condition()).toMatchObject({
+        state: "down",
+        waitingSinceMs: EVENING_MS,
+        failure: {
+          code: "output-unconfirmed",
+          actor: "operator",
+          say: expect.stringContaining(why),
+          nextStep: expect.stringContaining(what),
+        },
+      });
+      expect(it.log.lines.filter(({ fields }) => fields["failure"] === "output-unconfirmed")).toHaveLength(1);
+
+      isSilent = false;
+      // The fake has forgotten what it was asked for meanwhile: the next channel is acknowledged.
+      await it.clock.pass(330_000, 5_000);
+
+      expect(it.output.condition()).toMatchObject({ state: "up", spooledBytes: 0 });
+      expect(it.output.condition().failure).toBeUndefined();
+      expect(it.log.texts.join("\n")).toContain("the receiver is back");
+    });
+
+    test("although its connections break before 300 s are over, or it restarts", async () => {
+      const it = story({ network: (n) => n.indexer(A) });
+      it.network.onReply = (reply, { url }) => (url.endsWith("/ack") ? silent('{"acks":{}}') : reply);
+      await it.output.write(versions("a"));
+      for (let round = 0; round < 5; round += 1) {
+        await it.clock.pass(90_000, 5_000);
+        it.network.breaksAfterTaking = 1;
+        await it.output.write(versions(`b${round}`));
+      }
+      expect(it.output.condition()).toMatchObject({ state: "down", failure: { code: "output-unconfirmed" } });
+    });
+
+    test("and gets one batch each 300 s from then on, not everything again", async () => {
+      const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+      const big = (name: string) => versions(name + "x".repeat(900_000));
+      for (const name of ["a", "b", "c"]) await it.output.write(big(name));
+      await it.clock.pass(600_000, 5_000);
+      it.network.asked.splice(0);
+      await it.clock.pass(900_000, 5_000);
+      expect(it.network.posts).toHaveLength(3);
+    });
+
+    test("and one that was idle for hours is not", async () => {
+      const it = story({ network: (n) => n.indexer(A) });
+      for (const name of ["a", "b"]) {
+        await it.clock.pass(7_200_000, 600_000);
+        await it.output.write(versions(name));
+        await it.clock.pass(5_000, 1_000);
+      }
+      expect(it.output.condition()).toMatchObject({ state: "up", spooledBytes: 0 });
+      expect(it.log.texts.join("\n")).not.toContain("acknowledged none");
+    });
+
+    test("while another address that acknowledges delivers what it took, the output is up", async () => {
+      const it = story({ urls: [A, B], network: (n) => n.indexer(A, { ack: "never" }) });
+      it.network.indexer(B);
+      for (let n = 0; n < 80; n += 1) {
+        await it.output.write(versions(`a${n}`));
+        await it.clock.pass(10_000, 5_000);
+      }
+      expect(it.output.condition()).toMatchObject({ state: "up", failure: { code: "output-unconfirmed" } });
+    });
   });
 
   test("an indexer that restarts and begins its ids at 0 gets what it may have lost again", async () => {

@@ -5,7 +5,7 @@ import type { Disk } from "../stores/disk/disk.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
 import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
-import { type HecAnswered, type HecClient, hecStopped, hecWithoutAck } from "./hec-client.ts";
+import { type HecAnswered, type HecClient, hecSilent, hecStopped, hecWithoutAck } from "./hec-client.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
 import { outputUnwritable, reportSkipped } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
@@ -65,6 +65,16 @@ interface OpenBatch extends TakenBatch {
   readonly atMs: number;
 }
 
+/** HEC takes events and acknowledges none of them. A new channel does not end it. */
+interface Silence {
+  /** Time that was spent waiting for acknowledgements, pauses without open events left out. */
+  forMs: number;
+  /** What the last question for acknowledgements was answered with, where that is of no use. */
+  answer: string | undefined;
+  /** Once it has lasted so long that somebody must hear of it. */
+  failure: Failure | undefined;
+}
+
 /** One URL with its present channel. */
 interface Lane {
   readonly url: string;
@@ -80,6 +90,8 @@ interface Lane {
   /** Requests whose answers are not worked through yet. */
   readonly sending: Set<Promise<void>>;
   askAfterMs: number;
+  /** While events are open and none is acknowledged. */
+  silence: Silence | undefined;
   /**
    * So many batches may be open. One after a restart of the indexer, twice as many after each confirmation:
    * one that restarts often would otherwise lose all batches again before one of them is confirmed.
@@ -145,7 +157,7 @@ export class HecOutput implements Output {
         where: this.where,
         reports: this.#reports,
         append: (group) => spool.appendAll(group),
-        isReceiverUp: () => this.#lanes.some(({ failure }) => failure === undefined),
+        isReceiverUp: () => this.#lanes.some((lane) => failureOf(lane) === undefined),
         hurry: this.#hurry.signal,
       });
     }
@@ -165,6 +177,7 @@ export class HecOutput implements Output {
       open: new Map(),
       sending: new Set(),
       askAfterMs: FIRST_ASK_MS,
+      silence: undefined,
       window: Number.POSITIVE_INFINITY,
       isProved: false,
       failures: 0,
@@ -194,8 +207,9 @@ export class HecOutput implements Output {
   }
 
   condition(): OutputCondition {
-    const failure = this.#lanes.find((lane) => lane.failure !== undefined)?.failure;
-    const isDown = this.#lanes.every((lane) => lane.failure !== undefined);
+    const failures = this.#lanes.map(failureOf);
+    const failure = failures.find((one) => one !== undefined);
+    const isDown = failures.every((one) => one !== undefined);
     const { waitingSinceMs } = this.#spool;
     return {
       state: this.#reports.isRefusing ? "refusing" : isDown ? "down" : "up",
@@ -435,6 +449,7 @@ export class HecOutput implements Output {
   #weaken(lane: Lane): void {
     if (!lane.usesAck) return;
     lane.usesAck = false;
+    this.#endSilence(lane);
     this.#changeChannel(lane, "it acknowledges nothing");
     this.#p.log.warn(WITHOUT_ACK, { output: this.name, to: lane.url, next_step: ENABLE_ACK });
     this.#reports.notice(
@@ -491,10 +506,13 @@ export class HecOutput implements Output {
         await this.#news.woken(signal);
         continue;
       }
+      const beganMs = clock.monotonicMs();
       if (this.#hurry.signal.aborted) await clock.pause(STOPPING_ASK_MS, signal);
       else await clock.pause(lane.askAfterMs, this.#hurry.signal);
-      if (signal.aborted || lane.open.size === 0) continue;
-      const progressed = await this.#ask(lane);
+      if (signal.aborted) continue;
+      const progressed = lane.open.size > 0 && (await this.#ask(lane));
+      if (!progressed) this.#noteSilence(lane, clock.monotonicMs() - beganMs);
+      if (lane.open.size === 0) continue;
       lane.askAfterMs = progressed ? FIRST_ASK_MS : Math.min(LONGEST_ASK_MS, lane.askAfterMs * ASK_GROWTH);
       const oldest = Math.min(...Array.from(lane.open.values(), ({ atMs }) => atMs));
       if (clock.monotonicMs() - oldest >= UNACKNOWLEDGED_AFTER_MS)
@@ -518,10 +536,7 @@ export class HecOutput implements Output {
         return false;
       }
       if (verdict.is === "unusable") {
-        this.#p.log.debug("the answer about acknowledgements is of no use", {
-          output: this.name,
-          say: inWords(verdict.reason),
-        });
+        this.#unanswered(lane, inWords(verdict.reason));
         return false;
       }
       for (const id of verdict.indexed) {
@@ -532,14 +547,49 @@ export class HecOutput implements Output {
         lane.failures = 0;
         this.#confirm(batch, { isIndexed: true });
       }
-      if (verdict.indexed.size === 0) return false;
+      if (verdict.indexed.size === 0) {
+        this.#unanswered(lane, undefined);
+        return false;
+      }
+      this.#endSilence(lane);
       lane.window = lane.window < WINDOW_MOST ? lane.window * 2 : Number.POSITIVE_INFINITY;
       this.#news.wake();
       return true;
     } catch (error) {
       if (!isFailure(error)) throw error;
+      this.#unanswered(lane, error.say);
       return false;
     }
+  }
+
+  /** @param answer why the answer about acknowledgements is of no use; undefined: it is one. */
+  #unanswered(lane: Lane, answer: string | undefined): void {
+    lane.silence ??= { forMs: 0, answer, failure: undefined };
+    lane.silence.answer = answer;
+    if (answer === undefined) return;
+    this.#p.log.debug("the answer about acknowledgements is of no use", { output: this.name, say: answer });
+  }
+
+  /** Events were open for another `forMs`, and none was acknowledged. */
+  #noteSilence(lane: Lane, forMs: number): void {
+    if (!lane.usesAck) return;
+    lane.silence ??= { forMs: 0, answer: undefined, failure: undefined };
+    const { silence } = lane;
+    silence.forMs += forMs;
+    if (silence.failure !== undefined || silence.forMs < UNACKNOWLEDGED_AFTER_MS) return;
+    silence.failure = hecSilent(this.name, lane.url, silence.answer);
+    // It may index everything all the same, so each try makes copies.
+    lane.window = 1;
+    this.#reports.logFailure(silence.failure, undefined);
+    this.#reports.changed();
+  }
+
+  #endSilence(lane: Lane): void {
+    const { silence } = lane;
+    lane.silence = undefined;
+    if (silence?.failure === undefined) return;
+    this.#reports.logRecovery(lane.url, this.#spool.waitingBytes);
+    this.#reports.changed();
   }
 
   /** What was taken and not confirmed is sent again on whichever lane is free. */
@@ -642,6 +692,11 @@ function healthDropped(name: string, where: string): Failure {
     say: `${name}: HEC at ${where} takes nothing, so health events are no longer kept for it. No alert is lost.`,
     nextStep: "Start Splunk, or check .urls and the network. Delivery resumes by itself.",
   });
+}
+
+/** Why nothing of what this lane is given is delivered. */
+function failureOf({ failure, silence }: Lane): Failure | undefined {
+  return failure ?? silence?.failure;
 }
 
 /** Events that were taken and are not confirmed yet. */

@@ -17,8 +17,14 @@ import { sealed } from "../../../src/model/sealed.ts";
 import { createHttp } from "../../../src/net/http.ts";
 import { realDialer } from "../../../src/outputs/dial.ts";
 import { GrowingFile } from "../../../src/outputs/growing-file.ts";
+import { HecOutput } from "../../../src/outputs/hec.ts";
+import { HecClient } from "../../../src/outputs/hec-client.ts";
+import { RejectedEvents } from "../../../src/outputs/rejected.ts";
 import { SPLUNK_STREAM, StreamPipe } from "../../../src/outputs/stream-pipe.ts";
+import { realDisk } from "../../../src/stores/disk/disk.ts";
 import { EVENING_MS, FakeClock, T0 } from "../../harness/fakes/clock.ts";
+import { HEC_TOKEN, HecNetwork } from "../../harness/fakes/hec.ts";
+import { FakeLog } from "../../harness/fakes/log.ts";
 import { FakeRandom } from "../../harness/fakes/random.ts";
 import { batchOf, brokenDisk, errno, newFolder } from "../../harness/fakes/receiver.ts";
 import { FakeSplunkd } from "../../harness/fakes/splunkd-rest.ts";
@@ -91,6 +97,40 @@ async function fileOn(code: string): Promise<Raised> {
 
 async function dialled(protocol: "tcp" | "tls", port: number): Promise<Raised> {
   return thrownBy(() => realDialer.connect({ host: "127.0.0.1", port, protocol }, new AbortController().signal));
+}
+
+/** One event goes to a HEC that answers all questions for acknowledgements with no. */
+async function silentHec(): Promise<Raised> {
+  const clock = new FakeClock(EVENING_MS);
+  const network = new HecNetwork(clock);
+  const url = "https://hec.example:8088";
+  network.indexer(url, { ack: "never" });
+  const folder = newFolder();
+  const name = "outputs[0]";
+  const output = new HecOutput({
+    name,
+    urls: [url],
+    ack: "auto",
+    client: new HecClient({ name, token: sealed(HEC_TOKEN), gzip: false, caFile: undefined, http: network, clock }),
+    spoolBytes: 1 << 20,
+    withoutSpool: true,
+    stateFolder: folder,
+    stateName: "hec",
+    rejected: new RejectedEvents(folder, realDisk, clock),
+    disk: realDisk,
+    clock,
+    random: FakeRandom.always(),
+    newChannel: () => TENANT,
+    log: new FakeLog(),
+  });
+  void output.write(batchOf(JSON.stringify({ event: "one" }))).catch(() => undefined);
+  await clock.pass(400_000, 5_000);
+  const { failure } = output.condition();
+  const closing = output.close(0);
+  clock.endPauses();
+  await closing;
+  if (failure === undefined) throw new Error("HEC that acknowledges nothing was not reported");
+  return failure;
 }
 
 export const HOSTS: Causes = {
@@ -190,6 +230,7 @@ export const HOSTS: Causes = {
   ],
   "output-broken": ["the output's disk reports an error", () => fileOn("EIO")],
   "output-full": ["the output's disk is full", () => fileOn("ENOSPC")],
+  "output-unconfirmed": ["HEC takes an event and says for ever that it is not indexed", () => silentHec()],
   "output-unreachable": ["the connector's port is closed", () => dialled("tcp", 1)],
   "output-untrusted": [
     "an unknown authority issued the connector's certificate",
