@@ -1,9 +1,7 @@
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-/** `\u0000`. */
-const LONGEST_ESCAPE = 6;
-/** So many bytes at once, because room is made for the longest escape of each. */
-const ESCAPE_AT_ONCE = 4096;
+import { ESCAPE_AT_ONCE, LONGEST_ESCAPE, plainEscaper, type StringEscaper, simdEscaper } from "./string-escapes.ts";
+
+/** Made when it is first needed: most outputs escape nothing. */
+let escaper: StringEscaper | undefined;
 
 /**
  * A byte buffer that grows. Reused from batch to batch, so that events are written without a string or an
@@ -60,22 +58,12 @@ export class ByteWriter {
 
   /** The bytes as the inside of a JSON string: every fifth one may need a sign before it. */
   insideString(source: Uint8Array): void {
+    escaper ??= simdEscaper() ?? plainEscaper();
     for (let from = 0; from < source.length; from += ESCAPE_AT_ONCE) {
       const to = Math.min(source.length, from + ESCAPE_AT_ONCE);
       const most = (to - from) * LONGEST_ESCAPE;
       if (this.#length + most > this.#bytes.length) this.#grow(most);
-      const bytes = this.#bytes;
-      let at = this.#length;
-      // A call for each piece between two quotation marks costs five times as much.
-      for (let i = from; i < to; i++) {
-        const c = source[i]!;
-        if (c < 0x20) at += bytes.write(`\\u${c.toString(16).padStart(4, "0")}`, at, "latin1");
-        else {
-          if (c === QUOTE || c === BACKSLASH) bytes[at++] = BACKSLASH;
-          bytes[at++] = c;
-        }
-      }
-      this.#length = at;
+      this.#length = escaper.escape(source, from, to, this.#bytes, this.#length);
     }
   }
 
