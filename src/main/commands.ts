@@ -260,7 +260,8 @@ function addStatus(parser: Argv, ending: Ending, log: Log): void {
           out: (text) => void process.stdout.write(text),
           environment: process.env,
           configuration: () => plainConfiguration(args, ending),
-          fleet: async (settings) => (await import("./fleet-status.ts")).fleetStatusOf(settings, VERSION),
+          fleet: async (settings, stanzas) =>
+            (await import("./fleet-status.ts")).fleetStatusOf(settings, stanzas, VERSION),
         });
       } finally {
         await http.close();

@@ -145,7 +145,15 @@ async function withDatabase(
 
 /** Throws Failure `settings` when there is none, or a wrong one. */
 export async function fleetOf(flags: ArcSightFlags): Promise<FleetSettings> {
-  return fleetIn(await choose(flags), flags);
+  return (await chosenFleet(flags)).fleet;
+}
+
+/** As `fleetOf`, with the configuration. */
+export async function chosenFleet(
+  flags: ArcSightFlags,
+): Promise<{ readonly chosen: Chosen; readonly fleet: FleetSettings }> {
+  const chosen = await choose(flags);
+  return { chosen, fleet: fleetIn(chosen, flags) };
 }
 
 function fleetIn({ config }: Chosen, flags: ArcSightFlags): FleetSettings {

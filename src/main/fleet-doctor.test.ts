@@ -53,3 +53,84 @@ describe("what doctor says of a fleet's members and the applied configuration", 
     );
   });
 });
+
+/** What a check says over a database that answers every question with these rows. */
+async function saidOver(name: string, rows: readonly object[]) {
+  const database: Database = { query: <Row>() => Promise.resolve(rows as readonly Row[]) };
+  const check = checksOf(database, "main", "db.example.com:5432").find((one) => one.name === name);
+  return check?.run(new AbortController().signal);
+}
+
+describe("what doctor says of the database's standbys", () => {
+  const row = {
+    version: "15.2",
+    commit: "on",
+    fsync: "on",
+    standby_names: "",
+    standbys: 0,
+    in_sync: null,
+    read_only: false,
+    bytes: "3145728",
+    connections: 12,
+    connections_most: 60,
+  };
+  test.each([
+    ["none follows", {}, /No standby follows: if this host is lost/],
+    [
+      "a commit waits for none",
+      { standbys: 2 },
+      /a commit waits for none of them \(synchronous_standby_names is empty\)/,
+    ],
+    [
+      "synchronous_commit ends before they have it",
+      { standbys: 1, standby_names: "a", commit: "local" },
+      /waits for none of them \(synchronous_commit is local\)/,
+    ],
+    [
+      "this role may not see their state",
+      { standbys: 1, standby_names: "a" },
+      /Grant pg_read_all_stats to fleet\.user/,
+    ],
+    ["one is in sync", { standbys: 2, standby_names: "a", in_sync: 1 }, /a commit waits for 1 of them \(a\)/],
+    ["the host's disk is not waited for", { fsync: "off" }, /fsync is off: a crash of its host damages/],
+  ])("where %s", async (_, differs, said) => {
+    expect(await saidOver("durability", [{ ...row, ...differs }])).toMatch(said);
+  });
+
+  test.each([
+    ["none follows although each commit waits for one", { standby_names: "a" }, /no standby follows/],
+    ["none is in sync", { standby_names: "a", standbys: 1, in_sync: 0 }, /none of the 1 standby servers/],
+  ])("and fails where %s", async (_, differs, said) => {
+    await expect(saidOver("durability", [{ ...row, ...differs }])).rejects.toMatchObject({
+      code: "fleet-standby-missing",
+      say: expect.stringMatching(said),
+    });
+  });
+
+  test("a database that is read-only fails, and one that is not says how full it is", async () => {
+    expect(await saidOver("database", [row])).toMatch(/takes 3 MiB; 12 of 60 connections are in use\.$/);
+    await expect(saidOver("database", [{ ...row, read_only: true }])).rejects.toMatchObject({ code: "fleet-refused" });
+  });
+});
+
+describe("what doctor says of lag", () => {
+  const shard = { shard: 7, owner: "one", streams: 10, late: 0, lag_ms: "90000", opened: 5 };
+  test("no stream is behind", async () => {
+    expect(await saidOver("lag", [shard])).toMatch(
+      /No stream is behind\. The oldest walk that was saved ended 90 s ago/,
+    );
+  });
+
+  test("some are behind, with the worst by name, its shard and its member", async () => {
+    // The fake answers both questions with these rows.
+    const row = { ...shard, late: 1, lag_ms: "10800000", customer: "Contoso", stream: "alerts" };
+    expect(await saidOver("lag", [row])).toMatch(
+      /^1 streams of 1 shards are behind\. The worst: Contoso, alerts: 3 hours \(shard 7 of one\)\./,
+    );
+  });
+
+  test("most are behind, which fails", async () => {
+    const row = { ...shard, late: 6, customer: "Contoso", stream: "alerts" };
+    await expect(saidOver("lag", [row])).rejects.toMatchObject({ code: "fleet-behind" });
+  });
+});

@@ -4,8 +4,12 @@ import type { DoctorCheck, FleetChecks } from "../model/sign-in.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import {
+  type DatabaseLook,
+  type ExpectedCustomer,
+  type LagLook,
   lookAtDatabase,
   lookAtFleet,
+  lookAtLag,
   type MemberLook,
   type OutputLook,
   type SetAside,
@@ -13,8 +17,9 @@ import {
 import { checkSchemaVersion, schemaOf } from "../stores/postgres/schema.ts";
 import { placeOf } from "./command-place.ts";
 import { settingsFailure } from "./configuration.ts";
-import { fleetOf } from "./fleet-command.ts";
+import { chosenFleet } from "./fleet-command.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { expectedCustomers } from "./fleet-status.ts";
 
 /** A clock that differs by less is not named. */
 const CLOCK_NAMED_S = 5;
@@ -28,7 +33,7 @@ export async function fleetChecks(
 ): Promise<FleetChecks> {
   const config = argv["config"];
   if (typeof config !== "string") throw settingsFailure("--fleet needs --config FILE, the properties file of a member");
-  const settings = await fleetOf({
+  const { chosen, fleet: settings } = await chosenFleet({
     config,
     overrides: {},
     environment,
@@ -38,19 +43,31 @@ export async function fleetChecks(
   const where = settings.hosts.map(({ host, port }) => `${host}:${port}`).join(", ");
   return {
     fleet: settings.name,
-    checks: checksOf(connections, settings.name, where),
+    checks: checksOf(connections, settings.name, where, expectedCustomers(chosen.config.settings.stanzas)),
     close: () => connections.close(),
   };
 }
 
-/** @param where hosts and ports of the database. */
-export function checksOf(database: Database, fleet: string, where: string): readonly DoctorCheck[] {
+/**
+ * @param where hosts and ports of the database.
+ * @param expected customers of this configuration.
+ */
+export function checksOf(
+  database: Database,
+  fleet: string,
+  where: string,
+  expected: readonly ExpectedCustomer[] = [],
+): readonly DoctorCheck[] {
   return [
     {
       name: "database",
       run: async () => {
-        const { version } = await lookAtDatabase(database);
-        return `The primary answers at ${where}: PostgreSQL ${version}.`;
+        const { version, isReadOnly, bytes, connections, connectionsMost } = await lookAtDatabase(database);
+        if (isReadOnly) throw readOnly();
+        return (
+          `The primary answers at ${where}: PostgreSQL ${version}. The database takes ${mib(bytes)} MiB; ` +
+          `${connections} of ${connectionsMost} connections are in use.`
+        );
       },
     },
     {
@@ -64,13 +81,12 @@ export function checksOf(database: Database, fleet: string, where: string): read
     {
       name: "durability",
       run: async () => {
-        const { synchronousCommit, standbys, synchronousStandbys } = await lookAtDatabase(database);
-        if (synchronousCommit === "off") throw losesCommits();
-        const followed =
-          standbys === 0
-            ? "No standby follows: if this host is lost, collection begins at `start` again."
-            : `${standbys} standby servers follow; a commit waits for ${synchronousStandbys}.`;
-        return `synchronous_commit is ${synchronousCommit}. ${followed}`;
+        const look = await lookAtDatabase(database);
+        if (look.synchronousCommit === "off") throw losesCommits();
+        if (look.synchronousStandbyNames !== "" && (look.inSync ?? look.standbys) === 0 && waitsForStandby(look))
+          throw standbyMissing(look);
+        const unsafe = look.fsync === "off" ? " fsync is off: a crash of its host damages the database." : "";
+        return `synchronous_commit is ${look.synchronousCommit}. ${standbysInWords(look)}${unsafe}`;
       },
     },
     {
@@ -80,6 +96,16 @@ export function checksOf(database: Database, fleet: string, where: string): read
         const alive = members.filter(({ isAlive }) => isAlive);
         if (unowned > 0) throw withoutOwner(unowned, alive.length);
         return `${alive.map(memberInWords).join(", ")}.${configurationsInWords(alive)}`;
+      },
+    },
+    {
+      name: "lag",
+      run: async () => {
+        const look = await lookAtLag(database, fleet, expected);
+        const late = look.shards.reduce((sum, one) => sum + one.late, 0);
+        const streams = look.shards.reduce((sum, one) => sum + one.streams, 0);
+        if (late * 2 > streams) throw behind(late, streams, look);
+        return lagInWords(late, look);
       },
     },
     {
@@ -128,6 +154,60 @@ function configurationsInWords(alive: readonly MemberLook[]): string {
   return differ ? " They do not all run with the same configuration; those with the applied one collect." : "";
 }
 
+function mib(bytes: number): number {
+  return Math.ceil(bytes / 1_048_576);
+}
+
+/** Levels below `on` end before a standby has the commit. */
+function waitsForStandby({ synchronousCommit }: DatabaseLook): boolean {
+  return synchronousCommit !== "local";
+}
+
+function standbysInWords(look: DatabaseLook): string {
+  const { standbys, inSync, synchronousStandbyNames: names } = look;
+  if (standbys === 0) return "No standby follows: if this host is lost, collection begins at `start` again.";
+  if (names === "" || !waitsForStandby(look))
+    return (
+      `${standbys} standby servers follow, and a commit waits for none of them` +
+      ` (${names === "" ? "synchronous_standby_names is empty" : "synchronous_commit is local"}): ` +
+      "after a failover the last events may be sent again, with equal keys."
+    );
+  if (inSync === undefined)
+    return (
+      `${standbys} standby servers follow; synchronous_standby_names is ${names}. ` +
+      "Grant pg_read_all_stats to fleet.user to see here whether they are in sync."
+    );
+  return `${standbys} standby servers follow; a commit waits for ${inSync} of them (${names}).`;
+}
+
+/** Seconds as a person says them. */
+function spanInWords(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  return seconds < 7_200 ? `${Math.round(seconds / 60)} minutes` : `${Math.round(seconds / 3_600)} hours`;
+}
+
+function lateInWords({ late, shards }: LagLook): string {
+  return late
+    .map(({ customer, stream, shard, lagS }) => {
+      const owner = shards.find((one) => one.shard === shard)?.owner ?? "no member";
+      return `${customer}, ${stream}: ${spanInWords(lagS)} (shard ${shard} of ${owner})`;
+    })
+    .join("; ");
+}
+
+function lagInWords(late: number, look: LagLook): string {
+  const never =
+    look.neverOpened === 0 ? "" : ` ${look.neverOpened} configured customers have never been collected by this fleet.`;
+  if (late > 0) {
+    const shards = look.shards.filter((one) => one.late > 0).length;
+    return `${late} streams of ${shards} shards are behind. The worst: ${lateInWords(look)}. Run \`defender-mssp doctor --customer NAME\` for each.${never}`;
+  }
+  const lags = look.shards.filter((one) => one.lagS !== undefined);
+  const worst = lags.reduce((most, one) => Math.max(most, one.lagS ?? 0), 0);
+  if (lags.length === 0) return `No stream was read completely yet.${never}`;
+  return `No stream is behind. The oldest walk that was saved ended ${spanInWords(worst)} ago; those without events are saved every 10 minutes.${never}`;
+}
+
 function outputInWords({ output, packets, streams, bytes, oldestS }: OutputLook): string {
   const kib = Math.ceil(bytes / 1024);
   return `${packets} packets (${kib} KiB) of ${streams} streams wait for ${output}, for at most ${Math.ceil(oldestS / 60)} minutes`;
@@ -154,6 +234,33 @@ function withoutOwner(unowned: number, alive: number): Failure {
     retry: { when: "later" },
     say: `${unowned} of 256 shards have no live owner, and ${alive} members are alive. Their customers are not collected.`,
     nextStep: "Start the members. If one stopped within the last ten seconds, look again.",
+  });
+}
+
+function behind(late: number, streams: number, look: LagLook): Failure {
+  return new Failure("fleet-behind", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `${late} of ${streams} streams are behind: their last complete walk was saved long ago. The worst: ${lateInWords(look)}.`,
+    nextStep: "Read the log and the health events of these members, and add a member if they have no processor time.",
+  });
+}
+
+function readOnly(): Failure {
+  return new Failure("fleet-refused", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: "The fleet's database is read-only for fleet.user, so no member can commit anything.",
+    nextStep: "Set default_transaction_read_only = off for the database and this role.",
+  });
+}
+
+function standbyMissing({ synchronousStandbyNames, standbys }: DatabaseLook): Failure {
+  return new Failure("fleet-standby-missing", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `synchronous_standby_names is ${synchronousStandbyNames}, and ${standbys === 0 ? "no standby follows" : `none of the ${standbys} standby servers that follow is in sync`}. Each commit waits for one, so nothing is collected.`,
+    nextStep: "Start the standby. If it is gone for good, correct synchronous_standby_names and reload the database.",
   });
 }
 

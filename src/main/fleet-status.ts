@@ -1,18 +1,38 @@
 import type { FleetSettings } from "../config/fleet-settings.ts";
+import type { Stanza } from "../model/stanza.ts";
 import type { CustomerStatus, StatusDocument } from "../model/status.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion, shardOf } from "../stores/postgres/fleet-store.ts";
-import { lookAtFleet } from "../stores/postgres/look.ts";
+import { type ExpectedCustomer, lookAtFleet, lookAtLag } from "../stores/postgres/look.ts";
 import { checkSchemaVersion } from "../stores/postgres/schema.ts";
 import { fleetConnections } from "./fleet-database.ts";
 
+/** A walk that finds nothing is saved so often; the rest is for a busy machine. */
+const SAVED_AT_LEAST_EVERY_MS = 900_000;
+
+/** Customers by what the database calls them. One with a domain is refused in a fleet. */
+export function expectedCustomers(
+  stanzas: readonly Pick<Stanza, "name" | "tenantId" | "pollSeconds">[],
+): readonly ExpectedCustomer[] {
+  return stanzas.flatMap(({ name, tenantId, pollSeconds }) => {
+    const id = tenantIdFrom(tenantId);
+    return id === undefined
+      ? []
+      : [{ stanza: name, tenantId: id, lateAfterMs: SAVED_AT_LEAST_EVERY_MS + 2 * pollSeconds * 1_000 }];
+  });
+}
+
 /** As `fleetStatus`, with connections of its own. */
-export async function fleetStatusOf(settings: FleetSettings, version: string): Promise<StatusDocument> {
+export async function fleetStatusOf(
+  settings: FleetSettings,
+  stanzas: readonly Stanza[],
+  version: string,
+): Promise<StatusDocument> {
   const connections = await fleetConnections(settings, 1);
   try {
     checkSchemaVersion(settings.name, await schemaVersion(connections, settings.name));
-    return await fleetStatus(connections, settings.name, version);
+    return await fleetStatus(connections, settings.name, expectedCustomers(stanzas), version);
   } finally {
     await connections.close();
   }
@@ -22,8 +42,14 @@ export async function fleetStatusOf(settings: FleetSettings, version: string): P
  * What the database knows of a fleet as `status` shows it: members, and what waits for each output. How each
  * customer is, only the member knows that collects it. Throws Failure as `Database.query`.
  */
-async function fleetStatus(database: Database, fleet: string, version: string): Promise<StatusDocument> {
+async function fleetStatus(
+  database: Database,
+  fleet: string,
+  expected: readonly ExpectedCustomer[],
+  version: string,
+): Promise<StatusDocument> {
   const { members, outputs } = await lookAtFleet(database, fleet);
+  const { shards } = await lookAtLag(database, fleet, expected);
   return {
     version,
     collectors: members.map(({ name, version: ofMember, isAlive, customers }) => ({
@@ -41,6 +67,13 @@ async function fleetStatus(database: Database, fleet: string, version: string): 
       oldest_s: oldestS,
       unconfirmed: null,
       rejected: 0,
+    })),
+    shards: shards.map(({ shard, owner, streams, late, lagS }) => ({
+      shard,
+      collector: owner ?? null,
+      streams,
+      late,
+      lag_s: lagS ?? null,
     })),
   };
 }

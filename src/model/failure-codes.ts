@@ -867,6 +867,12 @@ export const FAILURE_CODES = {
   },
 
   // The fleet's database.
+  "fleet-behind": {
+    meaning: "Most streams of the fleet's customers had no complete walk for too long.",
+    action: "Read the log and the health events of the members. Add a member if they have no processor time.",
+    actors: ["operator"],
+    exit: "state",
+  },
   "fleet-clock-differs": {
     meaning: "The clock of a member's host and that of the fleet's database differ by more than a minute.",
     action: "Synchronize the clocks of both hosts.",
@@ -924,6 +930,12 @@ export const FAILURE_CODES = {
       "The fleet's database holds packets of events that are damaged. They are kept there and were not delivered.",
     action:
       "Run `defender-mssp doctor --fleet`, check the database's disk, and follow docs/fleet to send them again or give them up.",
+    actors: ["operator"],
+    exit: "state",
+  },
+  "fleet-standby-missing": {
+    meaning: "The fleet's database waits with each commit for a standby that is not there.",
+    action: "Start the standby, or correct synchronous_standby_names.",
     actors: ["operator"],
     exit: "state",
   },

@@ -119,4 +119,16 @@ export interface StatusDocument {
   }[];
   /** As in health events; absent while no list of customers was read. */
   readonly roster?: RosterReport;
+  /** All 256 of a fleet, as its database knows them; absent where a collector answers. */
+  readonly shards?: readonly {
+    readonly shard: number;
+    /** The live member that owns it. */
+    readonly collector: string | null;
+    /** Of configured customers that were ever collected. */
+    readonly streams: number;
+    /** Of these: too long without a complete walk that was saved. */
+    readonly late: number;
+    /** Since the last such walk, the longest. One that finds nothing is saved every ten minutes. */
+    readonly lag_s: number | null;
+  }[];
 }

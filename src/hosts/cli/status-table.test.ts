@@ -79,3 +79,24 @@ test("a permission that customers withdrew has their dates, and what no stream n
   expect(table).toContain("customer       2 consent-missing Contoso (since 2026-11-20), Fabrikam (since 2026-11-22): ");
   expect(table).toContain("Granted to the app, and needed by no stream: Directory.Read.All (Contoso, Fabrikam).\n");
 });
+
+test("what a fleet's database knows has a line for each owner of shards, with the largest lag and its shard", () => {
+  const shard = (number: number, collector: string | null, lag_s: number | null, late = 0) => ({
+    shard: number,
+    collector,
+    streams: 2,
+    late,
+    lag_s,
+  });
+  const document = {
+    ...statusDocument("c", "1", { customers: [], outputs: [] }),
+    shards: [shard(0, "two", 12), shard(1, "one", 70), shard(2, "one", 4_000, 1), shard(3, null, null)],
+  };
+  expect(statusTable(document)).toContain(`
+OWNER     SHARDS  STREAMS  LATE  LARGEST LAG S  IN SHARD
+--------  ------  -------  ----  -------------  --------
+(nobody)  1       2        0     -              -
+one       2       4        1     4000           2
+two       1       2        0     12             0
+`);
+});

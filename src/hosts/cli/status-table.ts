@@ -31,7 +31,7 @@ const MIB = 1024 * 1024;
 type Customer = StatusDocument["customers"][number];
 
 /** `status` for a person: customers by state and reason, the largest lag, outputs with what waits. */
-export function statusTable({ collectors, customers, outputs, roster }: StatusDocument): string {
+export function statusTable({ collectors, customers, outputs, roster, shards }: StatusDocument): string {
   const states = Map.groupBy(customers, ({ streams }) => worstOf(streams));
   const parts = [
     collectors
@@ -51,6 +51,7 @@ export function statusTable({ collectors, customers, outputs, roster }: StatusDo
     unneededRemarks(customers),
     roster === undefined ? "" : rosterTable(roster),
     lagLine(customers),
+    shards === undefined ? "" : shardsTable(shards),
     outputs.length === 0 ? "" : outputsTable(outputs),
   ];
   return parts.filter((part) => part !== "").join("\n");
@@ -95,6 +96,28 @@ function lagLine(customers: readonly Customer[]): string {
   if (lags.length === 0) return "";
   const { tenant, stream, lag_s } = lags.reduce((worst, one) => (one.lag_s > worst.lag_s ? one : worst));
   return `Largest lag: ${lag_s} s (${printable(tenant)}, ${stream}).\n`;
+}
+
+/** Who owns which part of a fleet's customers, and how far it is behind. */
+function shardsTable(shards: NonNullable<StatusDocument["shards"]>): string {
+  const byOwner = [...Map.groupBy(shards, ({ collector }) => collector)].sort(([a], [b]) =>
+    (a ?? "").localeCompare(b ?? ""),
+  );
+  return textTable(
+    ["OWNER", "SHARDS", "STREAMS", "LATE", "LARGEST LAG S", "IN SHARD"],
+    byOwner.map(([owner, owned]) => {
+      const sum = (count: (one: (typeof owned)[number]) => number) => owned.reduce((all, one) => all + count(one), 0);
+      const worst = owned.reduce((most, one) => ((one.lag_s ?? -1) > (most.lag_s ?? -1) ? one : most));
+      return [
+        owner === null ? "(nobody)" : printable(owner),
+        String(owned.length),
+        String(sum(({ streams }) => streams)),
+        String(sum(({ late }) => late)),
+        worst.lag_s === null ? "-" : String(worst.lag_s),
+        worst.lag_s === null ? "-" : String(worst.shard),
+      ];
+    }),
+  );
 }
 
 function outputsTable(outputs: StatusDocument["outputs"]): string {

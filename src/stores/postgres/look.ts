@@ -1,13 +1,22 @@
 import type { Database } from "./connections.ts";
 import { schemaOf } from "./schema.ts";
 
-/** How much the database itself may lose. */
-export interface Durability {
+/** What the database says of itself: how much it may lose, and how full it is. */
+export interface DatabaseLook {
   readonly version: string;
+  /** As it counts for the role that asks. */
   readonly synchronousCommit: string;
-  /** Standbys that follow now, and how many of them a commit waits for. */
+  readonly fsync: string;
+  /** The setting; empty: a commit waits for no standby. */
+  readonly synchronousStandbyNames: string;
+  /** Standbys that follow now. */
   readonly standbys: number;
-  readonly synchronousStandbys: number;
+  /** How many of them a commit waits for; undefined: this role may not see that. */
+  readonly inSync: number | undefined;
+  readonly isReadOnly: boolean;
+  readonly bytes: number;
+  readonly connections: number;
+  readonly connectionsMost: number;
 }
 
 export interface MemberLook {
@@ -56,15 +65,137 @@ export interface FleetLook {
   readonly setAside: readonly SetAside[];
 }
 
-export async function lookAtDatabase(database: Database): Promise<Durability> {
-  const [row] = await database.query<{ version: string; commit: string; standbys: number; synchronous: number }>(
+export async function lookAtDatabase(database: Database): Promise<DatabaseLook> {
+  const [row] = await database.query<{
+    version: string;
+    commit: string;
+    fsync: string;
+    standby_names: string;
+    standbys: number;
+    in_sync: number | null;
+    read_only: boolean;
+    bytes: string;
+    connections: number;
+    connections_most: number;
+  }>(
+    // To others than this role, the server shows that a standby follows, and not its state.
     `select current_setting('server_version') as version, current_setting('synchronous_commit') as commit,
+       current_setting('fsync') as fsync, current_setting('synchronous_standby_names') as standby_names,
        (select count(*)::int from pg_stat_replication) as standbys,
-       (select count(*)::int from pg_stat_replication where sync_state in ('sync', 'quorum')) as synchronous`,
+       case when pg_has_role('pg_read_all_stats', 'usage') then
+         (select count(*)::int from pg_stat_replication where sync_state in ('sync', 'quorum')) end as in_sync,
+       current_setting('transaction_read_only')::boolean as read_only,
+       pg_database_size(current_database()) as bytes,
+       (select sum(numbackends)::int from pg_stat_database) as connections,
+       current_setting('max_connections')::int as connections_most`,
   );
   if (row === undefined) throw new Error("the database answered a question about itself with nothing");
-  const { version, commit, standbys, synchronous } = row;
-  return { version, synchronousCommit: commit, standbys, synchronousStandbys: synchronous };
+  return {
+    version: row.version,
+    synchronousCommit: row.commit,
+    fsync: row.fsync,
+    synchronousStandbyNames: row.standby_names.trim(),
+    standbys: row.standbys,
+    inSync: row.in_sync ?? undefined,
+    isReadOnly: row.read_only,
+    bytes: Number(row.bytes),
+    connections: row.connections,
+    connectionsMost: row.connections_most,
+  };
+}
+
+/** A customer as it is configured, and when one of its streams counts as late. */
+export interface ExpectedCustomer {
+  readonly stanza: string;
+  readonly tenantId: string;
+  readonly lateAfterMs: number;
+}
+
+/** Streams of one shard that are configured and were ever opened. */
+export interface ShardLook {
+  readonly shard: number;
+  /** Name of the live member that owns it. */
+  readonly owner: string | undefined;
+  readonly streams: number;
+  /** Of these: the last complete walk that was saved is too long ago. */
+  readonly late: number;
+  /** The largest time since such a walk; undefined where none was ever complete. */
+  readonly lagS: number | undefined;
+}
+
+export interface LateStream {
+  readonly customer: string;
+  readonly stream: string;
+  readonly shard: number;
+  readonly lagS: number;
+}
+
+/** How long ago each customer's last walk was saved. A walk that finds nothing is saved every ten minutes. */
+export interface LagLook {
+  /** All 256. */
+  readonly shards: readonly ShardLook[];
+  /** The worst first. */
+  readonly late: readonly LateStream[];
+  /** Configured customers that no member has ever opened. */
+  readonly neverOpened: number;
+}
+
+/** Streams that are named. */
+const LATE_MOST = 5;
+
+export async function lookAtLag(
+  database: Database,
+  fleet: string,
+  expected: readonly ExpectedCustomer[],
+): Promise<LagLook> {
+  const s = schemaOf(fleet);
+  const columns = [
+    expected.map(({ tenantId }) => tenantId),
+    expected.map(({ stanza }) => stanza),
+    expected.map(({ lateAfterMs }) => lateAfterMs),
+  ];
+  // Not read as JSON: one damaged checkpoint must not hide all others.
+  const streams = `
+    expected as (select * from unnest($1::uuid[], $2::text[], $3::bigint[]) x(tenant, input, late_ms)),
+    streams as (
+      select t.shard, c.id as customer, x.input, t.name, x.late_ms,
+        floor(extract(epoch from clock_timestamp()) * 1000)::bigint
+          - substring(t.checkpoint from '"walkCompletedAtMs":([0-9]{1,15})')::bigint as lag_ms
+      from expected x join ${s}.customer c on c.tenant = x.tenant and c.input = x.input
+        join ${s}.stream t on t.customer = c.id)`;
+  const shards = await database.query<{
+    shard: number;
+    owner: string | null;
+    streams: number;
+    late: number;
+    lag_ms: string | null;
+    opened: number;
+  }>(
+    `with ${streams}
+     select o.id as shard, m.name as owner, count(t.name)::int as streams, max(t.lag_ms) as lag_ms,
+       count(*) filter (where t.lag_ms > t.late_ms)::int as late, count(distinct t.customer)::int as opened
+     from ${s}.shard o left join ${s}.member m on m.boot = o.owner and m.alive_until > clock_timestamp()
+       left join streams t on t.shard = o.id group by 1, 2 order by 1`,
+    columns,
+  );
+  const late = await database.query<{ customer: string; stream: string; shard: number; lag_ms: string }>(
+    `with ${streams}
+     select input as customer, name as stream, shard, lag_ms from streams where lag_ms > late_ms
+     order by lag_ms desc, input, name limit ${LATE_MOST}`,
+    columns,
+  );
+  const seconds = (ms: string) => Math.max(0, Math.round(Number(ms) / 1_000));
+  return {
+    shards: shards.map(({ shard, owner, streams: count, late: lateCount, lag_ms }) => ({
+      shard,
+      owner: owner ?? undefined,
+      streams: count,
+      late: lateCount,
+      lagS: lag_ms === null ? undefined : seconds(lag_ms),
+    })),
+    late: late.map(({ lag_ms, ...one }) => ({ ...one, lagS: seconds(lag_ms) })),
+    neverOpened: expected.length - shards.reduce((sum, { opened }) => sum + opened, 0),
+  };
 }
 
 /** Who owns what, and what waits. */

@@ -52,6 +52,20 @@ function raised(failure: Failure): Promise<Raised> {
   });
 }
 
+/** Of a database without standbys that keeps what it commits. */
+const DATABASE = {
+  version: "15.2",
+  commit: "on",
+  fsync: "on",
+  standby_names: "",
+  standbys: 0,
+  in_sync: null,
+  read_only: false,
+  bytes: "1",
+  connections: 4,
+  connections_most: 100,
+};
+
 export const FLEET = {
   "fleet-unreachable": ["nothing listens where the database should be", withoutDatabase],
   "fleet-refused": [
@@ -86,7 +100,15 @@ export const FLEET = {
   ],
   "fleet-not-durable": [
     "the database does not wait for its own disk",
-    () => failingCheck("durability", [{ version: "15.2", commit: "off", standbys: 0, synchronous: 0 }]),
+    () => failingCheck("durability", [{ ...DATABASE, commit: "off" }]),
+  ],
+  "fleet-standby-missing": [
+    "the synchronous standby is gone",
+    () => failingCheck("durability", [{ ...DATABASE, standby_names: "standby" }]),
+  ],
+  "fleet-behind": [
+    "a member is starved of processor time",
+    () => failingCheck("lag", [{ shard: 7, owner: "one", streams: 2, late: 2, lag_ms: "3600000", opened: 1 }]),
   ],
   "fleet-set-aside": [
     "a packet in the database is damaged",
