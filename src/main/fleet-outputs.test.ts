@@ -64,7 +64,16 @@ describe("the names of outputs in a fleet", () => {
     expect(idOf(kafka("collector"))).toBe("collector");
   });
 
-  test("an output whose promise a fleet does not keep yet is refused, and so is a cap on HEC and Kafka", () => {
+  test("of two syslog receivers differ, and the names of files do not depend on them", () => {
+    const syslog = (host: string, port: number) => output("outputs[0]", { type: "syslog", host, port });
+    const [first, second, third] = outputNames([syslog("a", 514), syslog("b", 514), syslog("a", 515)]);
+
+    expect(new Set([first, second, third]).size).toBe(3);
+    expect(first).toMatch(/^syslog-[0-9a-f]{8}$/);
+    expect(outputNames([output("outputs[0]", { host: "a" })])).toEqual(outputNames([output("outputs[0]")]));
+  });
+
+  test("every type of output is allowed, and a cap on HEC and Kafka is refused", () => {
     const obstacleOf = (one: FleetOutput & { readonly maxEps?: number }) =>
       fleetObstacle({ config: { settings: {}, outputs: [one] } } as unknown as Parameters<typeof fleetObstacle>[0], {
         once: false,
@@ -73,7 +82,7 @@ describe("the names of outputs in a fleet", () => {
 
     expect(obstacleOf(output("outputs[0]", { type: "hec" }))).toBeUndefined();
     expect(obstacleOf(output("outputs[0]", { type: "kafka" }))).toBeUndefined();
-    expect(obstacleOf(output("outputs[0]", { type: "syslog" }))).toMatch(/^outputs\[0\]\.type=syslog cannot be used/);
+    expect(obstacleOf(output("outputs[0]", { type: "syslog" }))).toBeUndefined();
     expect(obstacleOf({ ...output("outputs[0]", { type: "hec" }), maxEps: 10 })).toBe(
       "outputs[0].max_eps cannot be used with type=hec and fleet.url; remove it",
     );

@@ -6,7 +6,16 @@ export type FleetOutput = Pick<OutputSettings, "name" | "type" | "profile" | "ev
   Partial<
     Pick<
       OutputSettings,
-      "tenants" | "urls" | "index" | "brokers" | "topic" | "watermarkTopic" | "transactionalId" | "recordFormat"
+      | "tenants"
+      | "urls"
+      | "index"
+      | "host"
+      | "port"
+      | "brokers"
+      | "topic"
+      | "watermarkTopic"
+      | "transactionalId"
+      | "recordFormat"
     >
   >;
 
@@ -25,8 +34,9 @@ export function outputNames(outputs: readonly FleetOutput[]): readonly string[] 
 }
 
 /** More indexers or brokers may be added behind the first address. */
-function receiverOf(output: FleetOutput): readonly (string | null)[] {
+function receiverOf(output: FleetOutput): readonly (string | number | null)[] {
   if (output.type === "hec") return [output.urls?.[0] ?? null, output.index ?? null];
+  if (output.type === "syslog") return [output.host ?? null, output.port ?? null];
   if (output.type !== "kafka") return [];
   // Members that differ in one of these would not see what the others committed.
   const { brokers, topic, watermarkTopic, transactionalId, recordFormat } = output;

@@ -41,15 +41,6 @@ const CONNECTIONS = 4;
 const HEARTBEAT_WITHIN = { connectWithinMs: 2_000, answerWithinMs: 2_000 } as const;
 /** As the single process drains its outputs. */
 const DRAIN_MS = 10_000;
-/** Nothing else has a promise in a fleet yet. */
-const DELIVERED_TO: ReadonlySet<string> = new Set([
-  "cef-file",
-  "json-lines",
-  "cef-folder",
-  "json-folder",
-  "hec",
-  "kafka",
-]);
 /** Of packets that wait for a file. */
 const FILE_BACKLOG_BYTES = 64 << 20;
 /** HEC confirms after a second or more, so several deliveries are under way. */
@@ -58,6 +49,8 @@ const HEC_LANES = 4;
 const HEC_REMOVE_WITHIN_MS = 5_000;
 /** As for HEC. What Kafka had by then is in the watermark. */
 const KAFKA_REMOVE_WITHIN_MS = 5_000;
+/** As for HEC: a receiver that hangs must not hold up what is given up. */
+const SYSLOG_REMOVE_WITHIN_MS = 5_000;
 /** Transactions whose events are in memory at once; each shard has its own. */
 const KAFKA_AT_ONCE = 4;
 
@@ -70,9 +63,6 @@ export function fleetObstacle(
   if (customer?.length) return "`--customer` cannot be used with fleet.url; every member needs all customers";
   if (config.settings.discovery !== undefined)
     return "`discover` cannot be used with fleet.url; run `defender-mssp customers discover` beside the fleet";
-  const other = config.outputs.find(({ type }) => !DELIVERED_TO.has(type));
-  if (other !== undefined)
-    return `${other.name}.type=${other.type} cannot be used with fleet.url; use hec, kafka, cef-file, json-lines, cef-folder or json-folder`;
   // Its parts would wait for one another's acknowledgement.
   const paced = config.outputs.find(({ type, maxEps }) => (type === "hec" || type === "kafka") && maxEps > 0);
   if (paced !== undefined)
@@ -180,6 +170,7 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
         withoutSpool: true,
         fleet: { member: settings.member ?? hostname(), shards: SHARD_COUNT },
       };
+      const { replayMib } = config.settings.globals;
       const names = outputNames(config.outputs);
       const outputs = withTransactionalIds(config.outputs, settings.name);
       const { all, each } = openEachOutput(outputs, config.settings.stanzas, stateDir, world);
@@ -187,7 +178,15 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
         const [output, configured] = [names[i] as string, outputs[i] as OutputSettings];
         log.info("an output joined the fleet", { output, setting: configured.name });
         const isAlive = () => member.isAlive();
-        return new OutputLanes({ output, sink, store, isAlive, clock: realClock, log, ...laneTo(configured, sink) });
+        return new OutputLanes({
+          output,
+          sink,
+          store,
+          isAlive,
+          clock: realClock,
+          log,
+          ...laneTo(configured, sink, replayMib),
+        });
       });
       state.deliverInto(lanes);
       return {
@@ -222,18 +221,24 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
   };
 }
 
-/** What differs between a file, which has an event when it is written, and a receiver that confirms. */
-function laneTo({ name, type, spoolMib }: OutputSettings, sink: OutputsSink) {
-  if (type !== "hec" && type !== "kafka") return { lanes: 1, backlogMostBytes: FILE_BACKLOG_BYTES };
+/** What differs between a file, which has an event when it is written, and a receiver that confirms or not. */
+function laneTo({ name, type, protocol, spoolMib }: OutputSettings, sink: OutputsSink, replayMib: number) {
+  const byType = () => {
+    if (type === "hec") return { lanes: HEC_LANES, removeWithinMs: HEC_REMOVE_WITHIN_MS };
+    if (type === "syslog" && protocol !== "udp")
+      return { lanes: 1, removeWithinMs: SYSLOG_REMOVE_WITHIN_MS, replayBytes: replayMib * 1_048_576 };
+    if (type !== "kafka") return undefined;
+    return {
+      lanes: SHARD_COUNT,
+      laneBy: "shard" as const,
+      limiter: new ConcurrencyLimiter(KAFKA_AT_ONCE),
+      removeWithinMs: KAFKA_REMOVE_WITHIN_MS,
+    };
+  };
+  const lane = byType();
+  if (lane === undefined) return { lanes: 1, backlogMostBytes: FILE_BACKLOG_BYTES };
   return {
-    ...(type === "hec"
-      ? { lanes: HEC_LANES, removeWithinMs: HEC_REMOVE_WITHIN_MS }
-      : {
-          lanes: SHARD_COUNT,
-          laneBy: "shard" as const,
-          limiter: new ConcurrencyLimiter(KAFKA_AT_ONCE),
-          removeWithinMs: KAFKA_REMOVE_WITHIN_MS,
-        }),
+    ...lane,
     backlogMostBytes: spoolMib * 1_048_576,
     receiverFailure: () => {
       const [one] = sink.conditions();
@@ -285,10 +290,10 @@ class FleetOfCustomers {
       },
       drop: async (lease: Lease, options) => {
         // What may be another's is not delivered here any more; what is given up is saved first.
-        const left = options.saves ? undefined : state.leave(lease);
+        const left = options.saves ? undefined : state.leave(lease, { settles: false });
         const names = [...(this.#stanzas.get(lease.shard) ?? []), ...(this.#misconfigured.get(lease.shard) ?? [])];
         const dropped = await Promise.allSettled(names.map((one) => collector.drop(one.name, options)));
-        await (left ?? state.leave(lease));
+        await (left ?? state.leave(lease, { settles: true }));
         for (const one of dropped) if (one.status === "rejected") throw one.reason;
       },
       report: (failure) => (failure === undefined ? health.be("ok") : health.be("failing", failure)),

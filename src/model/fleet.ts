@@ -92,6 +92,21 @@ export interface PacketReceiver {
   leave(shard: number): void;
 }
 
+/**
+ * A receiver that acknowledges nothing, such as syslog's: what it took may still be lost with its connection.
+ */
+export interface UnacknowledgedReceiver {
+  /** Nothing is read from the store for it while it cannot be reached. */
+  isUp(): boolean;
+  /** Called when what was taken may be lost: nothing of it counts that was not confirmed in the store. */
+  onBroken(listener: () => void): void;
+  /**
+   * Closes the connection normally and connects again. True when the receiver closed its side too, which is
+   * the only sign that it has read everything that it took before.
+   */
+  settle(withinMs: number): Promise<boolean>;
+}
+
 /** Versions that were committed together and not confirmed by an output yet. */
 export interface WaitingPacket extends PacketPlace {
   /** What it takes in the store; 0 when that cannot be read. */
@@ -140,8 +155,17 @@ export interface FleetStore {
   leave(): Promise<void>;
   /** Throws also `fleet-fenced`. */
   open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream>;
-  /** What waits for the output, of each stream oldest first; at least one packet when there is one. */
-  waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]>;
+  /**
+   * What waits for the output, of each stream oldest first; at least one packet when there is one.
+   *
+   * @param takenTo of a stream the last packet that the receiver took: it and those before it are left out.
+   */
+  waiting(
+    output: string,
+    streams: readonly number[],
+    mostBytes: number,
+    takenTo?: ReadonlyMap<number, bigint>,
+  ): Promise<readonly WaitingPacket[]>;
   /**
    * Notes packets that cannot be read, so that they are kept and every member says so. What is another
    * member's by now is left alone. Repeating it changes nothing.

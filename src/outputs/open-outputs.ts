@@ -86,7 +86,7 @@ export function openEachOutput(
 }
 
 /** What a fleet's database keeps for them needs no spool. */
-const WITHOUT_SPOOL: ReadonlySet<string> = new Set(["hec", "kafka"]);
+const WITHOUT_SPOOL: ReadonlySet<string> = new Set(["hec", "kafka", "syslog"]);
 
 interface OutputWorld extends OutputsWorld {
   readonly rejected: RejectedEvents;
@@ -153,6 +153,7 @@ function openSyslog(
     random,
     log,
     ...(rate === undefined ? {} : { rate }),
+    withoutSpool: world.withoutSpool === true,
   });
   noteWhere(join(stateFolder, WHERE), output.where, ports.disk);
   return output;

@@ -1,6 +1,6 @@
 import type { HealthNotice } from "../format/arcsight/cef-mapping.ts";
 import type { Failure } from "../model/failure.ts";
-import type { PacketPlace, PacketReceiver } from "../model/fleet.ts";
+import type { PacketPlace, PacketReceiver, UnacknowledgedReceiver } from "../model/fleet.ts";
 import type { Sealed } from "../model/sealed.ts";
 
 /** Formatted events on their way to one output. */
@@ -88,6 +88,8 @@ export interface Output {
   listen(listener: OutputListener): void;
   /** Of a receiver that keeps which packets of a fleet it has. */
   readonly packets?: PacketReceiver;
+  /** Of a receiver that acknowledges nothing, where the writer keeps what it took: a fleet's database. */
+  readonly unacknowledged?: UnacknowledgedReceiver;
   /** Signs in with these from now on, and tries at once where the old ones were refused. */
   renew?(secrets: OutputSecrets): void;
   /** Makes everything that is taken safe. `withinMs`: how long a receiver may still be waited for. */

@@ -1,12 +1,14 @@
 import { ByteWriter } from "../json/byte-writer.ts";
 import { backoffMs } from "../model/backoff.ts";
-import { Failure, isFailure } from "../model/failure.ts";
+import { asFailure, Failure, isFailure } from "../model/failure.ts";
+import type { UnacknowledgedReceiver } from "../model/fleet.ts";
 import type { Clock, Log, Random } from "../model/ports.ts";
 import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import type { Connection, Dialer, Target } from "./connection.ts";
 import { type EventRate, piecesOfLines } from "./event-rate.ts";
+import { HealthBacklog } from "./health-backlog.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
 import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
@@ -35,6 +37,11 @@ export interface SyslogParts {
   readonly target: Target;
   readonly style: FrameStyle;
   readonly spoolBytes: number;
+  /**
+   * The writer keeps what it writes until it can hardly be lost any more, as the database of a fleet does:
+   * nothing goes to a spool, and `write` rejects while the receiver cannot be reached.
+   */
+  readonly withoutSpool?: boolean;
   readonly stateFolder: string;
   readonly dialer: Dialer;
   readonly disk: Disk;
@@ -53,6 +60,9 @@ export interface SyslogParts {
  * events that were sent directly are pending: the engine reads them from Microsoft again (`broken`). What
  * came out of the spool is sent from the spool again. Events that were being sent when it broke go to the
  * spool.
+ *
+ * In a fleet there is no spool: the database keeps the events, and whoever reads them there decides what
+ * counts as delivered (`unacknowledged`).
  */
 export class SyslogOutput implements Output {
   readonly kind = "provisional";
@@ -61,7 +71,11 @@ export class SyslogOutput implements Output {
   readonly #p: SyslogParts;
   readonly #reports: OutputReports;
   readonly #recent = new RecentKeys();
-  readonly #spool: Spool;
+  /** Undefined: the writer keeps what it writes. */
+  readonly #spool: Spool | undefined;
+  /** What waits for the receiver where there is no spool. */
+  readonly #health: HealthBacklog;
+  readonly unacknowledged?: UnacknowledgedReceiver;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
   readonly #firstAttempt: Promise<void>;
@@ -75,6 +89,8 @@ export class SyslogOutput implements Output {
   #frames = new ByteWriter();
   readonly #writes = new SerialQueue();
   #failure: Failure | undefined;
+  /** A connection that is closed to learn whether the receiver has read everything, until the next attempt. */
+  #settling: { readonly connection: Connection; readonly isRead: Promise<boolean> } | undefined;
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: SyslogParts) {
@@ -83,15 +99,14 @@ export class SyslogOutput implements Output {
     this.#reports = new OutputReports(this, parts.log);
     const host = parts.target.host.includes(":") ? `[${parts.target.host}]` : parts.target.host;
     this.where = `${parts.target.protocol}://${host}:${parts.target.port}`;
-    const opened = Spool.open({
-      folder: `${parts.stateFolder}/spool`,
-      limitBytes: parts.spoolBytes,
-      disk: parts.disk,
-      clock: parts.clock,
-      onSkipped: reportSkipped({ name: this.name, where: this.where, log: parts.log }, `${parts.stateFolder}/spool`),
-    });
-    this.#spool = opened.spool;
-    this.#recent.took(opened.keys);
+    this.#health = new HealthBacklog(this);
+    if (parts.withoutSpool === true)
+      this.unacknowledged = {
+        isUp: () => this.#connection !== undefined,
+        onBroken: (listener) => this.listen({ broken: listener }),
+        settle: (withinMs) => this.#writes.run(() => this.#settle(withinMs)),
+      };
+    else this.#spool = this.#openSpool();
     let tried: () => void = () => undefined;
     this.#firstAttempt = new Promise((resolve) => {
       tried = resolve;
@@ -99,21 +114,28 @@ export class SyslogOutput implements Output {
     this.#running = this.#keepConnected(tried);
   }
 
+  /** Where the writer keeps what it writes, it alone knows what has to be sent again. */
   wants(key: string): boolean {
-    return this.#recent.wants(key);
+    return this.#spool === undefined || this.#recent.wants(key);
   }
 
   /** One at a time, so that the order on the wire is the order of the calls. */
   write(batch: Batch): Promise<void> {
-    return this.#writes.run(() => this.#write(batch));
+    const spool = this.#spool;
+    if (spool !== undefined) return this.#writes.run(() => this.#write(spool, batch));
+    if (batch.keys.length > 0) return this.#writes.run(() => this.#writeThrough(batch));
+    this.#health.add(batch.bytes);
+    this.#sendHealth();
+    return Promise.resolve();
   }
 
   condition(): OutputCondition {
-    const waitingSinceMs = this.#spool.waitingSinceMs;
+    const waitingSinceMs = this.#spool?.waitingSinceMs;
+    const isDown = this.#connection === undefined && this.#settling === undefined;
     return {
-      state: this.#reports.isRefusing ? "refusing" : this.#connection === undefined ? "down" : "up",
+      state: this.#reports.isRefusing ? "refusing" : isDown ? "down" : "up",
       ...(this.#failure ? { failure: this.#failure } : {}),
-      spooledBytes: this.#spool.isDrained ? 0 : this.#spool.bytes,
+      spooledBytes: this.#spooledBytes,
       ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
       spoolLimitBytes: this.#p.spoolBytes,
     };
@@ -128,7 +150,7 @@ export class SyslogOutput implements Output {
     const over = new AbortController();
     await Promise.race([this.#writes.idle(), this.#p.clock.pause(withinMs, over.signal)]);
     over.abort();
-    while (this.#connection !== undefined && !this.#spool.isDrained && this.#p.clock.monotonicMs() < giveUp)
+    while (this.#connection !== undefined && this.#spool?.isDrained === false && this.#p.clock.monotonicMs() < giveUp)
       await this.#p.clock.pause(50);
     this.#stop.abort();
     const closedNormally = (await this.#connection?.close(Math.max(0, giveUp - this.#p.clock.monotonicMs()))) ?? true;
@@ -140,10 +162,62 @@ export class SyslogOutput implements Output {
       this.#resendUnconfirmed(
         "the receiver did not close the connection normally: the events of the last hour are sent again at the next start",
       );
-    this.#spool.close();
+    this.#spool?.close();
   }
 
-  async #write(batch: Batch): Promise<void> {
+  get #spooledBytes(): number {
+    if (this.#spool === undefined) return this.#health.bytes;
+    return this.#spool.isDrained ? 0 : this.#spool.bytes;
+  }
+
+  #openSpool(): Spool {
+    const { stateFolder, spoolBytes, disk, clock, log } = this.#p;
+    const folder = `${stateFolder}/spool`;
+    const onSkipped = reportSkipped({ name: this.name, where: this.where, log }, folder);
+    const { spool, keys } = Spool.open({ folder, limitBytes: spoolBytes, disk, clock, onSkipped });
+    this.#recent.took(keys);
+    return spool;
+  }
+
+  async #writeThrough({ bytes }: Batch): Promise<void> {
+    await this.#firstAttempt;
+    const connection = this.#connection;
+    if (connection === undefined || !(await this.#sendOn(connection, bytes)))
+      throw broken(this.name, this.where, "cannot be reached; the events wait");
+  }
+
+  /** True when the connection took it, and is still there. */
+  async #sendOn(connection: Connection, lines: Uint8Array): Promise<boolean> {
+    if ((await this.#send(connection, lines)) && this.#connection === connection) return true;
+    // Nothing more is sent over it, also before its end is noticed.
+    if (this.#connection === connection) this.#connection = undefined;
+    return false;
+  }
+
+  #sendHealth(): void {
+    void this.#writes.run(async () => {
+      try {
+        await this.#firstAttempt;
+        for (let next = this.#health.next; next !== undefined && this.#connection; next = this.#health.next) {
+          if (!(await this.#sendOn(this.#connection, next))) return;
+          this.#health.removeNext();
+        }
+      } catch (error) {
+        this.#p.log.error("health events cannot be sent", { output: this.name, say: asFailure(error).say });
+      }
+    });
+  }
+
+  async #settle(withinMs: number): Promise<boolean> {
+    const connection = this.#connection;
+    if (connection === undefined) return false;
+    this.#connection = undefined;
+    const isRead = connection.close(withinMs);
+    this.#settling = { connection, isRead };
+    return isRead;
+  }
+
+  async #write(spool: Spool, batch: Batch): Promise<void> {
     await this.#firstAttempt;
     const connection = this.#connection;
     if (
@@ -156,14 +230,14 @@ export class SyslogOutput implements Output {
       this.#noteUnconfirmed(batch.keys);
       return;
     }
-    await this.#keep(batch);
+    await this.#keep(spool, batch);
     this.#recent.took(batch.keys);
   }
 
-  async #keep(batch: Batch): Promise<void> {
+  async #keep(spool: Spool, batch: Batch): Promise<void> {
     let kept: boolean;
     try {
-      kept = await this.#spool.append(batch);
+      kept = await spool.append(batch);
     } catch (error) {
       this.#reports.refuse(true);
       throw outputUnwritable(this.name, this.#p.stateFolder, error);
@@ -171,7 +245,7 @@ export class SyslogOutput implements Output {
     this.#reports.refuse(!kept);
     if (!kept) throw spoolFull(this.name, this.where, this.#p.spoolBytes);
     // A connection may have come while the disk was busy.
-    if (this.#connection !== undefined && !this.#draining) void this.#drain(this.#connection);
+    if (this.#connection !== undefined && !this.#draining) void this.#drain(spool, this.#connection);
     this.#reports.changed();
   }
 
@@ -231,39 +305,49 @@ export class SyslogOutput implements Output {
         this.#comeUp(connection);
         tried();
         const why = await this.#watch(connection);
+        if (await this.#wasRead(connection)) {
+          failed = -1;
+          continue;
+        }
         this.#goDown(why);
         if (clock.monotonicMs() - sinceMs >= GOOD_AFTER_MS) failed = 0;
       } catch (error) {
         if (!isFailure(error)) throw error;
         tried();
+        this.#settling = undefined;
         if (!this.#stop.signal.aborted) this.#unreachable(error);
       }
       await clock.pause(backoffMs(RECONNECT, failed + 1, random), this.#stop.signal);
     }
   }
 
-  #comeUp(connection: Connection): void {
-    this.#connection = connection;
-    if (this.#failure !== undefined) this.#reports.logRecovery(this.where, this.#spool.bytes);
-    else this.#p.log.info("connected", { output: this.name, to: this.where });
-    this.#failure = undefined;
-    this.#reports.changed();
-    if (!this.#spool.isDrained) void this.#drain(connection);
+  /** Of a connection that was closed for that: the receiver has read everything. */
+  async #wasRead(connection: Connection): Promise<boolean> {
+    const isRead = this.#settling?.connection === connection && (await this.#settling.isRead);
+    if (!isRead) this.#settling = undefined;
+    return isRead;
   }
 
-  async #drain(connection: Connection): Promise<void> {
+  #comeUp(connection: Connection): void {
+    this.#connection = connection;
+    if (this.#failure !== undefined) this.#reports.logRecovery(this.where, this.#spooledBytes);
+    else if (this.#settling === undefined) this.#p.log.info("connected", { output: this.name, to: this.where });
+    this.#settling = undefined;
+    this.#failure = undefined;
+    this.#reports.changed();
+    if (this.#health.bytes > 0) this.#sendHealth();
+    if (this.#spool?.isDrained === false) void this.#drain(this.#spool, connection);
+  }
+
+  async #drain(spool: Spool, connection: Connection): Promise<void> {
     this.#draining = true;
     try {
-      for (
-        let next = this.#spool.next();
-        next !== undefined && this.#connection === connection;
-        next = this.#spool.next()
-      ) {
+      for (let next = spool.next(); next !== undefined && this.#connection === connection; next = spool.next()) {
         if (!(await this.#send(connection, next.lines)) || this.#connection !== connection) return;
-        this.#spool.advance(next);
+        spool.advance(next);
         this.#reports.refuse(false);
       }
-      if (this.#spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
+      if (spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
     } catch (error) {
       this.#p.log.error("the spool cannot be read", {
         output: this.name,
@@ -304,6 +388,12 @@ export class SyslogOutput implements Output {
   }
 
   #resendUnconfirmed(message: string, why?: Failure): void {
+    if (this.#spool === undefined) {
+      this.#p.log.warn("the connection to the receiver ended", { output: this.name, to: this.where, say: why?.say });
+      this.#reports.changed();
+      this.#reports.broken();
+      return;
+    }
     const fresh = this.#p.clock.monotonicMs() - PROVISIONAL_FOR_MS;
     const pendingResend = this.#unconfirmed.filter(({ atMs }) => atMs >= fresh).flatMap(({ keys }) => keys);
     this.#unconfirmed = [];

@@ -6,19 +6,18 @@ import * as fs from "node:fs";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { OutputLanes } from "../../src/collect/fleet/output-lanes.ts";
 import { readArcSightConfig } from "../../src/hosts/arcsight/configuration.ts";
-import type { Confirmation, FleetStore, Lease, WaitingPacket } from "../../src/model/fleet.ts";
+import type { Lease } from "../../src/model/fleet.ts";
 import type { TenantId } from "../../src/model/tenant.ts";
 import { openEachOutput } from "../../src/outputs/open-outputs.ts";
 import { EVENING_MS, FakeClock } from "../harness/fakes/clock.ts";
 import { HEC_TOKEN, HecNetwork } from "../harness/fakes/hec.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
+import { OneStream, STREAM } from "../harness/fakes/one-stream.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
 import { newFolder, portsOf, Receiver } from "../harness/fakes/receiver.ts";
-import { deliveriesOf } from "../harness/postgres/fleet.ts";
 
 const HEC = "https://hec.example:8088";
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
-const STREAM = 1;
 
 const folders: string[] = [];
 const ends: (() => Promise<void>)[] = [];
@@ -27,40 +26,10 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-/** What PostgreSQL keeps of one stream: its packets, the present epoch and the output's progress. */
-class OneStream implements Pick<FleetStore, "waiting" | "confirm" | "setAside"> {
-  epoch = 1n;
-  progress = 0n;
-  readonly packets: WaitingPacket[] = [];
-
-  commit(...numbers: readonly number[]): void {
-    const deliveries = deliveriesOf(TENANT, numbers).map((one) => ({
-      ...one,
-      key: `${one.key}:2026-11-29T16:00:00.0000000Z`,
-    }));
-    this.packets.push({
-      stream: STREAM,
-      seq: BigInt(this.packets.length + 1),
-      epoch: this.epoch,
-      bytes: 100,
-      deliveries,
-    });
-  }
-  async waiting() {
-    return this.packets.filter(({ seq }) => seq > this.progress);
-  }
-  async confirm(_: string, confirmations: readonly Confirmation[]) {
-    const valid = confirmations.filter(({ epoch }) => epoch === this.epoch);
-    for (const { seq } of valid) this.progress = seq;
-    return valid.map(({ stream }) => stream);
-  }
-  async setAside() {}
-}
-
 function world() {
   const clock = new FakeClock(EVENING_MS);
   const network = new HecNetwork(clock);
-  const store = new OneStream();
+  const store = new OneStream(TENANT);
   const config = readArcSightConfig(
     Buffer.from(
       [

@@ -607,6 +607,33 @@ withPostgres("the fleet's store", () => {
       ]);
     });
 
+    test("that a receiver took and that are not confirmed yet are left out, each stream's by its own", async () => {
+      const fleet = await newFleet();
+      const member = await joined(fleet, "member");
+      const lease = leaseOfKey(await member.claim(ALL));
+      const first = await opened(member, lease);
+      const second = await member.open({ ...KEY, stream: "incidents" }, lease, OUTPUTS, {
+        lost: () => undefined,
+        committed: () => undefined,
+      });
+      const both = [first, second];
+      for (const { store } of both)
+        for (const n of [1, 2, 3]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
+      const [output] = OUTPUTS as [string];
+      await member.confirm(output, [{ stream: second.id, epoch: lease.epoch, seq: 2n }]);
+      const ids = both.map(({ id }) => id);
+      const found = async (...takenTo: readonly (readonly [number, bigint])[]) =>
+        (await member.waiting(output, ids, 1 << 20, new Map(takenTo))).map(({ stream, seq }) => [stream, seq]);
+
+      expect(await found([first.id, 2n])).toEqual([
+        [first.id, 3n],
+        [second.id, 3n],
+      ]);
+      // What was confirmed meanwhile does not wait again.
+      expect(await found([second.id, 1n], [first.id, 3n])).toEqual([[second.id, 3n]]);
+      expect(await found([first.id, 3n], [second.id, 3n])).toEqual([]);
+    });
+
     test("wait for each output until that one confirmed them; a new output gets what comes from now on", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");

@@ -1,8 +1,16 @@
 import type { ConcurrencyLimiter } from "../../model/concurrency-limiter.ts";
 import type { Delivery } from "../../model/event.ts";
 import { asFailure, type Failure, isFailure } from "../../model/failure.ts";
-import type { FleetStore, Lease, PacketPlace, PacketReceiver, WaitingPacket } from "../../model/fleet.ts";
+import type {
+  FleetStore,
+  Lease,
+  PacketPlace,
+  PacketReceiver,
+  UnacknowledgedReceiver,
+  WaitingPacket,
+} from "../../model/fleet.ts";
 import type { Clock, Log } from "../../model/ports.ts";
+import { type TakenTo, UnconfirmedRounds } from "./unconfirmed-rounds.ts";
 
 /** Streams asked for at once, and bytes of packets held at once. */
 const STREAMS_AT_ONCE = 256;
@@ -16,11 +24,13 @@ const ROOM_LOOK_MS = 100;
 const HELD_FOR_MS = 60_000;
 /** Of the database, one after another: a member that has its own in order would not say them. */
 const FAILURES_LEFT_TO_MEMBER = 3;
+/** A receiver that was busy until now still gets this long to read what it took. */
+const SETTLE_AT_LEAST_MS = 1_000;
 
 /** Where a lane delivers to. */
 export interface LaneSink {
   /**
-   * Resolved means delivered.
+   * Resolved means delivered. A number says how many bytes that were.
    *
    * @param from the packets that hold the events, and those of the same round that the receiver has.
    */
@@ -30,6 +40,8 @@ export interface LaneSink {
   ): Promise<unknown>;
   /** Of a receiver that keeps which packets it has: all streams of the lane are of one shard then. */
   readonly packets?: PacketReceiver | undefined;
+  /** Of a receiver that acknowledges nothing: delivered only means taken. */
+  readonly unacknowledged?: UnacknowledgedReceiver | undefined;
 }
 
 export interface DeliveryLaneParts {
@@ -40,6 +52,8 @@ export interface DeliveryLaneParts {
   readonly limiter?: ConcurrencyLimiter;
   /** Of packets that were committed here and wait for the output: beyond this, collection waits. */
   readonly backlogMostBytes: number;
+  /** Of a receiver that acknowledges nothing: at most so much is sent again after a crash. */
+  readonly replayBytes?: number;
   /** Why nothing is delivered while the sink waits for its receiver; undefined: all is well. */
   readonly receiverFailure?: () => Failure | undefined;
   /** A stream that is given up is waited for so long. Absent: until nothing of it is on its way. */
@@ -66,7 +80,9 @@ export class DeliveryLane {
   /** Streams that may have packets. */
   readonly #dirty = new Set<number>();
   /** Delivered, and not confirmed in the store yet: how far, under which lease. */
-  readonly #unconfirmed = new Map<number, { readonly lease: Lease; readonly seq: bigint }>();
+  readonly #unconfirmed = new Map<number, TakenTo>();
+  /** Of a receiver that acknowledges nothing: taken, and too new to be confirmed. */
+  readonly #rounds: UnconfirmedRounds | undefined;
   /** Of a batch that failed for a reason of this program: each is alone up to its last packet there. */
   readonly #suspected = new Map<number, bigint>();
   /** Streams whose next packet this program fails to deliver. */
@@ -90,6 +106,11 @@ export class DeliveryLane {
 
   constructor(parts: DeliveryLaneParts) {
     this.#p = parts;
+    const { sink, replayBytes = 0, clock } = parts;
+    if (sink.unacknowledged !== undefined) {
+      this.#rounds = new UnconfirmedRounds(replayBytes, clock);
+      sink.unacknowledged.onBroken(() => this.#sendAgain());
+    }
     this.#running = this.#run();
   }
 
@@ -125,10 +146,15 @@ export class DeliveryLane {
     this.#enqueue(stream);
   }
 
-  /** Resolves when nothing of these streams is on its way any more, or `removeWithinMs` have passed. */
-  async remove(streams: readonly number[]): Promise<void> {
+  /**
+   * Resolves when nothing of these streams is on its way any more, or `removeWithinMs` have passed.
+   *
+   * @param options `settles`: their next owner is not to send again what the receiver has read.
+   */
+  async remove(streams: readonly number[], { settles = false }: { readonly settles?: boolean } = {}): Promise<void> {
     for (const stream of streams) {
       this.#streams.delete(stream);
+      this.#rounds?.forget(stream);
       this.#dirty.delete(stream);
       this.#unconfirmed.delete(stream);
       this.#named.delete(stream);
@@ -137,9 +163,11 @@ export class DeliveryLane {
     }
     const { removeWithinMs, clock, sink } = this.#p;
     if (removeWithinMs === undefined) return this.#round;
+    const giveUpMs = clock.monotonicMs() + removeWithinMs;
     const arrived = new AbortController();
     await Promise.race([this.#round, clock.pause(removeWithinMs, arrived.signal)]);
     arrived.abort();
+    if (settles && this.#rounds?.concerns(streams) === true) await this.#settle(giveUpMs - clock.monotonicMs());
     if (this.#shard !== undefined && this.#streams.size === 0) sink.packets?.leave(this.#shard);
   }
 
@@ -167,11 +195,14 @@ export class DeliveryLane {
    * then may be on its way until the sink is closed: `ended` waits for that.
    */
   async close(withinMs: number): Promise<void> {
+    const { clock } = this.#p;
+    const giveUpMs = clock.monotonicMs() + withinMs;
     this.#closing = true;
     this.#wake.abort();
-    await Promise.race([this.#running, this.#p.clock.pause(withinMs, this.#hurry.signal)]);
+    await Promise.race([this.#running, clock.pause(withinMs, this.#hurry.signal)]);
     this.#hurry.abort();
     this.#wake.abort();
+    await this.#settle(giveUpMs - clock.monotonicMs());
   }
 
   /** Resolves when nothing is on its way any more, after `close`. */
@@ -202,7 +233,8 @@ export class DeliveryLane {
     for (;;) {
       this.#tryHeldAgain();
       if (this.#hurry.signal.aborted || (this.#closing && this.#next().length === 0)) return;
-      if (this.#next().length === 0) {
+      for (const [stream, taken] of this.#rounds?.due() ?? []) this.#unconfirmed.set(stream, taken);
+      if (this.#next().length === 0 && this.#unconfirmed.size === 0) {
         // What the output refused is another member's by now, so only the next commit can try it again.
         this.#failure = undefined;
         await this.#rest(FIRST_PAUSE_MS);
@@ -232,6 +264,7 @@ export class DeliveryLane {
     };
     try {
       await this.#confirm();
+      if (asked.length === 0) return;
       if (await this.#isLetIn(asked)) await this.#inTurn(() => this.#deliverOf(asked, again));
       else {
         again();
@@ -252,6 +285,7 @@ export class DeliveryLane {
   async #isLetIn(asked: readonly number[]): Promise<boolean> {
     const { output, sink, store, isAlive } = this.#p;
     const shard = this.#shard;
+    if (sink.unacknowledged?.isUp() === false) return false;
     if (sink.packets === undefined || shard === undefined || sink.packets.isOpen(shard)) return true;
     const first = await this.#inTurn(() => store.waiting(output, asked, ONE_PACKET));
     if (first.length === 0) return true;
@@ -266,7 +300,8 @@ export class DeliveryLane {
     // Before the store is asked: what it says after that was not delivered by another one unnoticed.
     const isOpen = sink.packets === undefined || (shard !== undefined && sink.packets.isOpen(shard));
     const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
-    const found = await store.waiting(output, asked, mostBytes);
+    const breaks = this.#rounds?.breaks;
+    const found = await store.waiting(output, asked, mostBytes, this.#rounds?.takenTo);
     if (found.length === 0) {
       for (const stream of asked) {
         this.#deliverable(stream);
@@ -291,26 +326,41 @@ export class DeliveryLane {
     const batch = missing.flatMap(({ stream, deliveries }) =>
       deliveries.map((one) => ({ ...one, stanza: streams.get(stream)?.stanza ?? one.stanza })),
     );
+    let written: unknown;
     try {
       if (batch.length > 0) {
-        if (sink.packets === undefined || shard === undefined) await sink.write(batch);
+        if (sink.packets === undefined || shard === undefined) written = await sink.write(batch);
         else await sink.write(batch, { shard, packets: whole });
       }
     } catch (error) {
+      // It waits for the next connection as what comes now does, and holds nobody up before that is too much.
+      if (sink.unacknowledged?.isUp() === false) return;
       if (isFailure(error) && error.code !== "defect") throw error;
       this.#failedHere(new Map(packets.map(({ stream, seq }) => [stream, seq])), asFailure(error));
       return;
     }
+    // What the old connection took may be lost, and was read from the store before that was known.
+    if (this.#rounds?.breaks !== breaks) return;
     this.#accepted();
+    const taken = new Map<number, TakenTo>();
     for (const { stream, seq, bytes } of packets) {
       const lease = streams.get(stream)?.lease;
-      if (lease !== undefined) this.#unconfirmed.set(stream, { lease, seq });
+      if (lease !== undefined) taken.set(stream, { lease, seq });
       this.#waits(stream, -bytes);
       this.#named.delete(stream);
       this.#held.delete(stream);
       if ((this.#suspected.get(stream) ?? seq + 1n) <= seq) this.#suspected.delete(stream);
     }
+    if (this.#rounds === undefined) for (const [stream, one] of taken) this.#unconfirmed.set(stream, one);
+    else this.#took(this.#rounds, taken, typeof written === "number" ? written : 0);
     await this.#confirm();
+  }
+
+  #took(rounds: UnconfirmedRounds, taken: ReadonlyMap<number, TakenTo>, bytes: number): void {
+    rounds.took(taken, bytes);
+    // Given up meanwhile: when it comes back, only the store knows how far it is.
+    for (const [stream, { lease }] of taken)
+      if (this.#streams.get(stream)?.lease.epoch !== lease.epoch) rounds.forget(stream);
   }
 
   /** Streams for the next batch; one that is suspected alone. */
@@ -371,6 +421,43 @@ export class DeliveryLane {
   #tryHeldAgain(): void {
     const nowMs = this.#p.clock.monotonicMs();
     for (const [stream, { untilMs }] of this.#held) if (untilMs <= nowMs) this.#suspected.set(stream, 0n);
+  }
+
+  /** The connection broke: from the store it is sent again, with equal keys. */
+  #sendAgain(): void {
+    const streams = (this.#rounds?.broke() ?? []).filter((stream) => this.#streams.has(stream));
+    for (const stream of streams) this.#dirty.add(stream);
+    if (streams.length === 0) return;
+    this.#p.log.warn("the connection broke: what the receiver may not have read is sent again, with the same keys", {
+      output: this.#p.output,
+      streams: streams.length,
+    });
+    this.#wake.abort();
+  }
+
+  /** Never rejects: what is not confirmed is sent again by the next owner. */
+  async #settle(leftMs: number): Promise<void> {
+    const { clock, sink } = this.#p;
+    const { unacknowledged } = sink;
+    if (unacknowledged === undefined || this.#rounds === undefined) return;
+    if (this.#rounds.isEmpty || !unacknowledged.isUp()) return;
+    const withinMs = Math.max(SETTLE_AT_LEAST_MS, leftMs);
+    const settled = new AbortController();
+    // Before it can close the connection, the receiver may hold up what is being sent.
+    const late = clock.pause(withinMs, settled.signal).then(() => false);
+    try {
+      const read = await this.#rounds.settled(() => Promise.race([unacknowledged.settle(withinMs), late]));
+      for (const [stream, taken] of read) this.#unconfirmed.set(stream, taken);
+      await this.#confirm();
+    } catch (error) {
+      const { say } = asFailure(error);
+      this.#p.log.warn("what the receiver has read is not in the database; it is sent again", {
+        output: this.#p.output,
+        say,
+      });
+    } finally {
+      settled.abort();
+    }
   }
 
   /** What the store does not take is another member's by now, who delivers what waits. */

@@ -74,14 +74,14 @@ export class FleetState implements StateFolder {
     return this.#withRoom(opened);
   }
 
-  /** Nothing of the shard is delivered here any more. */
-  async leave(lease: Lease): Promise<void> {
+  /** Nothing of the shard is delivered here any more. `settles`: as of each lane. */
+  async leave(lease: Lease, options: { readonly settles: boolean }): Promise<void> {
     const streams = [...this.#streams].filter(
       ([, one]) => one.lease.epoch === lease.epoch && one.lease.shard === lease.shard,
     );
     for (const [id] of streams) this.#streams.delete(id);
     const ids = streams.map(([id]) => id);
-    await Promise.all(this.#lanes.map((lane) => lane.remove(ids)));
+    await Promise.all(this.#lanes.map((lane) => lane.remove(ids, options)));
   }
 
   openTempFile(): Promise<TempFile> {

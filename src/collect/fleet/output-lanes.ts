@@ -52,10 +52,10 @@ export class OutputLanes {
   }
 
   /** As of each lane. */
-  async remove(streams: readonly number[]): Promise<void> {
+  async remove(streams: readonly number[], options?: Parameters<DeliveryLane["remove"]>[1]): Promise<void> {
     const of = (lane: DeliveryLane) => streams.filter((stream) => this.#laneOf.get(stream) === lane);
     const lanes = new Set(streams.flatMap((stream) => this.#laneOf.get(stream) ?? []));
-    await Promise.all([...lanes].map((lane) => lane.remove(of(lane))));
+    await Promise.all([...lanes].map((lane) => lane.remove(of(lane), options)));
   }
 
   /** Waits while too much waits on the stream's lane. Throws as that does. */

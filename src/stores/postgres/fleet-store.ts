@@ -66,10 +66,24 @@ function aheadMs(parameter: string): string {
 }
 
 /** The first packet of each stream before the second of any: a busy stream must not hide the others. */
-const OLDEST_OF_EACH_FIRST = "p.seq - d.seq, p.stream";
+const OLDEST_OF_EACH_FIRST = "p.seq - t.seq, p.stream";
+
+/** Before which packet of a stream nothing is asked for. A stream that is not in `taken` has null there. */
+function takenOf(streams: string, taken: string): string {
+  return `cross join lateral (
+    select greatest(d.seq, (${taken}::bigint[])[array_position(${streams}::int[], d.stream)]) as seq) t`;
+}
 
 /** `data_corrupted`: a page of the database cannot be read. */
 const DATA_CORRUPTED = "XX001";
+
+/** What waits is asked for of these streams. */
+interface Asked {
+  readonly output: string;
+  readonly streams: readonly number[];
+  /** For each stream, up to where the receiver took it; null where nobody knows. */
+  readonly takenTo: readonly (string | null)[];
+}
 
 interface PacketRow {
   readonly stream: number;
@@ -274,9 +288,15 @@ export class PostgresFleet implements FleetStore {
     return (await this.#streams.take(place, open)) ?? openFleetStream(place, open);
   }
 
-  async waiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly WaitingPacket[]> {
+  async waiting(
+    output: string,
+    streams: readonly number[],
+    mostBytes: number,
+    takenTo: ReadonlyMap<number, bigint> = new Map(),
+  ): Promise<readonly WaitingPacket[]> {
     const packets: WaitingPacket[] = [];
-    for (const { stream, seq, epoch = 0n, body, damage } of await this.#rowsWaiting(output, streams, mostBytes))
+    const asked: Asked = { output, streams, takenTo: streams.map((one) => takenTo.get(one)?.toString() ?? null) };
+    for (const { stream, seq, epoch = 0n, body, damage } of await this.#rowsWaiting(asked, mostBytes))
       packets.push({
         stream,
         seq: BigInt(seq),
@@ -288,15 +308,15 @@ export class PostgresFleet implements FleetStore {
   }
 
   /** One damaged page of the database must not hide what is whole. */
-  async #rowsWaiting(output: string, streams: readonly number[], mostBytes: number): Promise<readonly PacketRow[]> {
+  async #rowsWaiting(asked: Asked, mostBytes: number): Promise<readonly PacketRow[]> {
     try {
-      return await this.#query(output, streams, mostBytes);
+      return await this.#query(asked, mostBytes);
     } catch (error) {
       if (sqlStateOf(error) !== DATA_CORRUPTED) throw error;
     }
     const rows: PacketRow[] = [];
     let bytes = 0;
-    for (const place of await this.#placesWaiting(output, streams)) {
+    for (const place of await this.#placesWaiting(asked)) {
       const row = await this.#rowAt(place);
       bytes += row.body?.length ?? 0;
       rows.push(row);
@@ -305,14 +325,14 @@ export class PostgresFleet implements FleetStore {
     return rows;
   }
 
-  #placesWaiting(output: string, streams: readonly number[]): Promise<readonly PacketRow[]> {
+  #placesWaiting({ output, streams, takenTo }: Asked): Promise<readonly PacketRow[]> {
     const s = this.#schema;
     return this.#p.database.query<PacketRow>(
-      `select p.stream, p.seq from ${s}.delivery d cross join lateral (
+      `select p.stream, p.seq from ${s}.delivery d ${takenOf("$2", "$4")} cross join lateral (
          select q.stream, q.seq from ${s}.packet q
-         where q.stream = d.stream and q.seq > d.seq order by q.seq limit $3) p
+         where q.stream = d.stream and q.seq > t.seq order by q.seq limit $3) p
        where d.output = $1 and d.stream = any($2::int[]) order by ${OLDEST_OF_EACH_FIRST}`,
-      [output, streams, PACKETS_OF_STREAM],
+      [output, streams, PACKETS_OF_STREAM, takenTo],
     );
   }
 
@@ -329,19 +349,19 @@ export class PostgresFleet implements FleetStore {
     }
   }
 
-  #query(output: string, streams: readonly number[], mostBytes: number): Promise<readonly PacketRow[]> {
+  #query({ output, streams, takenTo }: Asked, mostBytes: number): Promise<readonly PacketRow[]> {
     const s = this.#schema;
     return this.#p.database.query<PacketRow>(
       `select stream, seq, epoch, body from (
          select p.stream, p.seq, p.epoch, p.body,
            sum(octet_length(p.body)) over (order by ${OLDEST_OF_EACH_FIRST} rows unbounded preceding) as bytes,
            row_number() over (order by ${OLDEST_OF_EACH_FIRST}) as place
-         from ${s}.delivery d cross join lateral (
+         from ${s}.delivery d ${takenOf("$2", "$5")} cross join lateral (
            select q.stream, q.seq, q.epoch, q.body from ${s}.packet q
-           where q.stream = d.stream and q.seq > d.seq order by q.seq limit $4) p
+           where q.stream = d.stream and q.seq > t.seq order by q.seq limit $4) p
          where d.output = $1 and d.stream = any($2::int[])) x
        where bytes <= $3 or place = 1 order by stream, seq`,
-      [output, streams, mostBytes, PACKETS_OF_STREAM],
+      [output, streams, mostBytes, PACKETS_OF_STREAM, takenTo],
     );
   }
 
