@@ -86,7 +86,8 @@ export function readArcSightSettings(file: PropertiesFile, options: ArcSightOpti
       : old
         ? oldCustomer(file, sorted.plain, problems, warnings)
         : manyCustomers(sorted, warnings);
-  if (customers.found.length === 0 && mixed.length === 0)
+  // A fleet's database may hold all of them.
+  if (customers.found.length === 0 && mixed.length === 0 && sorted.fleet["url"] === undefined)
     problems.push({
       stanza: "",
       key: "tenants[0].tenant_id",

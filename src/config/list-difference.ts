@@ -38,6 +38,8 @@ export interface ListPlace {
   readonly common: Readonly<Record<string, string>>;
   /** Does a customer's `index` count here? */
   readonly usesIndex: boolean;
+  /** Settings of a customer that are written there. Absent: all. */
+  readonly keeps?: (key: string) => boolean;
 }
 
 /** What every new customer of a list gets. */
@@ -122,15 +124,14 @@ export function foundCustomer(
 ): FoundCustomer {
   const usual = place.common["cloud"] ?? "commercial";
   const real = cloud ?? usual;
-  return {
-    tenantId,
-    values: {
-      tenant_id: tenantId,
-      ...(real === usual ? {} : { cloud: real }),
-      ...own,
-      ...(place.usesIndex ? withoutEmpty({ index: row.index }) : {}),
-    },
+  const values = {
+    tenant_id: tenantId,
+    ...(real === usual ? {} : { cloud: real }),
+    ...own,
+    ...(place.usesIndex ? withoutEmpty({ index: row.index }) : {}),
   };
+  const { keeps = () => true } = place;
+  return { tenantId, values: Object.fromEntries(Object.entries(values).filter(([key]) => keeps(key))) };
 }
 
 export interface ConfiguredTenant {

@@ -77,6 +77,11 @@ export interface Chosen {
   readonly stamps: FileStamps;
   readonly stateDir: string;
   readonly commands: CommandLines;
+  /** The configuration file, and settings given as flags. */
+  readonly file: string;
+  readonly overrides: Readonly<Record<string, string>>;
+  /** The shared credentials that `commands` prints, by customer. */
+  readonly credentials: Map<string, { readonly credential: string | undefined }>;
 }
 
 /**
@@ -376,6 +381,9 @@ export async function choose(flags: ArcSightFlags): Promise<Chosen> {
     stamps,
     stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
     commands: commandLines({ ...place, customer: (name) => configured.get(name) }),
+    file: flags.config,
+    overrides: flags.overrides,
+    credentials: configured,
   };
 }
 
@@ -391,12 +399,12 @@ function stampedSecrets(secrets: SecretReader, stamps: FileStamps): SecretReader
 }
 
 function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
-  return { config, customers: stanzas.length };
+  return { config, customers: stanzas.length, customersElsewhere: config.fleet !== undefined };
 }
 
 /** A customer with wrong settings is enough to start: its health events say what is wrong. */
 function startedWith(chosen: Chosen): CheckedConfig {
-  return { config: chosen.config, customers: chosen.stanzas.length + chosen.misconfigured.length };
+  return { ...checkedConfigOf(chosen), customers: chosen.stanzas.length + chosen.misconfigured.length };
 }
 
 /** On stderr, with the level that the configuration sets. */

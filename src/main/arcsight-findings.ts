@@ -8,6 +8,8 @@ export interface CheckedConfig {
   readonly config: Pick<ArcSightConfig, "warnings" | "taken" | "problems" | "outputProblems">;
   /** Number of customers that can be collected. */
   readonly customers: number;
+  /** There may be others, in a fleet's database. */
+  readonly customersElsewhere?: boolean;
 }
 
 /**
@@ -17,7 +19,7 @@ export interface CheckedConfig {
  *   this one is wrong.
  */
 export function tell(
-  { config, customers }: CheckedConfig,
+  { config, customers, customersElsewhere = false }: CheckedConfig,
   log: Log,
   { needOutputs, again }: { readonly needOutputs: boolean; readonly again: boolean },
 ): ExitCode | undefined {
@@ -33,7 +35,7 @@ export function tell(
       );
     return EXIT.usage;
   }
-  if (customers > 0) return undefined;
+  if (customers > 0 || customersElsewhere) return undefined;
   if (!again) log.fatal("no customer can be collected: see the errors above");
   return EXIT.usage;
 }

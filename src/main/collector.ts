@@ -343,8 +343,13 @@ export class Collector {
     await this.#state.forget?.(tenantId);
   }
 
-  /** Collects a customer from now on. What prevents it is reported in its health, and is tried again. */
-  take(given: Stanza): void {
+  /**
+   * Collects a customer from now on. What prevents it is reported in its health, and is tried again.
+   *
+   * @param options `isChanged`: what was known of it before does not count any more.
+   */
+  take(given: Stanza, { isChanged = false }: { readonly isChanged?: boolean } = {}): void {
+    if (isChanged) this.#newest.delete(given.name);
     const stanza = this.#newest.get(given.name) ?? given;
     this.#destination.sink.admit?.(stanza);
     this.#joinLater(stanza);

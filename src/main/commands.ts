@@ -280,10 +280,16 @@ function counting(refused: readonly string[], code: ExitCode): ExitCode {
   return code === EXIT.done && refused.length > 0 ? EXIT.someCustomers : code;
 }
 
-const readProperties: Parameters<typeof readConfiguration>[1] = async (latin1Text, file) => {
-  const { rawFromProperties, realSecretReader } = await import("../hosts/arcsight/index.ts");
-  return rawFromProperties(latin1Text, file, realSecretReader(process.env, process.platform));
-};
+/** @param customer those that the command is for; the database of a fleet is asked only when the file lacks one. */
+function readPropertiesFor(customer: readonly string[] | undefined): Parameters<typeof readConfiguration>[1] {
+  return async (latin1Text, file) => {
+    const { rawFromProperties, realSecretReader } = await import("../hosts/arcsight/index.ts");
+    const raw = rawFromProperties(latin1Text, file, realSecretReader(process.env, process.platform));
+    if (raw.fleet === undefined) return raw;
+    const { withRoster } = await import("./fleet-roster-place.ts");
+    return withRoster(raw, raw.fleet, customer);
+  };
+}
 
 async function plainConfiguration(args: Readonly<Record<string, unknown>>, ending: Ending): Promise<Configuration> {
   const text = (name: string): string | undefined => (typeof args[name] === "string" ? args[name] : undefined);
@@ -296,7 +302,7 @@ async function plainConfiguration(args: Readonly<Record<string, unknown>>, endin
       argv: args,
       environment: process.env,
     },
-    readProperties,
+    readPropertiesFor(Array.isArray(customer) ? customer.map(String) : undefined),
   );
   noteCustomers(configuration, ending);
   return configuration;
@@ -317,7 +323,7 @@ async function configurationOf(
 ): Promise<Configuration> {
   const configuration = await readConfiguration(
     { config: args.config, customer: args.customer, state: args.state, argv: args, environment: process.env },
-    readProperties,
+    readPropertiesFor(args.customer),
   );
   noteCustomers(configuration, ending);
   for (const line of configuration.log) log.warn(line);

@@ -50,6 +50,8 @@ export interface RawConfiguration {
   readonly globals: Readonly<Record<string, string>>;
   readonly problems?: readonly SettingProblem[];
   readonly warnings?: readonly string[];
+  /** There may be customers in another place, so that none here is no mistake. */
+  readonly mayBeEmpty?: boolean;
 }
 
 /**
@@ -87,7 +89,8 @@ export async function readConfiguration(
   const problems = [...(file?.problems ?? []), ...settings.problems].filter(
     (p) => isWanted(p.stanza, []) || p.stanza === "",
   );
-  if (stanzas.length === 0) {
+  const isWantedElsewhere = file?.mayBeEmpty === true && problems.length === 0 && !wanted?.length;
+  if (stanzas.length === 0 && !isWantedElsewhere) {
     const say =
       problems.length > 0
         ? problems.map(problemLine).join("\n")

@@ -67,6 +67,8 @@ export class FileCredentialWatch implements CredentialWatch {
   /** Of the stored refresh tokens of customers that fail: those of others change at each sign-in. */
   readonly #tokenStamps = new Map<string, string>();
   #configuration: ReadConfiguration;
+  /** Customers that are not in the configuration, and sign in with shared credentials of this host. */
+  #others: readonly Stanza[] = [];
 
   constructor(parts: FileCredentialWatchParts) {
     const { configuration, stampOf } = parts;
@@ -78,6 +80,12 @@ export class FileCredentialWatch implements CredentialWatch {
     for (const stanza of this.#stanzas.values()) this.#filesOf(stanza);
   }
 
+  /** Looks for changes of these customers too, instead of those that were given before. */
+  alsoFor(others: readonly Stanza[]): void {
+    this.#others = others;
+    for (const stanza of others) this.#filesOf(stanza);
+  }
+
   async look(failing: ReadonlySet<string>): Promise<CredentialChanges> {
     const touched = await this.#readConfigurationAgain();
     const changed = this.#stamps.changed();
@@ -86,7 +94,9 @@ export class FileCredentialWatch implements CredentialWatch {
     for (const stanza of this.#stanzas.values())
       if (this.#filesOf(stanza).some((file) => changed.has(file))) touched.add(stanza.name);
     for (const name of this.#newTokens(failing)) touched.add(name);
-    return { ready: [...touched].flatMap((name) => this.#stanzas.get(name) ?? []), refused: [] };
+    const others = this.#others.filter((stanza) => this.#filesOf(stanza).some((file) => changed.has(file)));
+    const ready = [...touched].flatMap((name) => this.#stanzas.get(name) ?? []);
+    return { ready: [...ready, ...others], refused: [] };
   }
 
   /** Files whose content decides whether this customer can sign in; the refresh token's is not among them. */

@@ -156,7 +156,8 @@ export async function chosenFleet(
   return { chosen, fleet: fleetIn(chosen, flags) };
 }
 
-function fleetIn({ config }: Chosen, flags: ArcSightFlags): FleetSettings {
+/** Throws Failure `settings` when there is none, or a wrong one. */
+export function fleetIn({ config }: Chosen, flags: ArcSightFlags): FleetSettings {
   const wrong = config.problems.filter(({ stanza }) => stanza === "fleet");
   if (wrong.length > 0)
     throw settingsFailure(wrong.map(({ key, say }) => `${flags.config}: fleet.${key} ${say}`).join("\n"));

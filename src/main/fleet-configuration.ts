@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Stanza } from "../model/stanza.ts";
 import type { Chosen } from "./arcsight-command.ts";
 import { outputNames } from "./fleet-outputs.ts";
+import type { ConfiguredInFile } from "./fleet-roster.ts";
 
 /**
  * Of a customer's settings, those that belong to a host: files, secrets, and the way to Microsoft. All others
@@ -26,7 +27,18 @@ export interface SharedConfiguration {
   readonly outputs: readonly string[];
 }
 
-/** Of a configuration as `choose` read it. */
+/** Customers of the file, also those whose settings are wrong. */
+export function inFileOf({
+  stanzas,
+  refused,
+}: Pick<Chosen["config"]["settings"], "stanzas" | "refused">): readonly ConfiguredInFile[] {
+  return [
+    ...stanzas.map((stanza) => ({ name: stanza.name, tenantId: stanza.tenantId, stanza })),
+    ...refused.map(({ name, tenantId }) => ({ name, tenantId })),
+  ];
+}
+
+/** Of a configuration as `choose` read it. Customers of the database are the same on every member anyway. */
 export function configHashOf({ config, stanzas }: Pick<Chosen, "config" | "stanzas">): string {
   const configured = [...config.settings.stanzas, ...config.settings.refused];
   return sharedHash({ stanzas, configured, outputs: outputNames(config.outputs) });

@@ -19,17 +19,27 @@ import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { SecretFiles } from "../stores/disk/secrets.ts";
+import type { Database } from "../stores/postgres/connections.ts";
 import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type Renewing } from "../stores/postgres/fleet-tokens.ts";
+import { drainMembersWithoutRoster, readChangedRoster } from "../stores/postgres/roster.ts";
 import { SHARD_COUNT } from "../stores/postgres/schema.ts";
 import type { Chosen } from "./arcsight-command.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
-import type { CredentialWatch } from "./credential-watch.ts";
+import type { CredentialWatch, FileCredentialWatch } from "./credential-watch.ts";
 import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
-import { configHashOf } from "./fleet-configuration.ts";
+import { configHashOf, inFileOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import { outputNames, outputsAlike, withTransactionalIds } from "./fleet-outputs.ts";
+import {
+  changesOf,
+  type RosterCustomers,
+  type RosterEntry,
+  type RosterReader,
+  rosterCustomers,
+} from "./fleet-roster.ts";
+import { RosterWatch } from "./fleet-roster-watch.ts";
 import { lagByShard } from "./fleet-status.ts";
 import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
 import { outputStatuses } from "./output-status.ts";
@@ -88,7 +98,7 @@ export interface FleetHost {
   /** This machine's state folder, with its lock. */
   readonly openLocal: () => Promise<StateFolder>;
   readonly files: SecretFiles;
-  readonly credentials: CredentialWatch;
+  readonly credentials: CredentialWatch & Pick<FileCredentialWatch, "alsoFor">;
   /** Builds customers whose refresh tokens are there. */
   readonly builderWith: (vaultOf: VaultOf) => CollectorParts["customers"]["builder"];
 }
@@ -99,7 +109,14 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
   const key = settings.keyFile === undefined ? undefined : readKeyFile(settings.keyFile);
   let vaults: { readonly tokens: FleetTokens; readonly renewing: Renewing } | undefined;
   const fleet = new FleetOfCustomers(chosen, misconfigured);
-  let opened: { readonly state: FleetState; readonly member: FleetMember; readonly store: PostgresFleet } | undefined;
+  let opened:
+    | {
+        readonly state: FleetState;
+        readonly member: FleetMember;
+        readonly store: PostgresFleet;
+        readonly database: Database;
+      }
+    | undefined;
   const open = () => {
     if (opened === undefined) throw new Error("the fleet's state is not open");
     return opened;
@@ -121,7 +138,7 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
           heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
           fleet: settings.name,
           key,
-          configured: fleet.configured,
+          configured: () => fleet.configured,
           bodiesOf: bodiesInList,
           nowMs: () => realClock.nowMs(),
         });
@@ -148,8 +165,9 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
           const tokens = new FleetTokens({ database, fleet: settings.name, key, timers: realClock });
           vaults = { tokens, renewing: renewingAs(store, member, shardOf) };
         }
-        opened = { state: new FleetState({ local, store, member, clock: realClock, shardOf, reduce }), member, store };
-        return opened.state;
+        const state = new FleetState({ local, store, member, clock: realClock, shardOf, reduce });
+        opened = { state, member, store, database };
+        return state;
       } catch (error) {
         await local.release({ orderly: false });
         throw error;
@@ -213,9 +231,24 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
         const { members, shards, lostShards } = member;
         return { members, shards, lostShards, ...state.status, lagS: lagByShard(customers) };
       },
-      run(collector, stop) {
-        const { state, member } = open();
-        return member.run(fleet.within(collector, state, settings.name), stop);
+      async run(collector, stop) {
+        const { state, member, database } = open();
+        const roster = new RosterWatch({
+          read: (revision) => readChangedRoster(database, settings.name, revision),
+          drainOlder: () => drainMembersWithoutRoster(database, settings.name),
+          customersOf: (rows) => rosterCustomers(rows, readerOf(chosen)),
+          use: async (customers) => {
+            noteCredentials(chosen, customers);
+            host.credentials.alsoFor(customers.entries.flatMap((one) => ("stanza" in one ? [one.stanza] : [])));
+            await fleet.use(customers, collector, (shard) => member.leaseOf(shard) !== undefined);
+          },
+          health: () => collector.healthOf({ id: "", name: `customers of fleet ${settings.name}` }),
+          clock: realClock,
+          log,
+        });
+        // Whoever is claimed first is collected at once.
+        await roster.look();
+        await Promise.all([member.run(fleet.within(collector, state, settings.name), stop), roster.run(stop)]);
       },
     },
   };
@@ -256,52 +289,127 @@ function backlogFull(name: string, where: string, spoolMib: number): Failure {
   });
 }
 
+/** The customers of the database are read with what this member's configuration says of all customers. */
+function readerOf({ config, file, overrides }: Chosen): RosterReader {
+  const { stanzas, refused, globals } = config.settings;
+  return { inFile: inFileOf({ stanzas, refused }), file, overrides, globals, nowMs: realClock.nowMs() };
+}
+
+/** A printed command names the credential of its customer. */
+function noteCredentials({ credentials }: Chosen, { entries }: RosterCustomers): void {
+  for (const one of entries)
+    if ("stanza" in one) credentials.set(one.stanza.tenantName, { credential: one.stanza.credential });
+}
+
+/** A customer, and how its collection begins. */
+interface Placed {
+  readonly name: string;
+  readonly customer: Stanza | MisconfiguredCustomer;
+}
+
 /** Which customers are in which shard, and how their collection begins and ends. */
 class FleetOfCustomers {
-  readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly configHash: string;
-  readonly #stanzas = new Map<number, Stanza[]>();
-  readonly #misconfigured = new Map<number, MisconfiguredCustomer[]>();
+  readonly #inFile: readonly { readonly stanza: string; readonly tenantId: string }[];
+  readonly #ofFile: readonly { readonly shard: number; readonly placed: Placed }[];
+  #configured: readonly { readonly stanza: string; readonly tenantId: string }[];
+  #roster: readonly RosterEntry[] = [];
+  #shards: ReadonlyMap<number, readonly Placed[]> = new Map();
+  /** Collected or reported here now, by name. */
+  readonly #taken = new Set<string>();
 
   constructor({ config, stanzas }: Chosen, misconfigured: readonly MisconfiguredCustomer[]) {
     const all = [...config.settings.stanzas, ...config.settings.refused];
-    this.configured = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
+    this.#inFile = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
+    this.#configured = this.#inFile;
     this.configHash = configHashOf({ config, stanzas });
-    const put = <T>(shards: Map<number, T[]>, shard: number, one: T) =>
-      shards.set(shard, [...(shards.get(shard) ?? []), one]);
-    for (const stanza of stanzas) {
-      const tenantId = tenantIdFrom(stanza.tenantId);
-      const refused = refusedInFleet(stanza, tenantId, { hasKey: config.fleet?.keyFile !== undefined });
-      if (tenantId !== undefined && refused === undefined) put(this.#stanzas, shardOf(tenantId), stanza);
-      else if (refused !== undefined) put(this.#misconfigured, shardOf(tenantId ?? (stanza.name as TenantId)), refused);
+    const hasKey = config.fleet?.keyFile !== undefined;
+    this.#ofFile = [
+      ...stanzas.map((stanza) => {
+        const tenantId = tenantIdFrom(stanza.tenantId);
+        const customer = refusedInFleet(stanza, tenantId, { hasKey }) ?? stanza;
+        return placed(tenantId ?? (stanza.name as TenantId), customer);
+      }),
+      ...misconfigured.map((one) => placed(one.tenantId === "" ? (one.name as TenantId) : one.tenantId, one)),
+    ];
+    this.#place();
+  }
+
+  /** Of the file and of the database; the same list until something changes. */
+  get configured(): readonly { readonly stanza: string; readonly tenantId: string }[] {
+    return this.#configured;
+  }
+
+  #place(): void {
+    const ofRoster = this.#roster.map((one) => placed(one.shardBy, "stanza" in one ? one.stanza : one.misconfigured));
+    const byShard = Map.groupBy([...this.#ofFile, ...ofRoster], ({ shard }) => shard);
+    this.#shards = new Map([...byShard].map(([shard, some]) => [shard, some.map((one) => one.placed)]));
+  }
+
+  /**
+   * These are the customers of the database from now on. Those that are held here begin and end at once.
+   *
+   * @param holds the shard is this member's.
+   */
+  async use(
+    { entries }: RosterCustomers,
+    collector: CollectorForMembership,
+    holds: (shard: number) => boolean,
+  ): Promise<void> {
+    const { gone, fresh } = changesOf(this.#roster, entries);
+    if (gone.length + fresh.length === 0) return;
+    this.#roster = entries;
+    this.#configured = [
+      ...this.#inFile,
+      ...entries.map(({ name, shardBy }) => ({ stanza: name, tenantId: shardBy as string })),
+    ];
+    this.#place();
+    // A removed customer's last page is saved, so that it continues there when it is added again.
+    const ends = gone.filter(({ name }) => this.#taken.delete(name));
+    await Promise.allSettled(ends.map(({ name }) => collector.drop(name, { saves: true })));
+    for (const { shardBy, name } of fresh) {
+      const [one] = (this.#shards.get(shardOf(shardBy)) ?? []).filter((some) => some.name === name);
+      // Meanwhile its shard may have been given up, or claimed.
+      if (one !== undefined && holds(shardOf(shardBy))) this.#take(one, collector);
     }
-    for (const one of misconfigured)
-      put(this.#misconfigured, shardOf(one.tenantId === "" ? (one.name as TenantId) : one.tenantId), one);
+  }
+
+  #take({ name, customer }: Placed, collector: CollectorForMembership): void {
+    if (this.#taken.has(name)) return;
+    this.#taken.add(name);
+    if ("failure" in customer) collector.takeMisconfigured(customer);
+    // Its settings may be others than those with which it was collected here before.
+    else collector.take(customer, { isChanged: this.#roster.some((one) => one.name === name) });
   }
 
   /** @param fleet its name. */
   within(collector: CollectorForMembership, state: FleetState, fleet: string): ShardCustomers {
     const missed = new Set<string>();
     const health = collector.healthOf({ id: "", name: `fleet ${fleet}` });
+    const inShard = (shard: number) => this.#shards.get(shard) ?? [];
     return {
       take: ({ shard }) => {
-        for (const stanza of this.#stanzas.get(shard) ?? []) collector.take(stanza);
-        for (const one of this.#misconfigured.get(shard) ?? []) collector.takeMisconfigured(one);
+        for (const one of inShard(shard)) this.#take(one, collector);
       },
       drop: async (lease: Lease, options) => {
         // What may be another's is not delivered here any more; what is given up is saved first.
         const left = options.saves ? undefined : state.leave(lease, { settles: false });
-        const names = [...(this.#stanzas.get(lease.shard) ?? []), ...(this.#misconfigured.get(lease.shard) ?? [])];
-        const dropped = await Promise.allSettled(names.map((one) => collector.drop(one.name, options)));
+        const dropped = await Promise.allSettled(
+          inShard(lease.shard).map(({ name }) => {
+            this.#taken.delete(name);
+            return collector.drop(name, options);
+          }),
+        );
         await (left ?? state.leave(lease, { settles: true }));
         for (const one of dropped) if (one.status === "rejected") throw one.reason;
       },
       report: (failure) => (failure === undefined ? health.be("ok") : health.be("failing", failure)),
       miss: (shards, failure) => {
-        for (const one of shards.flatMap((shard) => this.#stanzas.get(shard) ?? [])) {
-          missed.add(one.name);
-          const { name, tenantName } = one;
-          collector.takeMisconfigured({ name, tenantName, tenantId: tenantIdFrom(one.tenantId) ?? "", failure });
+        for (const { customer } of shards.flatMap(inShard)) {
+          if ("failure" in customer) continue;
+          const { name, tenantName } = customer;
+          missed.add(name);
+          collector.takeMisconfigured({ name, tenantName, tenantId: tenantIdFrom(customer.tenantId) ?? "", failure });
         }
       },
       found: () => {
@@ -311,6 +419,10 @@ class FleetOfCustomers {
       },
     };
   }
+}
+
+function placed(shardBy: TenantId, customer: Stanza | MisconfiguredCustomer) {
+  return { shard: shardOf(shardBy), placed: { name: customer.name, customer } };
 }
 
 /** What works in one process and not yet in a fleet. */

@@ -39,6 +39,7 @@ export function hostDiscovery(host: HostDiscovery): Discovery {
     clock,
     log,
     splunkd: () => Promise.reject(new Error("a collector has its own access to splunkd")),
+    environment: process.env,
   });
   const services = { roster, nowMs: () => clock.nowMs() };
   return discoveryLoop({

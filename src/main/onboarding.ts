@@ -90,6 +90,7 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
       clock,
       log: parts.log,
       splunkd: (access) => connect(http, parts.log, access),
+      environment,
     }),
     fleetChecks: async (flags) => (await import("./fleet-doctor.ts")).fleetChecks(flags, environment),
     nowMs: () => clock.nowMs(),

@@ -22,10 +22,11 @@ export interface RosterParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly splunkd: (access: SplunkAccess) => Promise<Splunkd>;
+  readonly environment: NodeJS.ProcessEnv;
 }
 
 /** Creates what the `customers` commands need. */
-export function rosterServices({ http, clock, log, splunkd }: RosterParts): RosterServices {
+export function rosterServices({ http, clock, log, splunkd, environment }: RosterParts): RosterServices {
   return {
     async findTenant({ tenantId, tenantName, endpoints, route }, wanted) {
       const authority = { loginUrl: endpoints.loginUrl, tenant: tenantId };
@@ -37,6 +38,7 @@ export function rosterServices({ http, clock, log, splunkd }: RosterParts): Rost
     async splunk(access) {
       return new SplunkInputs(await splunkd(await access()), clock, realRandom);
     },
+    fleet: async (argv) => (await import("./fleet-roster-place.ts")).fleetRoster(argv, environment),
     discover: (request, host) => discover({ http, clock, log, random: realRandom }, request, host),
     underContract: (stateDir) => contractIn(stateDir, log),
     kept: keptIn,

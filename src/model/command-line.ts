@@ -102,9 +102,10 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "credential set": { takes: [...CONFIGURED, ...SPLUNK], repeats: OF_A_CREDENTIAL, to: ["splunk", "file"] },
   "credential reseal": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
   doctor: { takes: [...CONFIGURED, ...SPLUNK] },
-  "customers list": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file"] },
-  "customers discover": { takes: [...OF_MANY_CUSTOMERS, ...SPLUNK], to: ["splunk"] },
-  "customers remove": { takes: ["config", "state", "splunkd-ca-file", ...SPLUNK], to: ["splunk"] },
+  "customers list": { takes: [...CONFIGURED, ...SPLUNK], to: ["splunk", "file", "fleet"] },
+  "customers import": { takes: [...OF_MANY_CUSTOMERS, ...SPLUNK], to: ["splunk", "fleet"] },
+  "customers discover": { takes: [...OF_MANY_CUSTOMERS, ...SPLUNK], to: ["splunk", "fleet"] },
+  "customers remove": { takes: ["config", "state", "splunkd-ca-file", ...SPLUNK], to: ["splunk", "fleet"] },
 };
 
 const WORD = String.raw`"(?:[^"\\]|\\.)*"|[^\s"\`|]+`;
@@ -194,8 +195,8 @@ function completed(
     known.to === undefined || has(own, "to") || has(own, "print") ? [] : destination(name, known.to, place, config);
   const repeated = (known.repeats ?? known.takes).flatMap((flag) => {
     const value = given[flag];
-    // Of these two places a command that changes customers takes one.
-    if (flag === "config" && CHANGES_CUSTOMERS.test(name) && to.length > 0) return [];
+    // Of these two places a command that changes customers takes one; the fleet's is named in the file.
+    if (flag === "config" && CHANGES_CUSTOMERS.test(name) && [...own, ...to].includes("splunk")) return [];
     return value === undefined || has(own, flag) ? [] : [`--${flag}`, value];
   });
   // These two need to be told which customers they are about.
@@ -203,7 +204,7 @@ function completed(
   return [...own, ...(everyone ? ["--all"] : []), ...repeated, ...to];
 }
 
-const CHANGES_CUSTOMERS = /^customers (?:discover|remove)$/;
+const CHANGES_CUSTOMERS = /^customers (?:discover|import|remove)$/;
 
 /** Commands for one customer; a shared credential is nobody's. */
 function needsCustomer(name: string, words: readonly string[]): boolean {

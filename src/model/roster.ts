@@ -32,6 +32,22 @@ export interface SplunkRoster {
   write(changes: readonly RosterChange[], report: ChangeReport): Promise<void>;
 }
 
+/** The customers in the database of a fleet. */
+export interface FleetRoster {
+  /** As a sentence names it. */
+  readonly name: string;
+  /** Does a customer's `index` count, by the outputs of the configuration? */
+  readonly usesIndex: boolean;
+  /** Settings of a customer that the database holds. */
+  readonly keeps: (key: string) => boolean;
+  /** Throws Failure of the database. */
+  read(): Promise<readonly ConfiguredCustomer[]>;
+  /** A change that fails stops no other one. Throws Failure of the database when none can be written. */
+  write(changes: readonly RosterChange[], report: ChangeReport): Promise<void>;
+  /** Sentences on customers that the configuration file has too, with other settings. */
+  differing(customers: readonly ConfiguredCustomer[]): readonly string[];
+}
+
 /** What a tenant's public document says. */
 export interface TenantFound {
   readonly tenantId: TenantId;
@@ -56,6 +72,8 @@ export interface RosterServices {
    */
   replaceFile(path: string, before: string | undefined, after: string, encoding: "utf8" | "latin1"): Promise<void>;
   splunk(access: () => Promise<SplunkAccess>): Promise<SplunkRoster>;
+  /** The fleet that `--config` names. Throws Failure `settings`, `fleet-schema`, and what the database says. */
+  fleet(argv: Readonly<Record<string, unknown>>): Promise<FleetRoster>;
   /**
    * Reads the list of customers once, and does what the settings say. Throws Failure if the list cannot be
    * used: nothing is changed then.

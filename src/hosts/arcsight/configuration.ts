@@ -138,6 +138,8 @@ export function rawFromProperties(
   readonly globals: Readonly<Record<string, string>>;
   readonly problems: readonly SettingProblem[];
   readonly warnings: readonly string[];
+  /** Its database may hold more customers. */
+  readonly fleet: FleetSettings | undefined;
 } {
   const properties = readPropertiesText(latin1Text);
   if (!properties.ok) throw unreadable(file, properties.say);
@@ -150,6 +152,7 @@ export function rawFromProperties(
     globals: read.globals,
     problems: own.map((problem) => named(problem, properties, read)),
     warnings: read.warnings,
+    fleet: read.fleet,
   };
 }
 

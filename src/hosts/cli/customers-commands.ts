@@ -37,7 +37,12 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
   const where = {
     config: config ?? {},
     state: state ?? {},
-    to: { ...text("splunk: Splunk's inputs, through its REST interface, instead of a file"), choices: ["splunk"] },
+    to: {
+      ...text(
+        "splunk: Splunk's inputs, through its REST interface, instead of a file. fleet: the database of the fleet that --config names",
+      ),
+      choices: ["splunk", "fleet"],
+    },
     ...splunk,
     "splunkd-ca-file": settingFlags("cli")["splunkd-ca-file"] ?? {},
   };
@@ -64,7 +69,11 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
               "Customers that are not in the list stay. Settings given as flags are written for each new customer. Exit code 6: some rows are wrong, the others are done.",
             )
             .example("$0 customers import customers.csv --config defender-mssp.properties", "shows the difference")
-            .example("$0 customers import customers.csv --to splunk --apply", "creates Splunk's inputs"),
+            .example("$0 customers import customers.csv --to splunk --apply", "creates Splunk's inputs")
+            .example(
+              "$0 customers import customers.csv --config defender-mssp.properties --to fleet --apply",
+              "for every member of a fleet",
+            ),
         run(async () => (await import("./customers.ts")).importCustomers),
       )
       .command(
@@ -96,8 +105,10 @@ export function addCustomersCommands(parser: Argv, { shared, splunk, run }: Cust
             .options({ ...shared, ...splunk })
             .options({
               to: {
-                ...text("splunk: credentials are in Splunk, and without --config the customers too"),
-                choices: ["splunk", "file"],
+                ...text(
+                  "splunk: credentials are in Splunk, and without --config the customers too. fleet: the customers in the database of the fleet that --config names",
+                ),
+                choices: ["splunk", "file", "fleet"],
               },
             })
             .options(settingsShown(new Set()))

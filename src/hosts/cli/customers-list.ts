@@ -1,3 +1,4 @@
+import { valuesFromFlags } from "../../config/flags.ts";
 import { parseStanzas } from "../../config/settings.ts";
 import { assertionCredential } from "../../model/assertion.ts";
 import { inParallel } from "../../model/concurrency-limiter.ts";
@@ -6,8 +7,8 @@ import { EXIT, type Failure, isFailure } from "../../model/failure.ts";
 import type { Actor } from "../../model/failure-codes.ts";
 import { firstWithdrawal, withdrawnSentence } from "../../model/granted-permissions.ts";
 import { printable } from "../../model/printable.ts";
-import type { CustomerProgress, KeptOfCustomer } from "../../model/roster.ts";
-import type { AppCredential, OnboardingServices } from "../../model/sign-in.ts";
+import type { ConfiguredCustomer, CustomerProgress, KeptOfCustomer } from "../../model/roster.ts";
+import type { AppCredential, OnboardingServices, SecretPlace } from "../../model/sign-in.ts";
 import type { SettingProblem, Stanza } from "../../model/stanza.ts";
 import { tenantIdFrom } from "../../model/tenant.ts";
 import type { Flags } from "./ask.ts";
@@ -108,6 +109,7 @@ interface Configured {
 
 async function configured(services: OnboardingServices, flags: Flags): Promise<Configured> {
   if (flags["to"] === "splunk" && flags["config"] === undefined) return inSplunk(services, flags);
+  if (flags["to"] === "fleet") return inFleet(services, flags);
   const found = await services.customers(flags, { needSecrets: true });
   return {
     stanzas: found.stanzas,
@@ -123,8 +125,28 @@ async function configured(services: OnboardingServices, flags: Flags): Promise<C
 async function inSplunk(services: OnboardingServices, flags: Flags): Promise<Configured> {
   const place = await secretPlace(services, flags);
   const roster = await services.roster.splunk(() => splunkAccess(services, flags));
-  const raw = await roster.read();
-  const read = parseStanzas(raw, { host: "splunk", nowMs: services.nowMs() });
+  const found = await withCredentials(services, place, await roster.read(), "splunk");
+  return { ...found, stateDir: textFlag(flags, "state") ?? services.stateDirOfSplunk() };
+}
+
+/** The customers of the database, with the shared credentials of this host. How far each was read is there too. */
+async function inFleet(services: OnboardingServices, flags: Flags): Promise<Configured> {
+  const roster = await services.roster.fleet(flags);
+  const rows = await roster.read();
+  for (const sentence of roster.differing(rows)) services.terminal.say(sentence);
+  const given = valuesFromFlags(flags);
+  const raw = rows.map(({ name, values }) => ({ name, values: { ...values, ...given } }));
+  const found = await withCredentials(services, await services.filePlace(flags), raw, "arcsight");
+  return { ...found, stateDir: undefined };
+}
+
+async function withCredentials(
+  services: OnboardingServices,
+  place: SecretPlace,
+  raw: readonly ConfiguredCustomer[],
+  host: "splunk" | "arcsight",
+): Promise<Omit<Configured, "stateDir">> {
+  const read = parseStanzas(raw, { host, nowMs: services.nowMs() });
   const stanzas: Stanza[] = [];
   const refused = misconfigured(read.problems);
   for (const stanza of read.stanzas) {
@@ -135,7 +157,7 @@ async function inSplunk(services: OnboardingServices, flags: Flags): Promise<Con
       refused.push(lineFor({ ...named(stanza), ...outcomeOf(error) }));
     }
   }
-  return { stanzas, refused, stateDir: textFlag(flags, "state") ?? services.stateDirOfSplunk() };
+  return { stanzas, refused };
 }
 
 /** Each customer once, with its first problem. */

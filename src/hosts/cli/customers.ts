@@ -80,7 +80,9 @@ export async function removeCustomer(services: OnboardingServices, flags: Flags)
   const [failed] = await writeChanges(place, [{ kind: "remove", name: customer.name, values: {} }]);
   if (failed !== undefined) throw failed.failure;
   terminal.say(`${customer.name} is removed from ${place.name}. ${place.counts(1)}`);
-  terminal.say("Its checkpoints stay in the state folder: added again, it continues where it ended.");
+  terminal.say(
+    `Its checkpoints stay in ${place.checkpoints ?? "the state folder"}: added again, it continues where it ended.`,
+  );
   return EXIT.done;
 }
 
@@ -132,6 +134,8 @@ async function finish(
     json: flags["json"] === true,
     failed: new Map(failed.map(({ change, failure }) => [change.name, failure.say])),
   });
+  const listed = rows.map(({ name, change }) => ({ name, values: change.values }));
+  for (const sentence of place.differing?.(withPresent(place, listed)) ?? []) terminal.say(sentence);
   const count = changes.length - failed.length;
   if (!apply && changes.length > 0)
     terminal.say(
@@ -153,6 +157,15 @@ async function finish(
   }
   if (wrong.length === 0) return EXIT.done;
   return rows.length === 0 ? EXIT.usage : EXIT.someCustomers;
+}
+
+/** As they are after the changes. */
+function withPresent(
+  place: RosterPlace,
+  changed: readonly { readonly name: string; readonly values: Readonly<Record<string, string>> }[],
+) {
+  const present = new Map(place.customers.map(({ name, values }) => [name, values]));
+  return changed.map(({ name, values }) => ({ name, values: { ...present.get(name), ...values } }));
 }
 
 interface Shown {

@@ -58,6 +58,7 @@ class Bench {
         return Promise.resolve();
       },
       splunk: () => Promise.resolve({ read: () => Promise.resolve(this.inSplunk), write: () => Promise.resolve() }),
+      fleet: () => Promise.reject(new Error("there is no fleet")),
       discover: () => Promise.reject(new Error("no list of customers is read")),
       underContract: () => this.underContract,
       kept: () => () => ({ tenantId: undefined, progress: {}, granted: {} }),

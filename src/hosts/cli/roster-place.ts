@@ -1,4 +1,5 @@
 import path from "node:path";
+import { flagName, valuesFromFlags } from "../../config/flags.ts";
 import { readConfRoster, readPropertiesRoster } from "../../config/roster-file.ts";
 import { SCHEME } from "../../config/scheme.ts";
 import type { SettingsHost } from "../../config/settings.ts";
@@ -20,14 +21,24 @@ export interface RosterPlace {
   readonly globals: Readonly<Record<string, string>>;
   /** Does a customer's `index` count here? */
   readonly usesIndex: boolean;
+  /** Settings of a customer that are written there. Absent: all. */
+  readonly keeps?: (key: string) => boolean;
+  /** Where checkpoints of its customers are. Absent: in the state folder. */
+  readonly checkpoints?: string;
+  /** Sentences on these customers, or on all there, that another configuration has too with other settings. */
+  readonly differing?: (customers: readonly ConfiguredCustomer[]) => readonly string[];
   /** What makes the changes count: a sentence. */
   readonly counts: (count: number) => string;
   write(changes: readonly RosterChange[], report: ChangeReport): Promise<void>;
 }
 
-/** Reads `--config FILE`, or Splunk's inputs with `--to splunk`. Throws Failure `usage`, `settings`. */
+/**
+ * Reads `--config FILE`, Splunk's inputs with `--to splunk`, or with `--to fleet` the database of the fleet that
+ * FILE names. Throws Failure `usage`, `settings`, and what the database says.
+ */
 export async function rosterPlace(services: OnboardingServices, flags: Flags): Promise<RosterPlace> {
   const file = textFlag(flags, "config");
+  if (flags["to"] === "fleet") return fleetPlace(services, flags);
   const inSplunk = flags["to"] === "splunk";
   if (inSplunk && file !== undefined) throw usage("--config and --to splunk are two places.", "Give one of them.");
   if (inSplunk) return inputsPlace(services, flags);
@@ -107,6 +118,49 @@ export async function placeOfInputs(splunk: SplunkRoster): Promise<RosterPlace> 
     counts: (count) =>
       `Splunk restarted the program up to ${count} ${count === 1 ? "time" : "times"}, once per input; it collects by itself. With --conf-only FILE one restart is enough.`,
     write: (changes, report) => splunk.write(changes, report),
+  };
+}
+
+/** The way to Microsoft belongs to each member: here it is only used to look tenants up. */
+const ONLY_USED_HERE = new Set([
+  "cloud",
+  "streams",
+  "credential",
+  "login_url",
+  "graph_url",
+  "api_url",
+  "siem_url",
+  "proxy",
+  "no_proxy",
+  "ca_file",
+  "state_dir",
+  "splunkd_ca_file",
+]);
+
+async function fleetPlace(services: OnboardingServices, flags: Flags): Promise<RosterPlace> {
+  if (textFlag(flags, "conf-only") !== undefined)
+    throw usage("--conf-only belongs to --to splunk.", "Run the command without --conf-only.");
+  const roster = await services.roster.fleet(flags);
+  const other = Object.keys(valuesFromFlags(flags)).find(
+    (key) => !roster.keeps(key) && !ONLY_USED_HERE.has(key) && !key.startsWith("discover"),
+  );
+  if (other !== undefined)
+    throw usage(
+      `${roster.name} does not hold ${other}. Nothing is changed.`,
+      `Give --${flagName(other)} to \`defender-mssp run\` on every member; there it holds for all customers.`,
+    );
+  return {
+    name: roster.name,
+    host: "arcsight",
+    customers: await roster.read(),
+    common: {},
+    globals: {},
+    usesIndex: roster.usesIndex,
+    keeps: roster.keeps,
+    checkpoints: roster.name,
+    differing: (customers) => roster.differing(customers),
+    counts: () => "Every member collects accordingly within a minute; nothing has to be restarted.",
+    write: (changes, report) => roster.write(changes, report),
   };
 }
 

@@ -37,8 +37,8 @@ export interface PostgresFleetParts {
   readonly fleet: string;
   /** What the fleet's secrets are sealed with; absent: this member has no key file. */
   readonly key?: FleetKey | undefined;
-  /** Every configured stanza: one without state adopts what its tenant left under another name. */
-  readonly configured: readonly { readonly stanza: string; readonly tenantId: string }[];
+  /** Every stanza that is configured now: one without state adopts what its tenant left under another name. */
+  readonly configured: () => readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
   readonly newBoot?: () => string;
   /** This host's clock: it decides nothing, and is compared with the database's. */
@@ -113,7 +113,9 @@ export function shardOf(tenantId: TenantId): number {
   return (createHash("sha256").update(tenantId).digest()[0] ?? 0) % SHARD_COUNT;
 }
 
-function tenantsByShard(configured: PostgresFleetParts["configured"]): ReadonlyMap<number, readonly TenantId[]> {
+function tenantsByShard(
+  configured: ReturnType<PostgresFleetParts["configured"]>,
+): ReadonlyMap<number, readonly TenantId[]> {
   const shards = new Map<number, TenantId[]>();
   for (const { tenantId } of configured) {
     const tenant = tenantIdFrom(tenantId);
@@ -142,6 +144,12 @@ export class PostgresFleet implements FleetStore {
   readonly #schema: string;
   readonly #streams: ShardStreams;
   #boot = "";
+  #sorted:
+    | {
+        readonly configured: ReturnType<PostgresFleetParts["configured"]>;
+        readonly byShard: ReadonlyMap<number, readonly TenantId[]>;
+      }
+    | undefined;
 
   /** Throws Failure `fleet-schema`, and as `Database.query`: both connections are closed then. */
   static async open(parts: PostgresFleetParts): Promise<PostgresFleet> {
@@ -159,7 +167,14 @@ export class PostgresFleet implements FleetStore {
   private constructor(parts: PostgresFleetParts) {
     this.#p = parts;
     this.#schema = schemaOf(parts.fleet);
-    this.#streams = new ShardStreams(tenantsByShard(parts.configured));
+    this.#streams = new ShardStreams(() => this.#tenantsByShard());
+  }
+
+  /** Sorted once for each list: every shard of a takeover asks. */
+  #tenantsByShard(): ReadonlyMap<number, readonly TenantId[]> {
+    const configured = this.#p.configured();
+    if (this.#sorted?.configured !== configured) this.#sorted = { configured, byShard: tenantsByShard(configured) };
+    return this.#sorted.byShard;
   }
 
   async register({ name, version, configHash }: MemberIdentity): Promise<void> {
@@ -172,8 +187,8 @@ export class PostgresFleet implements FleetStore {
       `with gone as (delete from ${s}.member where alive_until < clock_timestamp() - interval '1 day'),
        first as (insert into ${s}.configuration(hash) values ($4) on conflict do nothing),
        key as (insert into ${s}.key(fingerprint) select $8::text where $8::text is not null on conflict do nothing)
-       insert into ${s}.member(boot, name, version, config_hash, alive_until, clock_ahead_ms, other_key, draining)
-       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond', ${aheadMs("$6")}, ${other},
+       insert into ${s}.member(boot, name, version, config_hash, alive_until, clock_ahead_ms, knows_roster, other_key, draining)
+       values ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond', ${aheadMs("$6")}, true, ${other},
          coalesce((select draining from ${s}.member where boot = $7), false) or ${other})`,
       [
         boot,
@@ -282,7 +297,10 @@ export class PostgresFleet implements FleetStore {
   async open(key: StateKey, lease: Lease, outputs: readonly string[], events: FleetStreamEvents): Promise<FleetStream> {
     const isConfigured = ({ stanza, tenantId }: { readonly stanza: string; readonly tenantId: string }) =>
       tenantId.toLowerCase() === key.tenantId && stanza !== key.stanza;
-    const others = this.#p.configured.filter(isConfigured).map(({ stanza }) => stanza);
+    const others = this.#p
+      .configured()
+      .filter(isConfigured)
+      .map(({ stanza }) => stanza);
     const place = { ...this.#p, schema: this.#schema, boot: this.#boot };
     const open = { key, lease, outputs, events, others };
     return (await this.#streams.take(place, open)) ?? openFleetStream(place, open);

@@ -1,4 +1,5 @@
 import { schemaFailure } from "./failures.ts";
+import { ROSTER_STEP, rosterRights } from "./schema-roster.ts";
 import { SECRETS_STEP, secretRights } from "./schema-secrets.ts";
 
 /** Shards are fixed when the schema is made: a customer's shard never changes. */
@@ -104,6 +105,7 @@ begin
 end';
 `,
   SECRETS_STEP,
+  ROSTER_STEP,
 ];
 
 export const SCHEMA_VERSION = STEPS.length;
@@ -141,6 +143,7 @@ export function roleSql(fleet: string, role: string): string {
     `grant select, insert on ${schema}.packet, ${schema}.set_aside to ${name};`,
     `grant execute on function ${schema}.make_packet_hours(), ${schema}.drop_delivered_hours() to ${name};`,
     secretRights(schema, name),
+    rosterRights(schema, name),
   ].join("\n");
 }
 

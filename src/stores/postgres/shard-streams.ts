@@ -35,11 +35,11 @@ type ReadShard = Map<string, ReadStream>;
  * out once.
  */
 export class ShardStreams {
-  readonly #tenants: ReadonlyMap<number, readonly TenantId[]>;
+  readonly #tenants: () => ReadonlyMap<number, readonly TenantId[]>;
   readonly #shards = new Map<string, Promise<ReadShard>>();
 
-  /** @param tenants of each shard, those that are configured: others are not opened. */
-  constructor(tenants: ReadonlyMap<number, readonly TenantId[]>) {
+  /** @param tenants of each shard, those that are configured now: others are not opened. */
+  constructor(tenants: () => ReadonlyMap<number, readonly TenantId[]>) {
     this.#tenants = tenants;
   }
 
@@ -78,7 +78,7 @@ export class ShardStreams {
   async #read(place: StorePlace, open: OpenStream): Promise<ReadShard> {
     const { database, schema: s, boot } = place;
     const { lease } = open;
-    const tenants = this.#tenants.get(lease.shard) ?? [];
+    const tenants = this.#tenants().get(lease.shard) ?? [];
     if (tenants.length === 0) return new Map();
     // Those that the claim missed, because the old owner made them in the same moment, are opened alone.
     const rows = await database.query<ShardRow>(

@@ -50,6 +50,8 @@ export interface FleetStoryOptions {
   readonly refreshTokens?: boolean;
   /** What gets the events, with the file of those that count as indexed. Absent: a file of each member. */
   readonly hec?: { readonly server: HecServer; readonly indexed: string };
+  /** Customers are in the database only, and `run` gets these flags. Absent: each member's file has them. */
+  readonly rosterFlags?: readonly string[];
   /** Lines of another output, the same for every member: the test itself reads what it gets. */
   readonly output?: readonly string[];
 }
@@ -61,7 +63,7 @@ export class FleetStory {
   #log = "";
 
   constructor(options: FleetStoryOptions) {
-    const { folder, name, server, ready, members, hec, refreshTokens = false } = options;
+    const { folder, name, server, ready, members, hec, refreshTokens = false, rosterFlags } = options;
     this.#options = options;
     this.schema = `defender_mssp_${name.replaceAll("-", "_")}`;
     mkdirSync(this.#home, { recursive: true });
@@ -72,7 +74,9 @@ export class FleetStory {
       writeFileSync(
         this.#config(member),
         [
-          ...tenantLines(ready, { poll_seconds: "1", ...(refreshTokens ? { auth: "refresh_token" } : {}) }),
+          ...(rosterFlags === undefined
+            ? tenantLines(ready, { poll_seconds: "1", ...(refreshTokens ? { auth: "refresh_token" } : {}) })
+            : []),
           ...(refreshTokens ? [...tokenLines(ready), `fleet.key_file=${this.keyFile(member)}`] : []),
           ...this.#outputLines(member),
           `state_dir=${join(this.#home, member)}`,
@@ -144,7 +148,8 @@ export class FleetStory {
   }
 
   #spawned(member: string): { readonly child: ChildProcess; readonly said: () => string } {
-    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "run", "--config", this.#config(member)], {
+    const { rosterFlags = [] } = this.#options;
+    const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "run", "--config", this.#config(member), ...rosterFlags], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
     });

@@ -66,7 +66,7 @@ export function memberOf(
     heartbeat: connectionsTo({ port: server.port, ...role }),
     fleet,
     key,
-    configured,
+    configured: () => configured,
     bodiesOf: bodiesInList,
     nowMs: () => Date.now() + clockAheadMs,
   });

@@ -1,0 +1,131 @@
+import type { FleetSettings } from "../config/fleet-settings.ts";
+import { Failure, isFailure } from "../model/failure.ts";
+import type { ConfiguredCustomer, FleetRoster, RosterChange } from "../model/roster.ts";
+import type { Database } from "../stores/postgres/connections.ts";
+import { schemaVersion } from "../stores/postgres/fleet-store.ts";
+import {
+  addToRoster,
+  changeInRoster,
+  isKeptInRoster,
+  type RosterWritten,
+  readRoster,
+  removeFromRoster,
+} from "../stores/postgres/roster.ts";
+import { checkSchemaVersion } from "../stores/postgres/schema.ts";
+import { choose } from "./arcsight-command.ts";
+import { placeOf } from "./command-place.ts";
+import { type RawConfiguration, settingsFailure } from "./configuration.ts";
+import { fleetIn } from "./fleet-command.ts";
+import { inFileOf } from "./fleet-configuration.ts";
+import { fleetConnections } from "./fleet-database.ts";
+import { rosterCustomers } from "./fleet-roster.ts";
+import { realClock } from "./world.ts";
+
+/**
+ * The customers in the database of the fleet that `--config` names. Throws Failure `settings`, `fleet-schema`,
+ * and what the database says.
+ */
+export async function fleetRoster(
+  argv: Readonly<Record<string, unknown>>,
+  environment: NodeJS.ProcessEnv,
+): Promise<FleetRoster> {
+  const config = argv["config"];
+  if (typeof config !== "string")
+    throw settingsFailure("--to fleet needs --config FILE, the properties file of a member");
+  const flags = { config, overrides: {}, environment, place: placeOf(argv, { typed: true, secrets: "files" }) };
+  const chosen = await choose(flags);
+  const fleet = fleetIn(chosen, flags);
+  /** A connection that stays open would keep the command alive while tenants are looked up. */
+  const withDatabase = async <T>(work: (database: Database) => Promise<T>): Promise<T> => {
+    const database = await fleetConnections(fleet, 1);
+    try {
+      return await work(database);
+    } finally {
+      await database.close();
+    }
+  };
+  await withDatabase(async (database) => checkSchemaVersion(fleet.name, await schemaVersion(database, fleet.name)));
+  const { stanzas, refused, globals } = chosen.config.settings;
+  const reader = { inFile: inFileOf({ stanzas, refused }), file: config, overrides: {}, globals };
+  return {
+    name: `the database of the fleet ${fleet.name}`,
+    usesIndex: chosen.config.outputs.some(({ type }) => type === "hec"),
+    keeps: isKeptInRoster,
+    read: async () => (await withDatabase((database) => readRoster(database, fleet.name))).customers,
+    write: (changes, report) =>
+      withDatabase(async (database) => {
+        for (const change of changes) report(change, await failureOf(change, write(database, fleet.name, change)));
+      }),
+    differing: (customers: readonly ConfiguredCustomer[]) =>
+      rosterCustomers(customers, { ...reader, nowMs: realClock.nowMs() }).differing,
+  };
+}
+
+/**
+ * What a properties file says, with the customers of its fleet's database that it does not have. Where the
+ * database cannot be read, the customers of the file are enough, unless another one is asked for: then it
+ * throws Failure.
+ *
+ * @param wanted names or tenants; undefined: all.
+ */
+export async function withRoster(
+  raw: RawConfiguration,
+  fleet: FleetSettings,
+  wanted: readonly string[] | undefined,
+): Promise<RawConfiguration> {
+  const facts = raw.stanzas.map(({ name, values }) => [name, values["tenant_name"], values["tenant_id"]]);
+  const inFile = new Set(facts.flat().map((one) => one?.trim().toLowerCase()));
+  const lacks = wanted?.some((one) => !inFile.has(one.toLowerCase())) ?? false;
+  if (wanted?.length && !lacks) return raw;
+  try {
+    const database = await fleetConnections(fleet, 1);
+    try {
+      const { customers } = await readRoster(database, fleet.name);
+      const others = customers.filter(
+        ({ name, values }) => !inFile.has(name.toLowerCase()) && !inFile.has(values["tenant_id"]),
+      );
+      return { ...raw, stanzas: [...raw.stanzas, ...others], mayBeEmpty: true };
+    } finally {
+      await database.close();
+    }
+  } catch (error) {
+    if (!isFailure(error) || lacks) throw error;
+    const warning = `customers of the fleet's database are left out: ${error.say}`;
+    return { ...raw, warnings: [...(raw.warnings ?? []), warning], mayBeEmpty: true };
+  }
+}
+
+function write(database: Database, fleet: string, change: RosterChange): Promise<RosterWritten> {
+  if (change.kind === "remove") return removeFromRoster(database, fleet, change.name);
+  return change.kind === "add" ? addToRoster(database, fleet, change) : changeInRoster(database, fleet, change);
+}
+
+/** Why a change was not written; undefined: it was. */
+async function failureOf({ kind, name }: RosterChange, written: Promise<RosterWritten>): Promise<Failure | undefined> {
+  try {
+    const result = await written;
+    if (result.isDone) return undefined;
+    return kind !== "remove" && result.members !== undefined ? membersTooOld(result.members) : overtaken(name);
+  } catch (error) {
+    if (isFailure(error)) return error;
+    throw error;
+  }
+}
+
+function membersTooOld(members: string): Failure {
+  return new Failure("fleet-schema", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `Of the fleet's live members, ${members} run an older release, which would not collect customers of the database.`,
+    nextStep: "Install this release there, then run the command again.",
+  });
+}
+
+function overtaken(name: string): Failure {
+  return new Failure("settings", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `${name} was changed in the fleet's database by somebody else while this command ran.`,
+    nextStep: "Run the command again.",
+  });
+}
