@@ -9,7 +9,7 @@ export interface ClaimCalls {
   read(entry: string): Promise<string | undefined>;
   /** Throws nothing that splunkd or the network did: a claim ends by itself. */
   remove(entry: string): Promise<void>;
-  /** What is thrown to whom somebody else has the name. */
+  /** What is thrown where somebody else has the name. */
   taken(input: string): Error;
   /** Of `write`: splunkd may have carried it out all the same. */
   isLost(error: unknown): boolean;

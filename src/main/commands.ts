@@ -280,7 +280,7 @@ function counting(refused: readonly string[], code: ExitCode): ExitCode {
   return code === EXIT.done && refused.length > 0 ? EXIT.someCustomers : code;
 }
 
-/** @param customer those that the command is for; the database of a fleet is asked only when the file lacks one. */
+/** @param customer those of the command; a fleet's database is asked only when the file lacks one. */
 function readPropertiesFor(customer: readonly string[] | undefined): Parameters<typeof readConfiguration>[1] {
   return async (latin1Text, file) => {
     const { rawFromProperties, realSecretReader } = await import("../hosts/arcsight/index.ts");

@@ -50,7 +50,7 @@ export interface RawConfiguration {
   readonly globals: Readonly<Record<string, string>>;
   readonly problems?: readonly SettingProblem[];
   readonly warnings?: readonly string[];
-  /** There may be customers in another place, so that none here is no mistake. */
+  /** There may be customers in another place, so a file without any is right. */
   readonly mayBeEmpty?: boolean;
 }
 

@@ -22,8 +22,8 @@ import { rosterCustomers } from "./fleet-roster.ts";
 import { realClock } from "./world.ts";
 
 /**
- * The customers in the database of the fleet that `--config` names. Throws Failure `settings`, `fleet-schema`,
- * and what the database says.
+ * The customers in the database of the fleet that `--config` names. Throws Failure `settings` or
+ * `fleet-schema`, and what the database says.
  */
 export async function fleetRoster(
   argv: Readonly<Record<string, unknown>>,

@@ -254,7 +254,7 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
   };
 }
 
-/** What differs between a file, which has an event when it is written, and a receiver that confirms or not. */
+/** How a file, which has an event once it is written, differs from a receiver that confirms or not. */
 function laneTo({ name, type, protocol, spoolMib }: OutputSettings, sink: OutputsSink, replayMib: number) {
   const byType = () => {
     if (type === "hec") return { lanes: HEC_LANES, removeWithinMs: HEC_REMOVE_WITHIN_MS };

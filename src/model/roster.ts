@@ -72,7 +72,7 @@ export interface RosterServices {
    */
   replaceFile(path: string, before: string | undefined, after: string, encoding: "utf8" | "latin1"): Promise<void>;
   splunk(access: () => Promise<SplunkAccess>): Promise<SplunkRoster>;
-  /** The fleet that `--config` names. Throws Failure `settings`, `fleet-schema`, and what the database says. */
+  /** The fleet that `--config` names. Throws Failure `settings`, `fleet-schema`, and the database's own. */
   fleet(argv: Readonly<Record<string, unknown>>): Promise<FleetRoster>;
   /**
    * Reads the list of customers once, and does what the settings say. Throws Failure if the list cannot be

@@ -89,7 +89,7 @@ export class SyslogOutput implements Output {
   #frames = new ByteWriter();
   readonly #writes = new SerialQueue();
   #failure: Failure | undefined;
-  /** A connection that is closed to learn whether the receiver has read everything, until the next attempt. */
+  /** A connection, closed to learn whether the receiver has read everything, until the next attempt. */
   #settling: { readonly connection: Connection; readonly isRead: Promise<boolean> } | undefined;
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */

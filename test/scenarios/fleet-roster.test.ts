@@ -1,6 +1,6 @@
 /**
- * Customers in the database of a fleet: two members as processes, whose files have none, and the commands that
- * add, change and remove them while they are collected.
+ * Customers in the database of a fleet: two members as processes, whose files have none, and the commands
+ * that add, change and remove them while they are collected.
  */
 import { randomUUID } from "node:crypto";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -368,7 +368,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a request that gets no answer is given up with a sentence, nothing typed is lost, and the list goes on by itself", async () => {
+  test("a request that gets no answer is given up with a sentence, nothing typed is lost, and the list resumes by itself", async () => {
     const page = await world.open({ laterMs: 1 });
     await page.getByTestId("customer").first().waitFor();
     await page.getByLabel("Find").fill("running");

@@ -129,7 +129,7 @@ async function inSplunk(services: OnboardingServices, flags: Flags): Promise<Con
   return { ...found, stateDir: textFlag(flags, "state") ?? services.stateDirOfSplunk() };
 }
 
-/** The customers of the database, with the shared credentials of this host. How far each was read is there too. */
+/** The customers of the database, with this host's shared credentials, and how far each was read. */
 async function inFleet(services: OnboardingServices, flags: Flags): Promise<Configured> {
   const roster = await services.roster.fleet(flags);
   const rows = await roster.read();

@@ -25,7 +25,7 @@ export interface RosterPlace {
   readonly keeps?: (key: string) => boolean;
   /** Where checkpoints of its customers are. Absent: in the state folder. */
   readonly checkpoints?: string;
-  /** Sentences on these customers, or on all there, that another configuration has too with other settings. */
+  /** Sentences on these customers, or on all there, that another configuration has with other settings. */
   readonly differing?: (customers: readonly ConfiguredCustomer[]) => readonly string[];
   /** What makes the changes count: a sentence. */
   readonly counts: (count: number) => string;
@@ -33,8 +33,8 @@ export interface RosterPlace {
 }
 
 /**
- * Reads `--config FILE`, Splunk's inputs with `--to splunk`, or with `--to fleet` the database of the fleet that
- * FILE names. Throws Failure `usage`, `settings`, and what the database says.
+ * Reads `--config FILE`, Splunk's inputs with `--to splunk`, or with `--to fleet` the database of the fleet
+ * that FILE names. Throws Failure `usage`, `settings`, and what the database says.
  */
 export async function rosterPlace(services: OnboardingServices, flags: Flags): Promise<RosterPlace> {
   const file = textFlag(flags, "config");

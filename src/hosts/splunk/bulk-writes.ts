@@ -74,7 +74,7 @@ export interface BulkWorld {
   readonly stop: AbortSignal;
   readonly finishMs: number;
   /**
-   * Runs what creates an input while nobody else creates one of this name. Throws Failure where somebody does.
+   * Runs what creates an input while nobody else creates one of this name; if somebody does, throws Failure.
    */
   readonly whileClaimed: <Result>(name: string, create: () => Promise<Result>) => Promise<Result>;
   /** Called once for each write, as soon as its outcome is known; `written` waits for it. */

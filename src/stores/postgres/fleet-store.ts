@@ -37,7 +37,7 @@ export interface PostgresFleetParts {
   readonly fleet: string;
   /** What the fleet's secrets are sealed with; absent: this member has no key file. */
   readonly key?: FleetKey | undefined;
-  /** Every stanza that is configured now: one without state adopts what its tenant left under another name. */
+  /** Every stanza configured now: one without state adopts what its tenant left under another name. */
   readonly configured: () => readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
   readonly newBoot?: () => string;
