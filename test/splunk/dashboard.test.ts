@@ -355,7 +355,7 @@ describe("the dashboard Customers", () => {
     ["Not collected", { failing: 5 }],
     ["Throttled or catching up", { slow: 1 }],
     ["Off (input disabled)", { off: 1 }],
-    ["Credential ends within 30 days", { ending: 1 }],
+    ["Credentials ending soon", { ending: 1 }],
   ])("counts in the panel %s", (title, wanted) => expect(shown(title)).toEqual([wanted]));
 
   test("lists inputs worst first, with the sentence and the next step", () => {

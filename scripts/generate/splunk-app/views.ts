@@ -77,7 +77,7 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       after: 'stats dc(eval(if(state="off",customer_id,null()))) as off',
     },
     {
-      title: "Credential ends within 30 days",
+      title: "Credentials ending soon",
       kind: "single",
       after: "stats dc(eval(if(credential_days_left<=30,customer_id,null()))) as ending",
       alarm: "yellow",
