@@ -2,22 +2,23 @@
 import { createFetchInit } from "@splunk/splunk-utils/fetch";
 import { createRESTURL } from "@splunk/splunk-utils/url";
 import {
+  CUSTOMER_KEYS,
   DESTINATION_KEYS,
   INTAKE_REALM,
   intakeEntries,
   SHARED_CREDENTIAL,
-  type TypedDestination,
+  type TypedFor,
 } from "../../../src/config/intake-slot.ts";
+import { NAME_TAKEN, NameClaims } from "../../../src/config/name-claims.ts";
 import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
 import type { DoctorLine } from "../../../src/model/sign-in.ts";
 import { after } from "./after.ts";
-import { NameClaims } from "./state/claim.ts";
 import { editedOnce, postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { ANSWER_WITHIN_MS, SEARCH_WITHIN_MS, wholeAnswer } from "./state/rest-answer.ts";
-import { RestProblem, sentenceFor } from "./state/rest-problem.ts";
+import { isLost, RestProblem, sentenceFor } from "./state/rest-problem.ts";
 import { writeEntries } from "./state/slot-entries.ts";
 import { type SlotTime, slotTime } from "./state/slot-time.ts";
 import { masked } from "./state/validate.ts";
@@ -177,7 +178,7 @@ async function saveWithSecrets(
   all: Values,
   save: (form: Values) => Promise<unknown>,
 ): Promise<void> {
-  const where = destinationIn(all);
+  const where = { ...textsOf(DESTINATION_KEYS, all), ...textsOf(CUSTOMER_KEYS, all) };
   const secrets = SECRET_KEYS.filter((key) => (typed[key] ?? "") !== "" && typed[key] !== MASK);
   const written: string[] = [];
   try {
@@ -192,13 +193,7 @@ async function saveWithSecrets(
 }
 
 /** @param written gets the name of each entry before it is written. */
-async function putInSlot(
-  name: string,
-  key: string,
-  secret: string,
-  where: TypedDestination,
-  written: string[],
-): Promise<void> {
+async function putInSlot(name: string, key: string, secret: string, where: TypedFor, written: string[]): Promise<void> {
   const { atMs, clock } = await timeOfSlot();
   const entries = intakeEntries(name, key, secret, where, atMs, clock, PAGE);
   await writeEntries(
@@ -242,7 +237,7 @@ export async function sendCredential(
   const all = user === undefined ? await inheritedSettings() : (await readInput(user)).values;
   const written: string[] = [];
   try {
-    await putInSlot(name, SHARED_CREDENTIAL, JSON.stringify(typed), destinationIn(all), written);
+    await putInSlot(name, SHARED_CREDENTIAL, JSON.stringify(typed), textsOf(DESTINATION_KEYS, all), written);
     const answer = await asked();
     if (answer.state !== "done") await emptySlot(written);
     return answer;
@@ -252,8 +247,8 @@ export async function sendCredential(
   }
 }
 
-function destinationIn(all: Values): TypedDestination {
-  return Object.fromEntries(DESTINATION_KEYS.map((key) => [key, all[key] ?? ""])) as TypedDestination;
+function textsOf<Key extends string>(keys: readonly Key[], all: Values): Readonly<Partial<Record<Key, string>>> {
+  return Object.fromEntries(keys.map((key) => [key, all[key] ?? ""])) as Readonly<Partial<Record<Key, string>>>;
 }
 
 const PASSWORDS = "storage/passwords";
@@ -276,18 +271,37 @@ function passwordId(entry: string): string {
 /** Tells this page from every other one. Also on plain http, where crypto.randomUUID is missing. */
 const PAGE = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** Undefined where splunkd answers with one of these. */
+async function unless<Result>(statuses: readonly number[], result: Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await result;
+  } catch (error) {
+    if (error instanceof RestProblem && statuses.includes(error.status)) return undefined;
+    throw error;
+  }
+}
+
 const CLAIMS = new NameClaims(
   {
-    write: async (entry) => void (await call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } })),
+    async write(entry) {
+      const answer = call("POST", PASSWORDS, { form: { ...entry, realm: INTAKE_REALM } }).then(() => true);
+      return (await unless([409], answer)) ?? false;
+    },
     // The one entry that the page reads: no secret is in it.
     async read(entry) {
       const query = [["f", "clear_password"]] as const;
-      const answer = (await call("GET", `${PASSWORDS}/${passwordId(entry)}`, { query })) as
-        | { readonly entry?: readonly Entry[] }
-        | undefined;
-      return textsIn(answer?.entry?.[0]?.content ?? {})["clear_password"] ?? "";
+      const answer = await unless([403, 404], call("GET", `${PASSWORDS}/${passwordId(entry)}`, { query }));
+      const found = answer as { readonly entry?: readonly Entry[] } | undefined;
+      return textsIn(found?.entry?.[0]?.content ?? {})["clear_password"];
     },
-    remove: async (entry) => void (await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`)),
+    async remove(entry) {
+      await call("DELETE", `${PASSWORDS}/${passwordId(entry)}`).catch((error: unknown) => {
+        if (!(error instanceof RestProblem)) throw error;
+      });
+    },
+    taken: () => new RestProblem(409, NAME_TAKEN),
+    isLost,
+    mayBeDone: (error) => error instanceof RestProblem && error.mayBeDone,
   },
   PAGE,
 );
