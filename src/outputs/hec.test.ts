@@ -190,7 +190,7 @@ describe("while a record of the spool cannot be read", () => {
     await passUntil(it, () => it.network.posts.length === 1);
     isBroken = true;
     await it.clock.pass(320_000, 5_000);
-    expect(it.log.texts.join("\n")).toContain("the spool cannot be read");
+    expect(it.log.texts.join("\n")).toContain("000000001.spool cannot be read");
     expect(it.network.posts).toHaveLength(1);
     isBroken = false;
     await passUntil(it, () => it.network.posts.length > 1);

@@ -7,7 +7,7 @@ import { type HecReason, type HecVerdict, inWords } from "./hec-answer.ts";
 import { type HecBatch, HecBatches, type TakenBatch } from "./hec-batches.ts";
 import { type HecAnswered, type HecClient, hecSilent, hecStopped, hecWithoutAck } from "./hec-client.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
-import { outputUnwritable, reportSkipped } from "./output-failures.ts";
+import { outputUnwritable, spoolReports } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
@@ -260,7 +260,7 @@ export class HecOutput implements Output {
       clock,
       until: "confirmed",
       segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, spoolBytes / 16)),
-      onSkipped: reportSkipped({ name: this.name, where: this.where, log }, folder),
+      ...spoolReports({ name: this.name, where: this.where, log }, folder),
     });
   }
 
@@ -315,9 +315,11 @@ export class HecOutput implements Output {
     try {
       return this.#batches.next();
     } catch (error) {
-      const { say } = asFailure(error);
-      this.#p.log.error("the spool cannot be read", { output: this.name, say });
-      for (const lane of this.#lanes) this.#pauseLane(lane, STOPPED_FOR_MS);
+      // The next batch that HEC takes shows that the spool can be read again.
+      for (const lane of this.#lanes) {
+        this.#note(lane, asFailure(error));
+        this.#pauseLane(lane, STOPPED_FOR_MS);
+      }
       return undefined;
     }
   }

@@ -9,7 +9,7 @@ import { type KafkaLine, linesOf, withKeyPerLine } from "./kafka-lines.ts";
 import { KafkaRetry, STOPPED_FOR_MS } from "./kafka-retry.ts";
 import type { KafkaWriter, KafkaWriterParts } from "./kafka-writer.ts";
 import type { Batch, Output, OutputCondition, OutputListener, OutputSecrets } from "./output.ts";
-import { reportSkipped } from "./output-failures.ts";
+import { spoolReports } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import type { RejectedEvents } from "./rejected.ts";
@@ -128,7 +128,7 @@ export class KafkaOutput implements Output {
       clock,
       until: "confirmed",
       segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, parts.spoolBytes / 16)),
-      onSkipped: reportSkipped({ name: this.name, where: this.where, log: parts.log }, `${stateFolder}/spool`),
+      ...spoolReports({ name: this.name, where: this.where, log: parts.log }, `${stateFolder}/spool`),
     });
     this.#spool = opened.spool;
     this.#flushedTo = opened.spool.end;

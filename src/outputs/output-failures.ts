@@ -1,6 +1,7 @@
 import { Failure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import { errnoOf } from "../stores/disk/disk.ts";
+import type { SpoolParts } from "./spool.ts";
 
 /**
  * errno → what an operator reads. Source: errno(3). Linux does not have EFTYPE; this program uses it for what
@@ -34,6 +35,11 @@ const REASONS: Readonly<
     code: "output-broken",
     say: "another program has it open, for example a virus scanner or a backup",
     nextStep: "Exclude it from scans and from backups of open files. Collection resumes by itself.",
+  },
+  EIO: {
+    code: "output-broken",
+    say: "the disk reports an error",
+    nextStep: "Check the disk. Collection resumes by itself.",
   },
   EISDIR: {
     code: "output-broken",
@@ -98,19 +104,30 @@ export function outputUnwritable(name: string, path: string, error: unknown): un
   });
 }
 
-/** Says for an output that events in its spool are lost: a file of it was damaged or deleted. */
-export function reportSkipped(
+/** What an output says of its spool's files. */
+export function spoolReports(
   { name, where, log }: { readonly name: string; readonly where: string; readonly log: Log },
   folder: string,
-): (bytes: number) => void {
-  return (bytes) =>
-    log.error(
-      `${name}: ${bytes} bytes of events in the spool ${folder} are damaged or deleted. They are lost for ${where}; all others are sent.`,
-      {
-        output: name,
-        next_step: `Check the disk, and find out what changes files in ${folder}. The lost alerts are still in Microsoft Defender's portal.`,
-      },
-    );
+): Pick<SpoolParts, "onSkipped" | "onUndeletable"> {
+  return {
+    onSkipped: (bytes) =>
+      log.error(
+        `${name}: ${bytes} bytes of events in the spool ${folder} are damaged or deleted. They are lost for ${where}; all others are sent.`,
+        {
+          output: name,
+          next_step: `Check the disk, and find out what changes files in ${folder}. The lost alerts are still in Microsoft Defender's portal.`,
+        },
+      ),
+    onUndeletable(file) {
+      if (file === undefined) return log.info("files that are no longer needed were deleted", { output: name, folder });
+      const errno = errnoOf(file.error) ?? "";
+      const { say, nextStep } = REASONS[errno] ?? { say: errno, nextStep: "Check the disk and the folder." };
+      log.error(
+        `${name}: ${file.path} cannot be deleted: ${say}. Its events are delivered. After a crash they are sent to ${where} again with the same keys. It is tried again.`,
+        { output: name, failure: "output-broken", next_step: nextStep },
+      );
+    },
+  };
 }
 
 export function spoolFull(name: string, where: string, limitBytes: number): Failure {

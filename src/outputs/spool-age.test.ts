@@ -23,6 +23,7 @@ function openSpool(clock: FakeClock, folder?: string, until: "sent" | "confirmed
       clock,
       until,
       onSkipped: () => undefined,
+      onUndeletable: () => undefined,
     }).spool,
   };
 }

@@ -4,7 +4,7 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
 import { batchOf, newFolder } from "../../test/harness/fakes/receiver.ts";
 import type { Disk } from "../stores/disk/disk.ts";
-import { Spool, type Spooled } from "./spool.ts";
+import { Spool, type Spooled, type SpoolParts } from "./spool.ts";
 
 const KEPT = { keepsAWhile: false };
 const folders: string[] = [];
@@ -31,7 +31,10 @@ function open(
   const { limitBytes = 1 << 20, clock = new FakeClock(EVENING_MS), ...rest } = options;
   const skipped: number[] = [];
   const onSkipped = (bytes: number) => skipped.push(bytes);
-  return { ...Spool.open({ folder, limitBytes, disk: fs, clock, onSkipped, ...rest }), skipped };
+  const undeletable: (string | undefined)[] = [];
+  const onUndeletable: SpoolParts["onUndeletable"] = (file) => undeletable.push(file && basename(file.path));
+  const parts = { folder, limitBytes, disk: fs, clock, onSkipped, onUndeletable, ...rest };
+  return { ...Spool.open(parts), skipped, undeletable };
 }
 
 function text({ lines }: Pick<Spooled, "lines">): string {
@@ -97,6 +100,7 @@ describe.each(["sent", "confirmed"] as const)(
         clock: new FakeClock(EVENING_MS),
         until,
         onSkipped: () => undefined,
+        onUndeletable: () => undefined,
       }).spool;
 
     test("a record may be taken before its flush has ended", async () => {

@@ -10,6 +10,7 @@ import {
   readIfThere,
   removeIfThere,
   stateUnreadable,
+  stateUnwritable,
   syncFileContent,
   syncLeftFile,
   writeWhole,
@@ -23,6 +24,8 @@ const HEAD_BYTES = 12;
 const SENT_KEPT_BYTES = 16 << 20;
 /** Ages are as exact as this: an entry for each record would take more memory than it is worth. */
 const AGE_STEP_MS = 10_000;
+/** Files that cannot be deleted are tried again this often, when there is other work. */
+const DELETE_AGAIN_MS = 10_000;
 
 export interface SpoolParts {
   /** A folder of its own. */
@@ -39,6 +42,11 @@ export interface SpoolParts {
   readonly segmentBytes?: number;
   /** So many bytes of records could not be read, and nothing will send them: somebody has to hear of it. */
   readonly onSkipped: (bytes: number) => void;
+  /**
+   * A file whose records are delivered cannot be deleted. It is tried again, and holds nothing up. Called once
+   * until all such files are gone, and then with undefined.
+   */
+  readonly onUndeletable: (file: { readonly path: string; readonly error: unknown } | undefined) => void;
 }
 
 /** The file that is written to. */
@@ -93,6 +101,10 @@ export interface Spooled extends SpoolPlace {
 export class Spool {
   readonly #p: SpoolParts;
   readonly #segments: Segment[] = [];
+  /** Their records are delivered, and their files could not be deleted; they count for the limit. */
+  #undeleted: Segment[] = [];
+  #deleteAgainAtMs = Number.NEGATIVE_INFINITY;
+  #isUndeletableSaid = false;
   #nextId = 1;
   #total = 0;
   #waitingBytes = 0;
@@ -207,12 +219,7 @@ export class Spool {
     this.#cut(file, before.bytes);
     // Nothing new may lie where they lay: somebody may still hold them, and continue behind them.
     this.#closeCurrent();
-    if (before.bytes > 0) return;
-    try {
-      this.#remove(segment);
-    } catch {
-      // The caller gets the error of the flush.
-    }
+    if (before.bytes === 0) this.#remove(segment);
   }
 
   /** False when it failed: then nothing may be written behind what stays. */
@@ -349,22 +356,33 @@ export class Spool {
     this.#at = { id: first.id, offset: 0 };
   }
 
-  /** After a normal stop only what was not sent, or not confirmed, stays. */
+  /**
+   * After a normal stop only what was not sent, or not confirmed, stays. Throws Failure `state-unwritable`: the
+   * next start sends again what it cannot know to be delivered.
+   */
   close(): void {
     this.#closeCurrent();
+    this.#deleteAgainAtMs = Number.NEGATIVE_INFINITY;
     if (this.#p.until === "confirmed") {
       for (const segment of this.#segments.filter((one) => one.confirmedBytes >= one.bytes)) this.#remove(segment);
-      const confirmed = this.#segments.flatMap((segment) =>
+      const confirmed = [...this.#undeleted, ...this.#segments].flatMap((segment) =>
         [...segment.confirmed.keys()].map((at) => [segment.id, at]),
       );
-      if (confirmed.length > 0)
-        this.#p.disk.writeFileSync(this.#confirmedPath, JSON.stringify(confirmed), { mode: 0o600 });
+      if (confirmed.length > 0) this.#note(this.#confirmedPath, confirmed);
       return;
     }
     for (const segment of this.#segments.filter(({ id }) => id < this.#at.id)) this.#remove(segment);
     const first = this.#segments[0];
     if (first !== undefined && first.id === this.#at.id && this.#at.offset >= first.bytes) this.#remove(first);
-    if (!this.isDrained) this.#p.disk.writeFileSync(this.#cursorPath, JSON.stringify(this.#at), { mode: 0o600 });
+    if (!this.isDrained || this.#undeleted.length > 0) this.#note(this.#cursorPath, this.#at);
+  }
+
+  #note(path: string, what: unknown): void {
+    try {
+      this.#p.disk.writeFileSync(path, JSON.stringify(what), { mode: 0o600 });
+    } catch (error) {
+      throw stateUnwritable(path, error);
+    }
   }
 
   #begin(): Segment {
@@ -398,7 +416,13 @@ export class Spool {
   }
 
   #closeIfDone({ fd, flushes, isDone }: OpenFile): void {
-    if (isDone && flushes === 0) this.#p.disk.closeSync(fd);
+    if (!isDone || flushes > 0) return;
+    try {
+      this.#p.disk.closeSync(fd);
+    } catch (error) {
+      // The flush has said whether the records are on the disk, and the descriptor is gone all the same.
+      if (errnoOf(error) === undefined) throw error;
+    }
   }
 
   /** Deletes sent segments that are old enough, too many, or whose space is needed. */
@@ -416,9 +440,33 @@ export class Spool {
   }
 
   #remove(segment: Segment): void {
-    this.#segments.splice(this.#segments.indexOf(segment), 1);
+    const at = this.#segments.indexOf(segment);
+    if (at >= 0) this.#segments.splice(at, 1);
+    const nowMs = this.#p.clock.monotonicMs();
+    const again = nowMs < this.#deleteAgainAtMs ? [] : this.#undeleted;
+    const kept = nowMs < this.#deleteAgainAtMs ? this.#undeleted : [];
+    this.#undeleted = [...kept, ...[...again, segment].filter((one) => !this.#isDeleted(one))];
+    if (this.#undeleted.length > 0 || !this.#isUndeletableSaid) return;
+    this.#isUndeletableSaid = false;
+    this.#p.onUndeletable(undefined);
+  }
+
+  #isDeleted(segment: Segment): boolean {
+    const path = this.#pathOf(segment);
+    try {
+      this.#p.disk.unlinkSync(path);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === undefined) throw error;
+      if (errno !== "ENOENT") {
+        this.#deleteAgainAtMs = this.#p.clock.monotonicMs() + DELETE_AGAIN_MS;
+        if (!this.#isUndeletableSaid) this.#p.onUndeletable({ path, error });
+        this.#isUndeletableSaid = true;
+        return false;
+      }
+    }
     this.#total -= segment.bytes;
-    removeIfThere(this.#p.disk, this.#pathOf(segment));
+    return true;
   }
 
   /**
@@ -476,12 +524,15 @@ export class Spool {
     const { disk, folder } = this.#p;
     makeFolder(disk, folder);
     const keys: string[] = [];
-    const ids = disk
-      .readdirSync(folder)
+    const ids = readable(folder, () => disk.readdirSync(folder))
       .flatMap((name) => (/^\d{9}\.spool$/.test(name) ? [Number(name.slice(0, 9))] : []))
       .sort((a, b) => a - b);
     for (const id of ids) {
-      const segment = emptySegment(id, disk.statSync(this.#pathOf({ id })).mtimeMs);
+      const path = this.#pathOf({ id });
+      const segment = emptySegment(
+        id,
+        readable(path, () => disk.statSync(path).mtimeMs),
+      );
       const bytes = readIfThere(disk, this.#pathOf(segment)) ?? Buffer.alloc(0);
       for (let read = decode(bytes, 0); read !== undefined; read = decode(bytes, read.end)) {
         segment.bytes = read.end;
@@ -489,7 +540,7 @@ export class Spool {
       }
       // A crash leaves only the last segment with a record that is not whole, and that comes again.
       if (segment.bytes < bytes.length && id !== ids.at(-1)) this.#p.onSkipped(bytes.length - segment.bytes);
-      if (segment.bytes === 0) removeIfThere(disk, this.#pathOf(segment));
+      if (segment.bytes === 0) this.#remove(segment);
       else {
         // From here on its records count as safe, and the engine may forget them.
         syncLeftFile(disk, this.#pathOf(segment));
@@ -538,6 +589,15 @@ export class Spool {
 
   #pathOf({ id }: Pick<Segment, "id">): string {
     return join(this.#p.folder, `${String(id).padStart(9, "0")}.spool`);
+  }
+}
+
+/** Throws Failure `state-unreadable`. */
+function readable<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw stateUnreadable(path, error);
   }
 }
 

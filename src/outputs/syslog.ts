@@ -10,7 +10,7 @@ import type { Connection, Dialer, Target } from "./connection.ts";
 import { type EventRate, piecesOfLines } from "./event-rate.ts";
 import { HealthBacklog } from "./health-backlog.ts";
 import type { Batch, Output, OutputCondition, OutputListener } from "./output.ts";
-import { outputUnwritable, reportSkipped, spoolFull } from "./output-failures.ts";
+import { outputUnwritable, spoolFull, spoolReports } from "./output-failures.ts";
 import { OutputReports } from "./output-reports.ts";
 import { RecentKeys } from "./recent-keys.ts";
 import { Spool } from "./spool.ts";
@@ -91,6 +91,8 @@ export class SyslogOutput implements Output {
   #failure: Failure | undefined;
   /** A connection, closed to learn whether the receiver has read everything, until the next attempt. */
   #settling: { readonly connection: Connection; readonly isRead: Promise<boolean> } | undefined;
+  /** Why the spool could not be read; said once until something of it was sent. */
+  #unreadable: Failure | undefined;
 
   /** Connects at once. Throws Failure `state-unwritable`, `state-unreadable`. */
   constructor(parts: SyslogParts) {
@@ -173,8 +175,8 @@ export class SyslogOutput implements Output {
   #openSpool(): Spool {
     const { stateFolder, spoolBytes, disk, clock, log } = this.#p;
     const folder = `${stateFolder}/spool`;
-    const onSkipped = reportSkipped({ name: this.name, where: this.where, log }, folder);
-    const { spool, keys } = Spool.open({ folder, limitBytes: spoolBytes, disk, clock, onSkipped });
+    const reports = spoolReports({ name: this.name, where: this.where, log }, folder);
+    const { spool, keys } = Spool.open({ folder, limitBytes: spoolBytes, disk, clock, ...reports });
     this.#recent.took(keys);
     return spool;
   }
@@ -345,15 +347,15 @@ export class SyslogOutput implements Output {
       for (let next = spool.next(); next !== undefined && this.#connection === connection; next = spool.next()) {
         if (!(await this.#send(connection, next.lines)) || this.#connection !== connection) return;
         spool.advance(next);
+        this.#unreadable = undefined;
         this.#reports.refuse(false);
       }
       if (spool.isDrained) this.#stalledAfterMs = STALLED_AFTER_MS;
     } catch (error) {
-      this.#p.log.error("the spool cannot be read", {
-        output: this.name,
-        say: isFailure(error) ? error.say : String(error),
-      });
-      connection.cut(isFailure(error) ? error : broken(this.name, this.where, "the spool on disk cannot be read"));
+      const failure = asFailure(error);
+      this.#reports.logFailure(failure, this.#unreadable);
+      this.#unreadable = failure;
+      connection.cut(failure);
     } finally {
       if (this.#connection === connection) this.#draining = false;
     }

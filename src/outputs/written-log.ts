@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import type { Disk } from "../stores/disk/disk.ts";
-import { makeFolder, openForAppend, readIfThere, syncFileContent, writeWhole } from "../stores/disk/disk.ts";
+import { errnoOf, makeFolder, openForAppend, readIfThere, syncFileContent, writeWhole } from "../stores/disk/disk.ts";
 import { outputUnwritable } from "./output-failures.ts";
 import { REMEMBERED } from "./recent-keys.ts";
 
@@ -80,7 +80,7 @@ export class WrittenLog {
     log.#tail = whole.slice(-KEPT_KEYS);
     log.#part = part + 1;
     // An event that was not whole must not count as one of an earlier file when this run crashes too.
-    if (whole.length < entries.length || (text !== "" && !text.endsWith("\n"))) log.#compact();
+    if (whole.length < entries.length || (text !== "" && !text.endsWith("\n"))) log.#compactOrThrow();
     return { log, keys: whole.map(({ key }) => key), files: new Set(whole.map((entry) => entry.file)), lastFile: file };
   }
 
@@ -89,7 +89,11 @@ export class WrittenLog {
     this.#disk = disk;
     this.#path = path;
     makeFolder(disk, dirname(path));
-    this.#bytes = disk.fstatSync(this.#fd).size;
+    try {
+      this.#bytes = disk.fstatSync(this.#fd).size;
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
   }
 
   get #fd(): number {
@@ -108,13 +112,7 @@ export class WrittenLog {
   /** To be called before the events are written. When they could not be, `rollback` follows. */
   note(file: string, events: readonly { readonly size: number; readonly key: string }[]): void {
     if (this.#tail.length > KEPT_KEYS * 1.25) this.#tail = this.#tail.slice(-KEPT_KEYS);
-    if (this.#bytes > this.#compactAboveBytes) {
-      try {
-        this.#compact();
-      } catch (error) {
-        throw this.#unwritable(error);
-      }
-    }
+    if (this.#bytes > this.#compactAboveBytes) this.#compactOrThrow();
     this.#beforeLast = { bytes: this.#bytes, file: this.#file, tail: this.#tail.length };
     let text = "";
     if (file !== this.#file) {
@@ -153,7 +151,11 @@ export class WrittenLog {
     this.#file = before.file;
     this.#tail.length = before.tail;
     this.#beforeLast = undefined;
-    this.#disk.ftruncateSync(this.#fd, before.bytes);
+    try {
+      this.#disk.ftruncateSync(this.#fd, before.bytes);
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
   }
 
   /** After this, what is noted survives a crash of the host too. */
@@ -166,9 +168,23 @@ export class WrittenLog {
   }
 
   close(): void {
-    if (this.#openFd !== undefined) this.#disk.closeSync(this.#openFd);
+    const fd = this.#openFd;
     // A closed descriptor's number may be given to another file.
     this.#openFd = undefined;
+    try {
+      if (fd !== undefined) this.#disk.closeSync(fd);
+    } catch (error) {
+      // Writing and flushing have said what is in the file, and the descriptor is gone all the same.
+      if (errnoOf(error) === undefined) throw error;
+    }
+  }
+
+  #compactOrThrow(): void {
+    try {
+      this.#compact();
+    } catch (error) {
+      throw this.#unwritable(error);
+    }
   }
 
   /** Also keeps the tail short. */
