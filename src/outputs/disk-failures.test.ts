@@ -307,12 +307,13 @@ class Story {
     await Promise.all(this.#waiting);
   }
 
-  /** Somebody heard of a fault, with what to do. */
+  /** Somebody heard that the disk fails, with what to do. */
   get isSaid(): boolean {
-    return (
-      this.told.some(({ say, nextStep }) => say !== "" && nextStep !== "") ||
-      this.log.lines.some(({ level, fields }) => level === "error" && fields["next_step"] !== undefined)
-    );
+    const logged = this.log.lines
+      .filter(({ level, fields }) => level === "error" && fields["next_step"] !== undefined)
+      .map(({ message }) => message);
+    const told = this.told.filter(({ nextStep }) => nextStep !== "").map(({ say }) => say);
+    return [...logged, ...told].some((say) => say.includes("the disk reports an error"));
   }
 
   /** Every event arrived, and what was refused is in its file. */
