@@ -1,8 +1,15 @@
 import type { Failure } from "../model/failure.ts";
 import type { Clock } from "../model/ports.ts";
 
-/** Why an output takes nothing. */
-export type Outage = Pick<Failure, "code" | "actor" | "say" | "nextStep">;
+export type OutageReason = Pick<Failure, "code" | "actor" | "say" | "nextStep">;
+
+/** Why what an output is given does not arrive. */
+export interface Outage extends OutageReason {
+  /** `outputs[0]`. */
+  readonly output: string;
+  /** Stanzas of the customers whose events wait for it; undefined: of all. */
+  readonly customers?: ReadonlySet<string>;
+}
 
 const LOOK_EVERY_MS = 10_000;
 /**
@@ -12,26 +19,33 @@ const LOOK_EVERY_MS = 10_000;
 const LOOKS_THAT_AGREE = 3;
 
 /**
- * Watches an output until `stop`. Passes on why it takes nothing, and undefined once it is well again.
+ * Watches outputs until `stop`. Passes on every outage there is whenever one begins, ends or has another
+ * reason.
  *
- * @param outageNow why the output takes nothing now; undefined while it is well.
+ * @param outagesNow at most one of each output; none while all are well.
  */
-export async function watchOutage(
-  outageNow: () => Outage | undefined,
-  changed: (outage: Outage | undefined) => void,
+export async function watchOutages(
+  outagesNow: () => readonly Outage[],
+  changed: (outages: readonly Outage[]) => void,
   clock: Clock,
   stop: AbortSignal,
 ): Promise<void> {
-  let said: Outage | undefined;
-  let differing = 0;
+  const said = new Map<string, Outage>();
+  const differing = new Map<string, number>();
   while (!stop.aborted) {
-    const outage = outageNow();
-    differing = outage?.code === said?.code ? 0 : differing + 1;
-    if (differing >= LOOKS_THAT_AGREE) {
-      differing = 0;
-      said = outage;
-      changed(said);
+    const now = new Map(outagesNow().map((outage) => [outage.output, outage]));
+    let isNews = false;
+    for (const output of new Set([...said.keys(), ...now.keys(), ...differing.keys()])) {
+      const outage = now.get(output);
+      const looks = outage?.code === said.get(output)?.code ? 0 : (differing.get(output) ?? 0) + 1;
+      differing.set(output, looks);
+      if (looks < LOOKS_THAT_AGREE) continue;
+      differing.delete(output);
+      isNews = true;
+      if (outage === undefined) said.delete(output);
+      else said.set(output, outage);
     }
+    if (isNews) changed([...said.values()]);
     await clock.pause(LOOK_EVERY_MS, stop);
   }
 }

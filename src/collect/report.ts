@@ -14,7 +14,7 @@ import { SerialQueue } from "../model/serial-queue.ts";
 import { ANSWER_STATUSES, type AnswerStatus, type CustomerStatus, type StreamStatus } from "../model/status.ts";
 import type { Tenant, TenantId } from "../model/tenant.ts";
 import { noAnswerYet, stateAfter } from "./failures.ts";
-import type { Outage } from "./outage-watch.ts";
+import type { OutageReason } from "./outage-watch.ts";
 
 const HOURLY_MS = 3_600_000;
 /** After an output did not take an event. Not at once, because other outputs may have taken it. */
@@ -207,9 +207,9 @@ export class CustomerReport {
   readonly #version: string;
   readonly #credential: CredentialReport | undefined;
   readonly #permissions: CustomerPermissions | undefined;
-  readonly #outage: () => Outage | undefined;
+  readonly #outage: () => OutageReason | undefined;
   /** The outage that the last event said; an incident's says something else of its stream. */
-  #saidOutage: Outage["code"] | undefined;
+  #saidOutage: OutageReason["code"] | undefined;
   /** The first event is due even if nothing changes. */
   #dueAtMs: number;
   readonly #beganAtMs: number;
@@ -228,7 +228,7 @@ export class CustomerReport {
     readonly credential?: CredentialReport;
     readonly permissions?: CustomerPermissions;
     /** Why events that are collected do not arrive; undefined while they do. */
-    readonly outage?: () => Outage | undefined;
+    readonly outage?: () => OutageReason | undefined;
     readonly send: (event: HealthEvent) => Promise<void>;
     /** On the clock that never steps; now if undefined. */
     readonly beganAtMs?: number;

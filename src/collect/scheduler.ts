@@ -17,7 +17,7 @@ import { isCredentialFailure, stopped } from "./failures.ts";
 import { Hunter } from "./hunting/hunter.ts";
 import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
-import type { Outage } from "./outage-watch.ts";
+import type { Outage, OutageReason } from "./outage-watch.ts";
 import { PageLimiter } from "./page-limiter.ts";
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport, FIRST_HEALTH_WITHIN_MS, type ReportedTenant } from "./report.ts";
@@ -70,7 +70,7 @@ export interface SchedulerParts {
 /** What a report says beside the states of the streams. */
 type Reported = Pick<Customer, "stanza" | "credential" | "permissions"> & {
   readonly tenant: ReportedTenant;
-  readonly outage?: () => Outage | undefined;
+  readonly outage?: () => OutageReason | undefined;
 };
 
 /** A customer that is configured and for which nothing can be collected: health events say why. */
@@ -114,8 +114,8 @@ export class Scheduler {
   readonly #budgets: Budgets;
   readonly #refused = new Set<CustomerReport>();
   readonly #others = new Set<CustomerReport>();
-  /** Why the events of all customers wait, although they are collected. */
-  #outage: Outage | undefined;
+  /** Why events of customers wait, although they are collected. */
+  #outages: readonly Outage[] = [];
   readonly #beganAtMs: number;
   /** What the log said last of an output that takes no health events, and until when it is not repeated. */
   #lastHealthFailure = { say: "", untilMs: 0 };
@@ -258,11 +258,11 @@ export class Scheduler {
   }
 
   /**
-   * Says in the health of each customer why its events do not arrive; undefined: that is over. What keeps a
-   * customer from being collected is said before it.
+   * Says in the health of each customer why its events do not arrive; an outage that is not among these is
+   * over. What keeps a customer from being collected is said before it.
    */
-  sayOutage(outage: Outage | undefined): void {
-    this.#outage = outage;
+  sayOutages(outages: readonly Outage[]): void {
+    this.#outages = outages;
     for (const { report } of this.#members) report.flush();
   }
 
@@ -315,7 +315,8 @@ export class Scheduler {
   async #enrolWith(customer: Customer, beganAtMs: number | undefined, stores: StreamStore[]): Promise<Enrolled> {
     const { state, clock, log } = this.#p;
     const late: Late[] = [];
-    const report = this.#reportOf({ ...customer, outage: () => this.#outage }, beganAtMs);
+    const outage = () => this.#outages.find(({ customers }) => customers?.has(customer.stanza) ?? true);
+    const report = this.#reportOf({ ...customer, outage }, beganAtMs);
     const runners: Runner[] = [];
     const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
     const shared = {

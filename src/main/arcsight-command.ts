@@ -29,7 +29,7 @@ import { contractWatch } from "./contract.ts";
 import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { OutputRenewal } from "./output-renewal.ts";
-import { outputStatuses } from "./output-status.ts";
+import { outagesOf, outputStatuses } from "./output-status.ts";
 import { readTextIfThere } from "./read-text.ts";
 import {
   diskState,
@@ -215,6 +215,7 @@ function outputsOf({ config, stateDir }: Chosen, runLog: Log): () => Destination
       sink,
       onBroken: (listener) => sink.onBroken(listener),
       renew: (output, secrets) => sink.renew(output, secrets),
+      outages: () => outagesOf(sink.conditions(), config.outputs),
       outputs: () => outputStatuses(sink.conditions(), config.outputs, realClock.nowMs()),
       async close() {
         try {

@@ -889,8 +889,15 @@ describe("P24 an output that takes nothing, where health has another way out", (
 
   function benchOf(customers: number) {
     const bench = new Bench(customers);
-    const output: { outage: Failure | undefined } = { outage: undefined };
-    bench.destination = { outage: () => output.outage };
+    const output: { outage: Failure | undefined; customers?: ReadonlySet<string> } = { outage: undefined };
+    bench.destination = {
+      outages: () => {
+        const { outage, customers } = output;
+        if (outage === undefined) return [];
+        const { code, actor, say, nextStep } = outage;
+        return [{ output: "hec", ...(customers ? { customers } : {}), code, actor, say, nextStep }];
+      },
+    };
     const saidOf = (n: number) =>
       bench.sink.healths
         .filter(({ tenant }) => tenant === `Customer ${n}`)
@@ -926,6 +933,19 @@ describe("P24 an output that takes nothing, where health has another way out", (
     await bench.clock.advance(MINUTE);
     expect([saidOf(1).at(-1), saidOf(2).at(-1)]).toEqual([HEALTHY, HEALTHY]);
     expect(saidOf(1)).toHaveLength(4);
+    bench.stop.abort();
+    await running;
+  });
+
+  test("is in the health of the customers whose events it gets, and of no other", async () => {
+    const { bench, output, saidOf } = benchOf(2);
+    output.customers = new Set(["customer-2"]);
+    const collector = await bench.open();
+    const running = collector.run();
+    await bench.clock.advance(MINUTE);
+    output.outage = DOWN;
+    await bench.clock.advance(MINUTE);
+    expect([saidOf(1).at(-1), saidOf(2).at(-1)]).toEqual([HEALTHY, FAILING]);
     bench.stop.abort();
     await running;
   });

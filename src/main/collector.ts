@@ -1,5 +1,5 @@
 import { isCredentialFailure, noAnswerYet } from "../collect/failures.ts";
-import { type Outage, watchOutage } from "../collect/outage-watch.ts";
+import { type Outage, watchOutages } from "../collect/outage-watch.ts";
 import { FIRST_HEALTH_WITHIN_MS, OUTSTANDING_AFTER_MS } from "../collect/report.ts";
 import { ReportOnce } from "../collect/report-once.ts";
 import { RosterWatch, type RosterWatchParts } from "../collect/roster-watch.ts";
@@ -51,11 +51,8 @@ export interface Destination {
   onBroken?(listener: () => void): void;
   /** Absent: the host's own pipe, which has no queue. */
   outputs?(): readonly OutputStatus[];
-  /**
-   * Why events do not reach their receiver now: each customer's health says so. Absent: health has no other
-   * way out than the events.
-   */
-  outage?(): Outage | undefined;
+  /** Why events do not reach their receivers now: the health of each customer whose events wait says so. */
+  outages?(): readonly Outage[];
   /** An output signs in with other secrets from now on. Absent: it has no secrets. */
   renew?(output: string, secrets: OutputSecrets): void;
   /** Called once all customers are open, before the first poll. A Failure ends the collector. */
@@ -256,7 +253,7 @@ export class Collector {
       ["the heap is no longer collected early", keepHeapSmall(heap, clock, stop)],
       ["the list of customers is no longer read", this.#p.discovery?.run(this, stop) ?? Promise.resolve()],
       ["customers are no longer compared with the list", this.#watchRoster(stop)],
-      ["health no longer says whether the output takes events", this.#watchOutage(stop)],
+      ["health no longer says whether the output takes events", this.#watchOutages(stop)],
     ];
     for (const [message, work] of inBackground)
       void work.catch((error: unknown) => log.error(message, { failure: asFailure(error).say }));
@@ -274,11 +271,11 @@ export class Collector {
     this.#ended.abort(this.#fatal);
   }
 
-  async #watchOutage(stop: AbortSignal): Promise<void> {
+  async #watchOutages(stop: AbortSignal): Promise<void> {
     const destination = this.#destination;
-    if (destination.outage === undefined) return;
-    const outageNow = () => destination.outage?.();
-    await watchOutage(outageNow, (outage) => this.#scheduler.sayOutage(outage), this.#p.world.clock, stop);
+    if (destination.outages === undefined) return;
+    const outagesNow = () => destination.outages?.() ?? [];
+    await watchOutages(outagesNow, (outages) => this.#scheduler.sayOutages(outages), this.#p.world.clock, stop);
   }
 
   async #watchRoster(stop: AbortSignal): Promise<void> {

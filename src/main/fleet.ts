@@ -42,7 +42,7 @@ import {
 import { RosterWatch } from "./fleet-roster-watch.ts";
 import { lagByShard } from "./fleet-status.ts";
 import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
-import { outputStatuses } from "./output-status.ts";
+import { outagesOf, outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
 /** Statements of pages and deliveries under way at once. */
@@ -210,6 +210,7 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
       return {
         sink: committingSink(all),
         renew: (output, secrets) => all.renew(output, secrets),
+        outages: () => outagesOf(all.conditions(), outputs),
         outputs: () => outputStatuses(all.conditions(), outputs, realClock.nowMs()),
         async close() {
           const giveUp = realClock.monotonicMs() + DRAIN_MS;

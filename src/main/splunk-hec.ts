@@ -3,10 +3,11 @@
  * health only.
  */
 import { hostname } from "node:os";
+import type { Outage } from "../collect/outage-watch.ts";
 import type { HecReference } from "../config/hec-settings.ts";
 import { hecWithoutToken, withSplunksKeys } from "../config/hec-settings.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
-import { type OutputsSink, openOutputs, realDialer } from "../hosts/arcsight/index.ts";
+import { openOutputs, realDialer } from "../hosts/arcsight/index.ts";
 import type { SplunkHost } from "../hosts/splunk/index.ts";
 import { logWithCommands } from "../model/command-line.ts";
 import { asFailure } from "../model/failure.ts";
@@ -17,7 +18,7 @@ import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { Destination } from "./collector.ts";
 import { OutputRenewal } from "./output-renewal.ts";
-import { outputStatuses } from "./output-status.ts";
+import { outagesOf, outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
 
 /** splunkd kills what does not end soon; what is not confirmed by then lies in the spool. */
@@ -79,8 +80,7 @@ export class SplunkHec {
       sink: host.withEventsTo(sink),
       onBroken: (listener) => sink.onBroken(listener),
       renew: (output, secrets) => sink.renew(output, secrets),
-      // Health goes into splunkd's pipe, which is there also while HEC is not.
-      outage: () => outageOf(sink.conditions()),
+      outages: () => inSplunksWords(outagesOf(sink.conditions(), [this.#settings])),
       outputs: () => [pipe, ...outputStatuses(sink.conditions(), [this.#settings], realClock.nowMs())],
       async close() {
         try {
@@ -104,12 +104,12 @@ export class SplunkHec {
   }
 }
 
-/** Why HEC takes nothing, in the words of Splunk's settings. */
-function outageOf(conditions: ReturnType<OutputsSink["conditions"]>): ReturnType<Required<Destination>["outage"]> {
-  const failure = conditions.find(({ condition }) => condition.state !== "up")?.condition.failure;
-  if (failure === undefined) return undefined;
-  const { code, actor, say, nextStep } = failure;
-  return { code, actor, say: withSplunksKeys(say), nextStep: withSplunksKeys(nextStep) };
+function inSplunksWords(outages: readonly Outage[]): readonly Outage[] {
+  return outages.map(({ say, nextStep, ...rest }) => ({
+    ...rest,
+    say: withSplunksKeys(say),
+    nextStep: withSplunksKeys(nextStep),
+  }));
 }
 
 /** @param before what was said of the last look: the same is not logged again. */

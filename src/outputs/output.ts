@@ -44,10 +44,7 @@ export interface OutputCondition {
   readonly spoolLimitBytes: number;
 }
 
-/**
- * What listeners hear about an output. A customer's health does not hold it, because an output belongs to no
- * single customer.
- */
+/** What listeners hear about an output. */
 export interface OutputListener {
   /**
    * A connection broke on which events may have been lost. They are now pending, and are accepted when they
