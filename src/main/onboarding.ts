@@ -14,8 +14,10 @@ import type { DoctorCheck, FoundCustomers, OnboardingServices, SplunkAccess, Ter
 import { authOf, hasAppProof, type Stanza } from "../model/stanza.ts";
 import { createHttp, goesThroughProxy } from "../net/http.ts";
 import { realDisk, replaceFile } from "../stores/disk/disk.ts";
+import { placeOf } from "./command-place.ts";
 import type { Configuration } from "./configuration.ts";
 import { defaultStateDir } from "./configuration.ts";
+import type { FleetSecrets } from "./fleet-secrets.ts";
 import { readersOf } from "./kept-readers.ts";
 import { partnerServices } from "./partner.ts";
 import { probe } from "./probe.ts";
@@ -51,9 +53,21 @@ export function onboardingServices(parts: OnboardingParts): OnboardingServices &
   let stateDir: string | undefined;
   let secrets: SplunkSecrets | undefined;
 
-  const fileSecrets = async (flags: Readonly<Record<string, unknown>>): Promise<FileSecrets> => {
+  let places: FileSecrets | FleetSecrets | undefined;
+
+  /** Secrets on this machine, and those that a fleet shares. */
+  const fileSecrets = async (flags: Readonly<Record<string, unknown>>): Promise<FileSecrets | FleetSecrets> => {
+    if (places !== undefined) return places;
     stateDir ??= await stateDirOf(parts, flags);
-    return new FileSecrets(stateDir, { http, clock, log: parts.log, fingerprintOf: presentFingerprint });
+    const files = new FileSecrets(stateDir, { http, clock, log: parts.log, fingerprintOf: presentFingerprint });
+    const { config } = flags;
+    if (typeof config === "string" && config.toLowerCase().endsWith(".properties")) {
+      const { fleetSecrets, sharedTokensOf } = await import("./fleet-secrets.ts");
+      const place = placeOf(flags, { typed: true, secrets: "files" });
+      const shared = await sharedTokensOf({ config, overrides: {}, environment, place });
+      places = shared && fleetSecrets(files, shared);
+    }
+    return (places ??= files);
   };
 
   const splunkPlace = async (access: () => Promise<SplunkAccess>): Promise<SplunkSecrets> => {
@@ -220,7 +234,7 @@ function notLookedAt({ name, credential }: Stanza): Failure {
   });
 }
 
-async function fromFiles(found: FoundCustomers, files: FileSecrets): Promise<FoundCustomers> {
+async function fromFiles(found: FoundCustomers, files: Pick<FileSecrets, "fill">): Promise<FoundCustomers> {
   const stanzas: Stanza[] = [];
   const refused: { stanza: Stanza; failure: Failure }[] = [];
   for (const stanza of found.stanzas) {

@@ -35,13 +35,13 @@ export function decodeEntry(where: string, text: string): SecretEntry {
     outer = JSON.parse(text) as typeof outer;
   } catch {
     // Not passed on as cause: a parser's message quotes what it could not read.
-    throw damaged(where);
+    throw unreadableSecret(where);
   }
-  if (typeof outer !== "object" || outer === null) throw damaged(where);
+  if (typeof outer !== "object" || outer === null) throw unreadableSecret(where);
   if (typeof outer.version === "number" && outer.version > VERSION) throw newerFormat(where, outer.version, VERSION);
   const { seal: fingerprint, notes, values } = outer;
   if (outer.version !== VERSION || typeof fingerprint !== "string" || !isTexts(notes) || !isTexts(values))
-    throw damaged(where);
+    throw unreadableSecret(where);
   return {
     fingerprint,
     notes,
@@ -53,7 +53,8 @@ function isTexts(value: unknown): value is Record<string, string> {
   return typeof value === "object" && value !== null && Object.values(value).every((item) => typeof item === "string");
 }
 
-function damaged(where: string): Failure {
+/** @param where the secret was found, as the sentence names it. */
+export function unreadableSecret(where: string): Failure {
   return new Failure("state-damaged", {
     area: "sign-in",
     actor: "operator",

@@ -39,11 +39,11 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("looking at a
     const of = async () => (await look()).shards.find((one) => one.shard === shard);
 
     expect(await of()).toEqual({ shard, owner: "one", streams: 1, late: 0, lagS: undefined });
-    const polled = (agoMs: number): Checkpoint => ({ ...checkpoint(1), walkCompletedAtMs: Date.now() - agoMs });
-    await stream.store.commit({ checkpoint: polled(0) });
+    const checkpointAt = (agoMs: number): Checkpoint => ({ ...checkpoint(1), walkCompletedAtMs: Date.now() - agoMs });
+    await stream.store.commit({ checkpoint: checkpointAt(0) });
     expect(await of()).toMatchObject({ late: 0, lagS: expect.any(Number) });
     expect((await look()).late).toEqual([]);
-    await stream.store.commit({ checkpoint: polled(3 * HOUR_MS) });
+    await stream.store.commit({ checkpoint: checkpointAt(3 * HOUR_MS) });
     expect(await of()).toMatchObject({ owner: "one", late: 1 });
     expect(await look()).toMatchObject({
       late: [{ customer: KEY.stanza, stream: KEY.stream, shard, lagS: expect.any(Number) }],

@@ -4,7 +4,7 @@ import type { RefreshTokenVault } from "../../src/model/ports.ts";
 import { type Sealed, sealed } from "../../src/model/sealed.ts";
 
 export const BINDING = "v1.whole.aaaaaa.bbbbbb.cccccc.dddddd.eeeeee.ffffff";
-const OTHER_BINDING = "v1.other.aaaaaa.bbbbbb.cccccc.dddddd.999999.ffffff";
+export const OTHER_BINDING = "v1.other.aaaaaa.bbbbbb.cccccc.dddddd.999999.ffffff";
 
 export interface VaultChoice {
   readonly fingerprint: string;

@@ -22,7 +22,7 @@ import { missingPostgresParts, type PostgresServer } from "../harness/postgres/s
 import { ALL, codeOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
-import { BINDING, redeemed, tokenIn, vaultContract } from "./token-vault-contract.ts";
+import { BINDING, OTHER_BINDING, redeemed, tokenIn, vaultContract } from "./token-vault-contract.ts";
 
 const { stanza, tenantId } = KEY;
 
@@ -61,6 +61,13 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
 
   const newKey = () => FleetKey.fromText(FleetKey.newText()) as FleetKey;
 
+  const TIMERS = { nowMs: () => 1_000, monotonicMs: () => 0, pause: () => Promise.resolve() };
+  const connectedAs = () => {
+    const one = connectionsTo({ port: server.port, user: MEMBER_ROLE, password: MEMBER_PASSWORD });
+    connections.push(one);
+    return one;
+  };
+
   interface Member {
     readonly store: PostgresFleet;
     readonly tokens: FleetTokens;
@@ -83,8 +90,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
     const store = await joined(fleet, name, { key });
     stay(fleet, name);
     let lease: ReturnType<typeof leaseOfKey> | undefined;
-    const inner = connectionsTo({ port: server.port, user: MEMBER_ROLE, password: MEMBER_PASSWORD });
-    connections.push(inner);
+    const inner = connectedAs();
     const database: Database = {
       query: async <Row>(sql: string, values?: readonly unknown[]) => {
         const rows = await inner.query<Row>(sql, values);
@@ -286,6 +292,68 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
     expect(sent).toEqual(["first", "typed anew", "first", "typed anew", "second"]);
   });
 
+  test("a damaged token is named as damaged, and a person's new one replaces it", async () => {
+    const [fleet, key] = [await newFleet(), newKey()];
+    const one = await member(fleet, "one", key);
+    await one.claim();
+    await redeemed(one.vault(sealed("typed")), "first");
+    server.query(`update ${schemaOf(fleet)}.secret set sealed = substring(sealed from 1 for 40)`);
+    expect(await codeOf(one.vault().current())).toBe("state-damaged");
+    await one.tokens.put({ tenantId, stanza, fingerprint: BINDING }, sealed("of a person"));
+
+    expect(await tokenIn(one.vault())).toBe("of a person");
+  });
+
+  test("a command reads the token that members share, and stores a renewed one only where nobody else did", async () => {
+    const [fleet, key] = [await newFleet(), newKey()];
+    const one = await member(fleet, "one", key);
+    const owner = { tenantId, stanza, fingerprint: BINDING };
+    const command = new FleetTokens({ database: connectedAs(), fleet, key, timers: TIMERS });
+    expect(await command.stored(owner)).toBeUndefined();
+    await one.claim();
+    await redeemed(one.vault(sealed("typed")), "first");
+    const found = await command.stored(owner);
+    expect(found?.token.open((text) => text)).toBe("first");
+    const second = await command.replace(owner, found?.edition ?? "", sealed("second"));
+    const third = await command.replace(owner, second ?? "", sealed("third"));
+    expect([second, third]).toEqual([expect.any(String), expect.any(String)]);
+    expect(await command.replace(owner, second ?? "", sealed("late"))).toBeUndefined();
+
+    const rotating = one.vault();
+    expect((await rotating.current()).open((text) => text)).toBe("third");
+    const during = await command.stored(owner);
+    expect(await command.replace(owner, during?.edition ?? "", sealed("of the command"))).toBeUndefined();
+    await rotating.store(sealed("fourth"), { refused: false });
+    await rotating.ended?.({ refused: false });
+    expect(await command.replace(owner, during?.edition ?? "", sealed("of the command"))).toBeUndefined();
+    expect(await tokenIn(one.vault())).toBe("fourth");
+  });
+
+  test("a token is bound to the present endpoints, waits for a renewal that is under way, and members look again", async () => {
+    const [fleet, key] = [await newFleet(), newKey()];
+    const one = await member(fleet, "one", key);
+    await one.claim();
+    await redeemed(one.vault(sealed("typed")), "first");
+    const moved = { tenantId, stanza, fingerprint: OTHER_BINDING };
+    const rotating = one.vault();
+    await rotating.current();
+    let pauses = 0;
+    const pause = async () => {
+      pauses += 1;
+      await rotating.ended?.({ refused: false });
+    };
+    const command = new FleetTokens({ database: connectedAs(), fleet, key, timers: { ...TIMERS, pause } });
+    const before = await command.typed();
+    expect(await codeOf(command.stored(moved))).toBe("endpoint-changed");
+
+    expect(await command.rebind(moved)).toBe(true);
+    expect(pauses).toBe(1);
+    expect(await command.typed()).not.toEqual(before);
+    expect(await command.rebind(moved)).toBe(false);
+    expect((await command.stored(moved))?.token.open((text) => text)).toBe("first");
+    expect(await command.rebind({ ...moved, stanza: "unknown" })).toBe(false);
+  });
+
   test("`fleet init` hears of the fleet's key as soon as a member has used one", async () => {
     const [fleet, key] = [await newFleet(), newKey()];
     const database = connectionsTo({ port: server.port, user: MEMBER_ROLE, password: MEMBER_PASSWORD });
@@ -314,7 +382,9 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
       expect(text).not.toContain("typed-");
     }
     server.query(`update ${s}.secret set binding = replace(binding, 'whole', 'thief')`);
-    expect(await codeOf(one.vault().current())).toBe("fleet-key-differs");
+    expect(await codeOf(one.vault().current())).toBe("state-damaged");
+    const other = new FleetTokens({ database: connectedAs(), fleet, key: newKey(), timers: TIMERS });
+    expect(await codeOf(other.stored({ tenantId, stanza, fingerprint: BINDING }))).toBe("fleet-key-differs");
     server.query(`update ${s}.secret set binding = '${BINDING}', input = 'Fabrikam'`);
     expect(await codeOf(one.vault().current())).toBe("not-signed-in");
     server.query(`update ${s}.secret set input = '${stanza}'`);

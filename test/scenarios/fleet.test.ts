@@ -188,18 +188,25 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     await story.until(() => story.healthOf("other").includes("fleet tokens fleet-key-differs"), "health says so");
     await story.until(() => isDeepStrictEqual(story.owners(), { two: 256 }), "the other key takes nobody");
     const doctor = await story.doctor();
+    // The command has the token of the database, and no other one.
+    story.configure("one", /tenants\[\d+\]\.refresh_token=.*\n/g, "");
+    const name = CUSTOMERS[1] as string;
+    const access = await story.ask(["token", "access", "--customer", name, "--for", "graph"], "one");
+    const reseal = await story.ask(["credential", "reseal", "--all"], "one");
     const secrets = server
       .query(`select input || '|' || encode(sealed, 'hex') from ${story.schema}.secret order by 1`)
       .map((row) => row.split("|"));
     for (const member of [two, other]) member.kill("SIGTERM");
     for (const member of [two, other]) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
 
+    expect(access).toMatch(/^ok  [\s\S]*exit 0$/);
+    expect(reseal).toMatch(/No secret in \S+ and the database of the fleet tokens needed a change\.\nexit 0$/);
     expect(stored).toMatch(/is stored in the database of the fleet tokens\.[\s\S]*exit 0$/);
     expect(doctor).toMatch(/other \([^)]*another key file than the fleet's[^)]*, 0 shards\)/);
     expect(secrets.map(([customer]) => customer)).toEqual(CUSTOMERS);
     const bytes = secrets.map(([, hex = ""]) => Buffer.from(hex, "hex").toString("latin1"));
     // Every refresh token of the simulator begins so.
-    for (const text of [...bytes, story.log, stored]) expect(text).not.toMatch(/1\.A[A-Za-z0-9_-]{40}/);
+    for (const text of [...bytes, story.log, stored, access, reseal]) expect(text).not.toMatch(/1\.A[A-Za-z0-9_-]{40}/);
     expect(statSync(story.keyFile("one")).mode & 0o777).toBe(0o600);
     await story.expectWhole(all());
   });

@@ -10,6 +10,7 @@ import {
   type SecretEntry,
   type TokenOwner,
   tokenInUse,
+  unreadableSecret,
 } from "../secret-entry.ts";
 import type { Database } from "./connections.ts";
 import { fenced, otherKey } from "./failures.ts";
@@ -25,6 +26,9 @@ const LOOK_EVERY_MS = 500;
 const STORE_WITHIN_MS = 30_000;
 /** Each member may have a typed token of its own. */
 const TYPED_MOST = 16;
+
+/** Of the newest rotation, ended or not, and of the one that has stored the token. */
+const EDITION = "r.number || ' ' || x.rotation";
 
 /** The clock and the pauses of this host. */
 export interface TokenTimers {
@@ -65,6 +69,19 @@ interface Rotation {
 interface Row {
   readonly binding: string;
   readonly sealed: Buffer;
+  readonly edition: string;
+}
+
+/** A token as a command finds it. */
+export interface StoredToken {
+  readonly token: Sealed;
+  /** Another one as soon as a renewal begins, and when a token is stored. */
+  readonly edition: string;
+}
+
+interface StoredEntry {
+  readonly entry: SecretEntry;
+  readonly edition: string;
 }
 
 /**
@@ -97,7 +114,7 @@ export class FleetTokens {
       current: async () => {
         await this.#storeLeft(owner);
         rotation = await this.#begin(owner, renewing);
-        before = await this.#read(owner);
+        before = (await this.#read(owner))?.entry;
         if (!renewing.isAlive()) throw fenced();
         return tokenInUse(before, usesTyped() ? facts : withoutTyped);
       },
@@ -129,7 +146,7 @@ export class FleetTokens {
     await this.#recordKey();
     const owner = { tenantId, stanza, fingerprint };
     // What members have typed in their files stays redeemed: it is older than this token.
-    const before = await this.#read(owner);
+    const before = await this.#readIfReadable(owner);
     const nowMs = this.#p.timers.nowMs();
     const after = entryAfter(token, before, { ...owner, typedMost: TYPED_MOST }, nowMs);
     const entry = { ...after, notes: { ...after.notes, typed_at_ms: String(nowMs) } };
@@ -145,6 +162,73 @@ export class FleetTokens {
       [tenantId, stanza, KIND, fingerprint, this.#encrypted(owner, entry), this.#p.key.fingerprint],
     );
     if (rows.length === 0) throw otherKey(stanza);
+  }
+
+  /**
+   * What a member would redeem next, for a command, which is no member and begins no rotation. Throws Failure
+   * `endpoint-changed`, `fleet-key-differs`, `state-damaged`, and as `Database.query`.
+   */
+  async stored(owner: FleetVaultOwner): Promise<StoredToken | undefined> {
+    const found = await this.#read(owner);
+    if (found === undefined) return undefined;
+    const { stanza, fingerprint } = owner;
+    const token = tokenInUse(found.entry, { stanza, fingerprint, typedMost: TYPED_MOST });
+    return { token, edition: found.edition };
+  }
+
+  /**
+   * Stores what Microsoft gave a command for the token of that edition. Undefined: a member or a person has
+   * stored another one since, or a member is renewing it; that one stays. Else the new edition.
+   */
+  async replace(owner: FleetVaultOwner, edition: string, token: Sealed): Promise<string | undefined> {
+    const before = await this.#read(owner);
+    if (before?.edition !== edition) return undefined;
+    const { tenantId, stanza, fingerprint } = owner;
+    const facts: TokenOwner = { stanza, fingerprint, typedMost: TYPED_MOST };
+    const entry = entryAfter(token, before.entry, facts, this.#p.timers.nowMs());
+    return this.#put({ tenantId, stanza, fingerprint }, edition, entry, { isTyped: false });
+  }
+
+  /**
+   * Binds the stored token to the present endpoints. False: there is none, or it is already. Throws Failure
+   * `fleet-fenced` while members renew it again and again, and as `stored`.
+   */
+  async rebind(owner: FleetVaultOwner): Promise<boolean> {
+    const { timers } = this.#p;
+    const untilMs = timers.monotonicMs() + STORE_WITHIN_MS;
+    for (;;) {
+      const found = await this.#read(owner);
+      if (found === undefined || found.entry.fingerprint === owner.fingerprint) return false;
+      const entry = { ...found.entry, fingerprint: owner.fingerprint };
+      // As a new token, so that a member that was refused it looks again.
+      if ((await this.#put(owner, found.edition, entry, { isTyped: true })) !== undefined) return true;
+      if (timers.monotonicMs() >= untilMs) throw fenced();
+      await timers.pause(LOOK_EVERY_MS);
+    }
+  }
+
+  /** Only over that edition, and while no member renews it. */
+  async #put(
+    owner: FleetVaultOwner,
+    edition: string,
+    entry: SecretEntry,
+    { isTyped }: { readonly isTyped: boolean },
+  ): Promise<string | undefined> {
+    const s = this.#schema;
+    // A renewal that begins after this statement raises the number that the statement then sees.
+    const [row] = await this.#p.database.query<{ edition: string }>(
+      `with free as (
+         update ${s}.rotation r set number = number + 1, holder = null
+         where tenant = $1 and input = $2 and (holder is null or held_until <= clock_timestamp())
+           and exists (select from ${s}.secret x where x.tenant = $1 and x.input = $2 and x.kind = $3
+             and ${EDITION} = $4)
+         returning number)
+       update ${s}.secret x set binding = $5, sealed = $6, rotation = r.number, typed = x.typed + $7,
+         stored = clock_timestamp()
+       from free r where x.tenant = $1 and x.input = $2 and x.kind = $3 returning ${EDITION} as edition`,
+      [owner.tenantId, owner.stanza, KIND, edition, entry.fingerprint, this.#encrypted(owner, entry), isTyped ? 1 : 0],
+    );
+    return row?.edition;
   }
 
   /** How often a person has stored a token, by stanza: more than before means that there is a new one. */
@@ -196,16 +280,30 @@ export class FleetTokens {
     }
   }
 
-  async #read(owner: FleetVaultOwner): Promise<SecretEntry | undefined> {
+  async #read(owner: FleetVaultOwner): Promise<StoredEntry | undefined> {
     const { tenantId, stanza } = owner;
+    const s = this.#schema;
     const [row] = await this.#p.database.query<Row>(
-      `select binding, sealed from ${this.#schema}.secret where tenant = $1 and input = $2 and kind = $3`,
+      `select x.binding, x.sealed, ${EDITION} as edition from ${s}.secret x join ${s}.rotation r using (tenant, input)
+       where tenant = $1 and input = $2 and kind = $3`,
       [tenantId, stanza, KIND],
     );
     if (row === undefined) return undefined;
+    const where = `of ${stanza} in the fleet's database`;
     const text = this.#p.key.open(row.sealed, this.#context(owner, row.binding));
-    if (text === undefined) throw otherKey(stanza);
-    return decodeEntry(`of ${stanza} in the fleet's database`, text);
+    if (text !== undefined) return { entry: decodeEntry(where, text), edition: row.edition };
+    const isOurKey = (await keyInUse(this.#p.database, this.#p.fleet)) === this.#p.key.fingerprint;
+    throw isOurKey ? unreadableSecret(where) : otherKey(stanza);
+  }
+
+  /** What a new token replaces may be damaged: that is a reason to sign in again. */
+  async #readIfReadable(owner: FleetVaultOwner): Promise<SecretEntry | undefined> {
+    try {
+      return (await this.#read(owner))?.entry;
+    } catch (error) {
+      if (!isFailure(error) || error.code !== "state-damaged") throw error;
+      return undefined;
+    }
   }
 
   /** What another attempt, or a short outage of the database, has left. */

@@ -126,7 +126,7 @@ export class FleetStory {
   }
 
   /** Changes a setting in the member's configuration. */
-  configure(member: string, from: string, to: string): void {
+  configure(member: string, from: string | RegExp, to: string): void {
     const file = this.#config(member);
     writeFileSync(file, readFileSync(file, "utf8").replaceAll(from, to));
   }
