@@ -91,10 +91,10 @@ export class FileCredentialWatch implements CredentialWatch {
     const changed = this.#stamps.changed();
     for (const entry of this.#namedFiles.keys())
       if (changed.has(this.#p.files.pathOf(entry))) this.#namedFiles.delete(entry);
-    for (const stanza of this.#stanzas.values())
-      if (this.#filesOf(stanza).some((file) => changed.has(file))) touched.add(stanza.name);
+    const isTouched = (stanza: Stanza) => this.#filesOf(stanza).some((file) => changed.has(file));
+    for (const stanza of this.#stanzas.values()) if (isTouched(stanza)) touched.add(stanza.name);
     for (const name of this.#newTokens(failing)) touched.add(name);
-    const others = this.#others.filter((stanza) => this.#filesOf(stanza).some((file) => changed.has(file)));
+    const others = this.#others.filter(isTouched);
     const ready = [...touched].flatMap((name) => this.#stanzas.get(name) ?? []);
     return { ready: [...ready, ...others], refused: [] };
   }
