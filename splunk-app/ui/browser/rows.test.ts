@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/
 import type { Page } from "playwright-core";
 import { describeWith } from "../../../test/harness/real-parts.ts";
 import { SplunkWeb } from "../../../test/harness/splunkweb/splunkweb.ts";
+import { STATES_PACE } from "../src/state/poll-pace.ts";
+import { ANSWER_WITHIN_MS } from "../src/state/rest-answer.ts";
 import {
   accessibilityFaults,
   callSplunkd,
@@ -85,18 +87,29 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     return { goOn: () => page.unroute(isEdit) };
   }
 
+  interface Held {
+    /** Resolves when the first creation waits: splunkd sees nothing of it, so `until` is not woken by it. */
+    readonly first: Promise<void>;
+    readonly creations: readonly (() => Promise<void>)[];
+  }
+
   /** Creations of inputs on these pages wait for whoever calls what is returned. */
-  async function holdCreations(...pages: readonly Page[]): Promise<readonly (() => Promise<void>)[]> {
-    const held: (() => Promise<void>)[] = [];
+  async function holdCreations(...pages: readonly Page[]): Promise<Held> {
+    const creations: (() => Promise<void>)[] = [];
+    const { promise: first, resolve } = Promise.withResolvers<void>();
     for (const page of pages)
       await page.route(
         (url) => url.pathname.endsWith(INPUTS),
         async (route) => {
-          if (route.request().method() === "POST") held.push(() => route.fallback());
-          else await route.fallback();
+          if (route.request().method() !== "POST") {
+            await route.fallback();
+            return;
+          }
+          creations.push(() => route.fallback());
+          resolve();
         },
       );
-    return held;
+    return { first, creations };
   }
 
   /** The page Import with a list of one new customer. */
@@ -201,12 +214,12 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const [first, second] = [await typedIn("both", "v~first"), await typedIn("both", "v~second")];
     const held = await holdCreations(first, second);
     await first.getByRole("button", { name: "Save and go on" }).click();
-    await world.splunkd.until(() => held.length === 1, "the first page to create the input");
+    await held.first;
     await second.getByRole("button", { name: "Save and go on" }).click();
     await second.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
     expect(await second.getByLabel("Client secret", { exact: true }).inputValue()).toBe("v~second");
 
-    for (const goOn of held) await goOn();
+    for (const goOn of held.creations) await goOn();
     await first.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
     await world.splunkd.until(() => storedSecret("both") === "v~first", "the first one's secret");
     await second.getByRole("button", { name: "Save and go on" }).click();
@@ -220,7 +233,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const [adding, importing] = [await typedIn("added", "v~added"), await listed("added")];
     const held = await holdCreations(adding);
     await adding.getByRole("button", { name: "Save and go on" }).click();
-    await world.splunkd.until(() => held.length === 1, "the secret to wait for its input");
+    await held.first;
     await importing.getByRole("button", { name: "Import 1" }).click();
     const row = importing.getByTestId("row");
     await row.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
@@ -228,7 +241,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(stanza("added")).toBe("");
     expect(await accessibilityFaults(importing)).toEqual([]);
 
-    for (const goOn of held) await goOn();
+    for (const goOn of held.creations) await goOn();
     await adding.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
     await world.splunkd.until(() => storedSecret("added") === "v~added", "the secret to be taken over");
     await importing.getByRole("button", { name: "Try 1 again" }).click();
@@ -242,13 +255,13 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const [adding, importing] = [await typedIn("imported", "v~late"), await listed("imported")];
     const held = await holdCreations(importing);
     await importing.getByRole("button", { name: "Import 1" }).click();
-    await world.splunkd.until(() => held.length === 1, "the row to be written");
+    await held.first;
     await adding.getByRole("button", { name: "Save and go on" }).click();
     await adding.getByText("This name is taken: somebody else is adding an input with it now.").waitFor();
     expect(await adding.getByLabel("Client secret", { exact: true }).inputValue()).toBe("v~late");
     expect(slotsOf("imported~client_secret")).toEqual([]);
 
-    for (const goOn of held) await goOn();
+    for (const goOn of held.creations) await goOn();
     await importing.getByText("1 of 1 are written").waitFor();
     expect(slotsOf("imported")).toEqual([]);
     expect(world.faults).toEqual([]);
@@ -370,20 +383,21 @@ inBrowser("what is done to one customer in Splunk Web", () => {
 
   test("a request that gets no answer is given up with a sentence, nothing typed is lost, and the list resumes by itself", async () => {
     const page = await world.open({ laterMs: 1 });
-    await page.getByTestId("customer").first().waitFor();
     await page.getByLabel("Find").fill("running");
+    await page.getByText(/^1 of \d+ customers$/).waitFor();
+    await page.getByTestId("customer").getByText("Reported").waitFor();
     const isStatus = (url: URL): boolean => url.pathname.endsWith("/defender_mssp_status");
     await page.route(isStatus, () => undefined);
     const unanswered = page.waitForRequest((request) => isStatus(new URL(request.url())));
-    await page.clock.fastForward(60_000);
+    await page.clock.fastForward(STATES_PACE.oftenMs);
     await unanswered;
-    await page.clock.fastForward(60_000);
+    await page.clock.fastForward(ANSWER_WITHIN_MS);
     const note = page.getByText("States cannot be shown. Splunk Web has not answered for 60 seconds.");
     await note.waitFor();
     expect(await page.getByLabel("Find").inputValue()).toBe("running");
     expect(await page.getByTestId("customer").count()).toBe(1);
     await page.unroute(isStatus);
-    await page.clock.fastForward(60_000);
+    await page.clock.fastForward(STATES_PACE.oftenMs);
     await note.waitFor({ state: "hidden" });
     expect(world.faults).toEqual([]);
   });
@@ -393,18 +407,19 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const start = page.getByLabel("Start");
     await start.fill("20d");
     let posts = 0;
+    const { promise: unanswered, resolve: sent } = Promise.withResolvers<void>();
     await page.route(
       (url) => url.pathname.endsWith(`${INPUTS}/slow`),
       (route) => {
         if (route.request().method() !== "POST") return route.fallback();
         posts += 1;
+        sent();
         return posts === 1 ? undefined : route.fallback();
       },
     );
-    const unanswered = page.waitForRequest((request) => request.method() === "POST");
     await save(page);
     await unanswered;
-    await page.clock.fastForward(60_000);
+    await page.clock.fastForward(ANSWER_WITHIN_MS);
     await page.getByText("Splunk Web has not answered for 60 seconds. What you typed stays. It is not known").waitFor();
     expect(await start.inputValue()).toBe("20d");
     await save(page);

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/
 import type { Page } from "playwright-core";
 import { describeWith } from "../../../test/harness/real-parts.ts";
 import { SplunkWeb } from "../../../test/harness/splunkweb/splunkweb.ts";
+import { STATES_PACE } from "../src/state/poll-pace.ts";
 import { answerSearches } from "./searches.ts";
 import {
   accessibilityFaults,
@@ -234,11 +235,12 @@ inBrowser("the pages that watch", () => {
     ["splunkd fails", 500, "Splunk failed (500)"],
     ["the reader has no rights", 403, "You are not allowed"],
   ])("where %s, the page says so and resumes", async (_, status, sentence) => {
-    const page = await world.open({ view: "start" });
+    const page = await world.open({ view: "start", laterMs: 1 });
     await page.getByText("customers are configured").waitFor();
     world.web.interferences.push({ method: "GET", path: "/data/inputs/defender_mssp", status, text: "no" });
     await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
     await page.getByText(sentence).waitFor();
+    await page.clock.fastForward(STATES_PACE.oftenMs);
     await page.getByText(sentence).waitFor({ state: "hidden" });
     await page.getByTestId("counts").waitFor();
     expect(world.faults).toEqual([]);
@@ -277,11 +279,13 @@ inBrowser("the pages that watch", () => {
   });
 
   test("while a customer's state cannot be read, its form can be used, and no poll takes what was typed", async () => {
-    const page = await world.open({ hash: "#/customer/tailspin" });
+    const page = await world.open({ hash: "#/customer/tailspin", laterMs: 1 });
     await section(page, "State and last 24 hours").getByRole("cell", { name: "throttled", exact: true }).waitFor();
     await page.getByLabel("Poll every (seconds)").fill("77");
     world.web.interferences.push({ method: "GET", path: "/defender_mssp_status", status: 500, text: "busy" });
+    await page.clock.fastForward(STATES_PACE.oftenMs);
     await page.getByText("The state cannot be shown. Splunk failed (500): busy").waitFor();
+    await page.clock.fastForward(STATES_PACE.oftenMs);
     await page.getByText("The state cannot be shown.").waitFor({ state: "hidden" });
     expect(await page.getByLabel("Poll every (seconds)").inputValue()).toBe("77");
     expect(world.faults).toEqual([]);
