@@ -5,6 +5,8 @@ import { readOutput } from "./output-settings.ts";
 /** The output's name in messages and in `/status`. */
 const NAME = "hec";
 const PREFIX = "hec_";
+/** Of a fleet: whoever shares the customers must not collect alone while they are wrong. */
+const FLEET_PREFIX = "fleet_";
 
 /** `hec_*` of Splunk's global keys. The token is elsewhere: every user who can read inputs sees these. */
 export interface HecReference {
@@ -19,7 +21,7 @@ export type HecGlobals = { readonly is: "reference"; readonly hec: HecReference 
 
 /** True for a setting that says where events go: while it is wrong, nothing is collected. */
 export function saysWhereEventsGo(key: string): boolean {
-  return key.startsWith(PREFIX);
+  return key.startsWith(PREFIX) || key.startsWith(FLEET_PREFIX);
 }
 
 /**
@@ -83,9 +85,10 @@ export function hecOutput(
   );
 }
 
-/** Sentences about an output name its keys as a properties file has them: `.token`. */
+/** Sentences about an output or a fleet name keys as a properties file has them: `.token`, `fleet.url`. */
 export function withSplunksKeys(text: string): string {
   return text
     .replaceAll("tenants[n].index", "`index` of the input")
-    .replace(/(?<![\w./])\.(urls|token|index|ack|gzip|ca_file|spool_mib)\b/g, `${PREFIX}$1`);
+    .replace(/(?<![\w./])\.(urls|token|index|ack|gzip|ca_file|spool_mib)\b/g, `${PREFIX}$1`)
+    .replace(/\bfleet\.(url|user|password|name|member|key_file|ca_file)\b/g, `${FLEET_PREFIX}$1`);
 }

@@ -25,6 +25,7 @@ import type { Reading } from "./kinds.ts";
 import { hasControl } from "./kinds.ts";
 import type { Complain, RowRules } from "./read-rows.ts";
 import { defaultsOf, isGiven, readRows } from "./read-rows.ts";
+import { type FleetReference, fleetOfGlobals } from "./splunk-fleet-settings.ts";
 import { MASK, SPLUNK_KEYS } from "./splunk-keys.ts";
 
 export type { SettingsHost } from "../model/setting.ts";
@@ -62,6 +63,8 @@ export interface ParsedSettings {
   readonly discovery: DiscoverySettings | undefined;
   /** Where Splunk's inputs send their events instead of splunkd's pipe; undefined without `hec_*`. */
   readonly hec: HecGlobals | undefined;
+  /** The fleet to which Splunk's inputs belong; undefined without `fleet_url`, or while one of these is wrong. */
+  readonly fleet: FleetReference | undefined;
   /** All problems of all stanzas; a stanza with its own problem is not in `stanzas`. */
   readonly problems: readonly SettingProblem[];
   /** Sentences for the log; they do not stop anything. */
@@ -111,9 +114,13 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
     if (!problems.some((one) => one.key === key)) complainOfAll(key, say);
   });
   const isHecWrong = problems.some(({ key }) => saysWhereEventsGo(key));
-  const hec = options.host === "arcsight" ? undefined : hecOfGlobals(globals, isHecWrong, complainOfAll);
+  const ofInputs = options.host !== "arcsight";
+  const stated = ofInputs ? hecOfGlobals(globals, isHecWrong, complainOfAll) : undefined;
+  const found = ofInputs ? fleetOfGlobals(globals, stated !== undefined, complainOfAll) : undefined;
+  const hec = found === "wrong" ? ({ is: "wrong" } as const) : stated;
+  const fleet = found === "wrong" || hec?.is === "wrong" ? undefined : found;
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));
-  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, discovery, hec, problems, warnings };
+  return { stanzas: boundTo(globals, stanzas), refused, masked, globals, discovery, hec, fleet, problems, warnings };
 }
 
 /** Splunk's own key of an input. splunkd's pipe needs it from nobody, but HEC does. */

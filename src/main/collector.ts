@@ -352,8 +352,11 @@ export class Collector {
     this.#joinLater(stanza);
   }
 
-  /** As `take`, for a customer whose settings are wrong: health says so while it is this collector's. */
+  /** As `take`, for a customer that cannot be collected: health says so while it is this collector's. */
   takeMisconfigured({ name, tenantId, tenantName, failure }: MisconfiguredCustomer): void {
+    // Its secret was stored since the start, perhaps while another collector had it.
+    const newest = this.#newest.get(name);
+    if (newest !== undefined && isCredentialFailure(failure)) return this.take(newest);
     const refusal = this.#scheduler.refuse({ stanza: name, tenant: { id: tenantId, name: tenantName }, failure });
     this.#refusals.set(name, { refusal, failure });
   }

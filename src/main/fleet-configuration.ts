@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
+import type { ParsedSettings } from "../config/settings.ts";
 import type { Stanza } from "../model/stanza.ts";
-import type { Chosen } from "./arcsight-command.ts";
-import { outputNames } from "./fleet-outputs.ts";
+import { type FleetOutput, outputNames } from "./fleet-outputs.ts";
 import type { ConfiguredInFile } from "./fleet-roster.ts";
 
 /**
@@ -27,19 +27,25 @@ export interface SharedConfiguration {
   readonly outputs: readonly string[];
 }
 
+/** Of a configuration as a host read it. */
+export interface ReadConfiguration {
+  readonly config: {
+    readonly settings: Pick<ParsedSettings, "stanzas" | "refused">;
+    readonly outputs: readonly FleetOutput[];
+  };
+  readonly stanzas: readonly Stanza[];
+}
+
 /** Customers of the file, also those whose settings are wrong. */
-export function inFileOf({
-  stanzas,
-  refused,
-}: Pick<Chosen["config"]["settings"], "stanzas" | "refused">): readonly ConfiguredInFile[] {
+export function inFileOf({ stanzas, refused }: ReadConfiguration["config"]["settings"]): readonly ConfiguredInFile[] {
   return [
     ...stanzas.map((stanza) => ({ name: stanza.name, tenantId: stanza.tenantId, stanza })),
     ...refused.map(({ name, tenantId }) => ({ name, tenantId })),
   ];
 }
 
-/** Of a configuration as `choose` read it. Customers of the database are the same on every member anyway. */
-export function configHashOf({ config, stanzas }: Pick<Chosen, "config" | "stanzas">): string {
+/** Customers of the database are the same on every member anyway. */
+export function configHashOf({ config, stanzas }: ReadConfiguration): string {
   const configured = [...config.settings.stanzas, ...config.settings.refused];
   return sharedHash({ stanzas, configured, outputs: outputNames(config.outputs) });
 }

@@ -4,7 +4,7 @@ import { FleetMember, type ShardCustomers } from "../collect/fleet/member.ts";
 import { OutputLanes } from "../collect/fleet/output-lanes.ts";
 import type { FleetSettings } from "../config/fleet-settings.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
-import { settingsRefused } from "../config/settings.ts";
+import { type ParsedSettings, settingsRefused } from "../config/settings.ts";
 import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
 import { type OutputsSink, openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
 import { bodiesInList } from "../json/record-bodies.ts";
@@ -17,6 +17,7 @@ import { authOf } from "../model/stanza.ts";
 import type { StateFolder } from "../model/state.ts";
 import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
+import type { Notice } from "../outputs/line-format.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { SecretFiles } from "../stores/disk/secrets.ts";
 import type { Database } from "../stores/postgres/connections.ts";
@@ -89,26 +90,54 @@ export function fleetObstacle(
 export interface FleetParts {
   readonly customers: Omit<CollectorParts["customers"], "configured" | "underContract" | "refused" | "only">;
   readonly openState: () => Promise<StateFolder>;
-  readonly openDestination: () => Destination;
+  readonly openDestination: () => FleetDestination;
   readonly membership: Membership;
+}
+
+/** What a member of any host knows of its configuration. */
+export interface FleetChosen {
+  readonly config: {
+    readonly settings: Pick<ParsedSettings, "stanzas" | "refused" | "globals">;
+    readonly outputs: readonly OutputSettings[];
+    readonly fleet: FleetSettings | undefined;
+  };
+  readonly stateDir: string;
+  /** Customers that can be collected. */
+  readonly stanzas: readonly Stanza[];
+  readonly misconfigured: readonly MisconfiguredCustomer[];
+  /** As in `Chosen`. */
+  readonly file: string;
+  readonly overrides: Readonly<Record<string, string>>;
+  readonly credentials: Map<string, { readonly credential: string | undefined }>;
+}
+
+/** A destination that tells how its outputs are. */
+export interface FleetDestination extends Destination {
+  readonly sink: CommittingSink;
+  readonly conditions: OutputsSink["conditions"];
 }
 
 /** What a member has of its host. */
 export interface FleetHost {
+  /** Gets notices where health has another way out than the outputs. */
+  readonly takeNotice?: (notice: Notice) => void;
+  /** How long outputs may take at a stop; 10 s when absent. */
+  readonly drainMs?: number;
   /** This machine's state folder, with its lock. */
   readonly openLocal: () => Promise<StateFolder>;
-  readonly files: SecretFiles;
-  readonly credentials: CredentialWatch & Pick<FileCredentialWatch, "alsoFor">;
+  readonly files: Pick<SecretFiles, "read">;
+  /** Without `alsoFor`, customers of the database cannot be collected on this host, and their health says so. */
+  readonly credentials: CredentialWatch & Partial<Pick<FileCredentialWatch, "alsoFor">>;
   /** Builds customers whose refresh tokens are there. */
   readonly builderWith: (vaultOf: VaultOf) => CollectorParts["customers"]["builder"];
 }
 
 /** Throws Failure `settings`: the key file cannot be used. */
-export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetHost, log: Log): FleetParts {
-  const { config, stateDir, misconfigured } = chosen;
+export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: FleetHost, log: Log): FleetParts {
+  const { config, stateDir } = chosen;
   const key = settings.keyFile === undefined ? undefined : readKeyFile(settings.keyFile);
   let vaults: { readonly tokens: FleetTokens; readonly renewing: Renewing } | undefined;
-  const fleet = new FleetOfCustomers(chosen, misconfigured);
+  const fleet = new FleetOfCustomers(chosen);
   let opened:
     | {
         readonly state: FleetState;
@@ -187,7 +216,9 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
         hostName: hostname(),
         withoutSpool: true,
         fleet: { member: settings.member ?? hostname(), shards: SHARD_COUNT },
+        ...(host.takeNotice === undefined ? {} : { takeNotice: host.takeNotice }),
       };
+      const { drainMs = DRAIN_MS } = host;
       const { replayMib } = config.settings.globals;
       const names = outputNames(config.outputs);
       const outputs = withTransactionalIds(config.outputs, settings.name);
@@ -212,10 +243,11 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
         renew: (output, secrets) => all.renew(output, secrets),
         outages: () => outagesOf(all.conditions(), outputs),
         outputs: () => outputStatuses(all.conditions(), outputs, realClock.nowMs()),
+        conditions: () => all.conditions(),
         async close() {
-          const giveUp = realClock.monotonicMs() + DRAIN_MS;
+          const giveUp = realClock.monotonicMs() + drainMs;
           try {
-            await Promise.all(lanes.map((lane) => lane.close(DRAIN_MS)));
+            await Promise.all(lanes.map((lane) => lane.close(drainMs)));
             await all.close(Math.max(0, giveUp - realClock.monotonicMs()));
             await Promise.all(lanes.map((lane) => lane.ended()));
           } finally {
@@ -234,13 +266,17 @@ export function fleetParts(chosen: Chosen, settings: FleetSettings, host: FleetH
       },
       async run(collector, stop) {
         const { state, member, database } = open();
+        const alsoFor = host.credentials.alsoFor?.bind(host.credentials);
         const roster = new RosterWatch({
           read: (revision) => readChangedRoster(database, settings.name, revision),
           drainOlder: () => drainMembersWithoutRoster(database, settings.name),
-          customersOf: (rows) => rosterCustomers(rows, readerOf(chosen)),
+          customersOf: (rows) => {
+            const customers = rosterCustomers(rows, readerOf(chosen));
+            return alsoFor === undefined ? collectedElsewhere(customers) : customers;
+          },
           use: async (customers) => {
             noteCredentials(chosen, customers);
-            host.credentials.alsoFor(customers.entries.flatMap((one) => ("stanza" in one ? [one.stanza] : [])));
+            alsoFor?.(customers.entries.flatMap((one) => ("stanza" in one ? [one.stanza] : [])));
             await fleet.use(customers, collector, (shard) => member.leaseOf(shard) !== undefined);
           },
           health: () => collector.healthOf({ id: "", name: `customers of fleet ${settings.name}` }),
@@ -291,13 +327,33 @@ function backlogFull(name: string, where: string, spoolMib: number): Failure {
 }
 
 /** The customers of the database are read with what this member's configuration says of all customers. */
-function readerOf({ config, file, overrides }: Chosen): RosterReader {
+function readerOf({ config, file, overrides }: FleetChosen): RosterReader {
   const { stanzas, refused, globals } = config.settings;
   return { inFile: inFileOf({ stanzas, refused }), file, overrides, globals, nowMs: realClock.nowMs() };
 }
 
+/** Each one's health says who must act, because another member may not have its shard. */
+function collectedElsewhere({ entries, ...rest }: RosterCustomers): RosterCustomers {
+  return {
+    ...rest,
+    entries: entries.map((entry) => {
+      if (!("stanza" in entry)) return entry;
+      const { stanza, ...place } = entry;
+      const { name, tenantName } = stanza;
+      const failure = new Failure("settings", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: `${name} is not collected: it stands in the database of the fleet, and an input of Splunk has its own list.`,
+        nextStep: `Add an input for ${name} on every host, and run \`defender-mssp customers remove ${name} --to fleet\`.`,
+      });
+      const misconfigured = { name, tenantName, tenantId: tenantIdFrom(stanza.tenantId) ?? ("" as const), failure };
+      return { ...place, misconfigured };
+    }),
+  };
+}
+
 /** A printed command names the credential of its customer. */
-function noteCredentials({ credentials }: Chosen, { entries }: RosterCustomers): void {
+function noteCredentials({ credentials }: FleetChosen, { entries }: RosterCustomers): void {
   for (const one of entries)
     if ("stanza" in one) credentials.set(one.stanza.tenantName, { credential: one.stanza.credential });
 }
@@ -319,11 +375,12 @@ class FleetOfCustomers {
   /** Collected or reported here now, by name. */
   readonly #taken = new Set<string>();
 
-  constructor({ config, stanzas }: Chosen, misconfigured: readonly MisconfiguredCustomer[]) {
+  constructor({ config, stanzas, misconfigured }: FleetChosen) {
     const all = [...config.settings.stanzas, ...config.settings.refused];
     this.#inFile = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
     this.#configured = this.#inFile;
-    this.configHash = configHashOf({ config, stanzas });
+    // As they are written: what a host has in its store does not count.
+    this.configHash = configHashOf({ config, stanzas: config.settings.stanzas });
     const hasKey = config.fleet?.keyFile !== undefined;
     this.#ofFile = [
       ...stanzas.map((stanza) => {
@@ -445,8 +502,10 @@ function refusedInFleet(
   return undefined;
 }
 
+type CommittingSink = Sink & Required<Pick<Sink, "writeHuge">>;
+
 /** What the engine sees: it commits to the store, and health goes out at once. */
-function committingSink(all: Sink): Sink {
+function committingSink(all: Sink): CommittingSink {
   const unused = () => Promise.reject(new Error("a member of a fleet delivers what it committed"));
   return {
     kind: "durable",

@@ -1,8 +1,10 @@
 import { join } from "node:path";
+import { withSplunksKeys } from "../config/hec-settings.ts";
 import { lineLog } from "../format/log-line.ts";
 import { realSecretReader, reportLeftSpools } from "../hosts/arcsight/index.ts";
 import type { SplunkDocument, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/splunk/index.ts";
 import {
+  fleetOf,
   hecOf,
   LOOK_EVERY_MS,
   metricsOf,
@@ -15,9 +17,11 @@ import {
 } from "../hosts/splunk/index.ts";
 import { commandLines, logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
-import { asFailure, EXIT, exitCodeOf, Failure } from "../model/failure.ts";
+import { asFailure, EXIT, exitCodeOf, Failure, isFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
+import type { SettingProblem } from "../model/stanza.ts";
 import type { OutputStatus } from "../model/status.ts";
+import { tenantIdFrom } from "../model/tenant.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { realStampOf } from "../stores/disk/file-stamps.ts";
@@ -25,10 +29,13 @@ import { announcements } from "./announcements.ts";
 import { Collector, type Destination, type Discovery, type StopLimits } from "./collector.ts";
 import { placeOf } from "./command-place.ts";
 import { contractWatch } from "./contract.ts";
+import type { CredentialWatch } from "./credential-watch.ts";
 import { CustomerBuilder } from "./customers.ts";
+import type { FleetHost, FleetParts } from "./fleet.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
+import type { SplunkHec } from "./splunk-hec.ts";
 import { customersWithoutDestination } from "./splunk-without-destination.ts";
 import { SplunkSecrets } from "./stored-secrets.ts";
 import {
@@ -53,6 +60,9 @@ const LIMITS: StopLimits = {
   saveState: { atLeastMs: 300, untilAfterStopMs: 2_650 },
   saveThoroughlyMs: 100,
 };
+
+/** As for HEC without a fleet; what is not confirmed by then waits in the database. */
+const FLEET_DRAIN_MS = 1_000;
 
 function splunkWorld(): SplunkWorld {
   return {
@@ -183,6 +193,72 @@ async function hecIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld) {
   return SplunkHec.of({ host, hec: hec.hec, readOutput, customers: stanzas, stateDir, pipe: PIPE, log: run.log });
 }
 
+/** What this process is of a fleet. `wrong`: nobody may be collected, because another host may collect them. */
+type FleetPlace =
+  | { readonly is: "alone" }
+  | { readonly is: "wrong"; readonly problems: readonly SettingProblem[] }
+  | { readonly is: "member"; readonly parts: FleetParts };
+
+/** A password or a key file that cannot be used is a wrong setting. */
+async function fleetIn(
+  host: SplunkHost,
+  run: SplunkRun,
+  world: SplunkWorld,
+  {
+    hec,
+    openLocal,
+    credentials,
+  }: Pick<FleetHost, "openLocal" | "credentials"> & { readonly hec: SplunkHec | undefined },
+): Promise<FleetPlace> {
+  const { log, settings } = run;
+  const { stateDir, globals } = host;
+  const problems: SettingProblem[] = [];
+  const complain = (key: string, say: string) => {
+    problems.push({ stanza: "", key, say });
+    log.error("a setting is not valid", { key, say });
+  };
+  if (settings.fleet === undefined || hec === undefined || stateDir === undefined) return { is: "alone" };
+  const fleet = await fleetOf(settings.fleet, world, complain);
+  if (fleet === undefined) return { is: "wrong", problems };
+  const refused = host.refused.map(({ stanza: { name, tenantName, tenantId }, failure }) => ({
+    name,
+    tenantName,
+    tenantId: tenantIdFrom(tenantId) ?? ("" as const),
+    failure,
+  }));
+  // Whoever belongs to no fleet pays nothing for it, not even its code.
+  const { fleetParts } = await import("./fleet.ts");
+  try {
+    const parts = fleetParts(
+      {
+        config: { settings, outputs: [hec.output], fleet },
+        stateDir,
+        stanzas: host.customers.map(({ stanza }) => stanza),
+        misconfigured: [...host.misconfigured, ...refused],
+        file: "inputs.conf",
+        overrides: {},
+        credentials: new Map(),
+      },
+      fleet,
+      {
+        openLocal,
+        credentials,
+        // What Splunk's store holds is in the customers' settings already.
+        files: { read: () => undefined },
+        builderWith: (vaultOf) => new CustomerBuilder({ ...world, log, globals }, vaultOf),
+        takeNotice: hec.takeNotice,
+        drainMs: FLEET_DRAIN_MS,
+      },
+      hec.log,
+    );
+    return { is: "member", parts };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    complain("fleet_key_file", `cannot be used: ${withSplunksKeys(error.say)}`);
+    return { is: "wrong", problems };
+  }
+}
+
 function noSplunkd(): Failure {
   return new Failure("splunkd-unreachable", {
     actor: "operator",
@@ -211,37 +287,49 @@ async function collect(
   }
   const monitor = await openMonitor(await metricsOf(run, world), log, "metrics_");
   const hec = await hecIn(host, run, world);
+  const configured = [...settings.stanzas, ...settings.refused];
+  const openState =
+    stateDir === undefined
+      ? () => Promise.reject(noStateFolder())
+      : diskState(stateDir, log, { waitForLock: "for-ever", stop });
+  const credentials: CredentialWatch = {
+    everyMs: LOOK_EVERY_MS,
+    async look(failing) {
+      await hec?.look();
+      const { customers, refused } = await host.look(failing);
+      for (const { stanza, vault } of customers) vaults.set(stanza.name, vault);
+      return { ready: customers.map(({ stanza }) => stanza), refused };
+    },
+  };
+  const openLocal = () => openState(configured.map(({ name, tenantId }) => ({ stanza: name, tenantId })));
+  const fleet = await fleetIn(host, run, world, { hec, openLocal, credentials });
+  const isWrong = settings.hec?.is === "wrong" || fleet.is === "wrong";
+  const openDestination = (): Destination => {
+    if (hec === undefined || isWrong) return pipeOf(host, log, isWrong);
+    return fleet.is === "member" ? hec.openInFleet(fleet.parts.openDestination()) : hec.open();
+  };
   let collector: Collector;
   try {
     collector = await Collector.open({
       customers: {
-        configured: [...settings.stanzas, ...settings.refused],
-        ...(settings.hec?.is === "wrong"
-          ? customersWithoutDestination(host, settings.problems)
+        configured,
+        ...(isWrong
+          ? customersWithoutDestination(host, [...settings.problems, ...(fleet.is === "wrong" ? fleet.problems : [])])
           : {
               wanted: host.customers.map(({ stanza }) => stanza),
-              refused: host.refused,
+              refused: fleet.is === "member" ? [] : host.refused,
               misconfigured: host.misconfigured,
-              credentials: {
-                everyMs: LOOK_EVERY_MS,
-                async look(failing) {
-                  await hec?.look();
-                  const { customers, refused } = await host.look(failing);
-                  for (const { stanza, vault } of customers) vaults.set(stanza.name, vault);
-                  return { ready: customers.map(({ stanza }) => stanza), refused };
-                },
-              },
+              credentials,
             }),
         builder: new CustomerBuilder({ ...world, log, globals }, ({ name }) => vaults.get(name)),
         ...(stateDir === undefined || settings.discovery === undefined
           ? {}
           : { underContract: contractWatch(stateDir, log) }),
+        ...(fleet.is === "member" ? fleet.parts.customers : {}),
       },
-      openState:
-        stateDir === undefined
-          ? () => Promise.reject(noStateFolder())
-          : diskState(stateDir, log, { waitForLock: "for-ever", stop }),
-      openDestination: () => hec?.open() ?? pipeOf(host, log, settings.hec?.is === "wrong"),
+      openState: fleet.is === "member" ? fleet.parts.openState : openState,
+      openDestination,
+      ...(fleet.is === "member" ? { membership: fleet.parts.membership } : {}),
       discovery: await discoveryIn(host, run, world),
       limits: LIMITS,
       globals,

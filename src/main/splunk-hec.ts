@@ -9,14 +9,16 @@ import { hecWithoutToken, withSplunksKeys } from "../config/hec-settings.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
 import { openOutputs, realDialer } from "../hosts/arcsight/index.ts";
 import type { SplunkHost } from "../hosts/splunk/index.ts";
-import { logWithCommands } from "../model/command-line.ts";
+import { healthWithCommands, logWithCommands } from "../model/command-line.ts";
 import { asFailure } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import type { OutputStatus } from "../model/status.ts";
 import { createHttp } from "../net/http.ts";
+import type { Notice } from "../outputs/line-format.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { Destination } from "./collector.ts";
+import type { FleetDestination } from "./fleet.ts";
 import { OutputRenewal } from "./output-renewal.ts";
 import { outagesOf, outputStatuses } from "./output-status.ts";
 import { realClock, realRandom, VERSION } from "./world.ts";
@@ -74,7 +76,7 @@ export class SplunkHec {
       dialer: realDialer,
       http,
       hostName: hostname(),
-      takeNotice: (notice) => void host.notice({ ...notice, say: withSplunksKeys(notice.say) }),
+      takeNotice: this.takeNotice,
     });
     const destination: Destination = {
       sink: host.withEventsTo(sink),
@@ -89,6 +91,40 @@ export class SplunkHec {
         } finally {
           await http.close().catch(() => undefined);
         }
+      },
+    };
+    this.#open = destination;
+    return destination;
+  }
+
+  /** The output as a member of a fleet opens it. */
+  get output(): OutputSettings {
+    return this.#settings;
+  }
+
+  /** Names Splunk's keys. */
+  get log(): Log {
+    return this.#log;
+  }
+
+  /** What an output or a fleet says where no single customer is meant goes into splunkd's pipe. */
+  readonly takeNotice = (notice: Notice): void => {
+    void this.#p.host.notice({ ...notice, say: withSplunksKeys(notice.say) });
+  };
+
+  /** As `open`, where a fleet's database takes the place of the spool. */
+  openInFleet(fleet: FleetDestination): Destination {
+    const { host, pipe } = this.#p;
+    const sink = host.withEventsTo(fleet.sink);
+    const words = { inText: withSplunksKeys };
+    const destination: Destination = {
+      ...fleet,
+      sink: { ...sink, health: (event) => sink.health(healthWithCommands(event, words)) },
+      outage: () => outageOf(fleet.conditions()),
+      outputs: () => [pipe, ...(fleet.outputs?.() ?? [])],
+      async close() {
+        const [closed, isClosed] = await Promise.all([host.close(), fleet.close()]);
+        return isClosed && closed === "closed" && !host.gone.aborted;
       },
     };
     this.#open = destination;

@@ -7,12 +7,14 @@ import type { CollectorCustomers } from "./collector.ts";
 
 type Customers = Required<Pick<CollectorCustomers, "wanted" | "refused" | "misconfigured" | "credentials">>;
 
+const NAME_FILES: ReadonlySet<string> = new Set(["hec_ca_file", "fleet_ca_file", "fleet_password", "fleet_key_file"]);
 /** splunkd starts this program anew when an input changes, and not when a file appears. */
 const LOOK_FOR_FILE_AGAIN = "If its file was missing, disable and enable one input once it is there.";
 
 /**
- * The customers while `hec_*` is wrong, so that nobody knows where events belong: nobody is collected, and
- * each one's health says why, also of those that something else keeps from being collected.
+ * The customers while `hec_*` or `fleet_*` is wrong, so that nobody knows where events belong, or whether
+ * another host collects: nobody is collected, and each one's health says why, also of those that something
+ * else keeps from being collected.
  *
  * @param all every problem of the settings.
  */
@@ -21,7 +23,7 @@ export function customersWithoutDestination(
   all: readonly SettingProblem[],
 ): Customers {
   const problems = all.filter(({ key }) => saysWhereEventsGo(key));
-  const thenDo = problems.some(({ key }) => key === "hec_ca_file") ? LOOK_FOR_FILE_AGAIN : "";
+  const thenDo = problems.some(({ key }) => NAME_FILES.has(key)) ? LOOK_FOR_FILE_AGAIN : "";
   const stanzas = [...host.customers, ...host.refused].map(({ stanza: { name, tenantName, tenantId } }) => {
     const refused = { name, tenantName, tenantId: tenantIdFrom(tenantId) ?? ("" as const), problems };
     return { ...refused, failure: settingsRefused(refused, "the stanza [defender_mssp]", thenDo) };

@@ -6,16 +6,15 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
-import { bundle } from "../../scripts/build/bundle.ts";
 import { binaryPath } from "../../scripts/build/platforms.ts";
-import { technologyAddon } from "../../scripts/package/contents.ts";
 import type { Simulator } from "../harness/simulator/start.ts";
 import { startSimulator } from "../harness/simulator/start.ts";
 import { startSplunkd } from "../harness/splunkd/splunkd.ts";
+import { unpackedAddon } from "../harness/splunkd/unpacked-addon.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(900_000);
@@ -74,18 +73,6 @@ const credentialSet = (secret: string, place: readonly string[], environment: Re
 const stateOf = (tenant: string, state: string) =>
   new RegExp(`tenant=${tenant} stream=(alerts|\\*|"\\*") state=${state}\\b`);
 
-async function unpackedAddon(): Promise<string> {
-  const { packages } = await bundle("src/main/main.ts");
-  for (const entry of technologyAddon(["linux-x64"], packages)) {
-    const file = path.join(scratch, entry.path);
-    mkdirSync(entry.path.endsWith("/") ? file : path.dirname(file), { recursive: true });
-    if (entry.path.endsWith("/")) continue;
-    writeFileSync(file, entry.content);
-    chmodSync(file, entry.mode);
-  }
-  return path.join(scratch, "TA_defender_mssp");
-}
-
 test("in Splunk a shared credential counts when it is stored and when it is corrected, without a restart", async () => {
   const conf = path.join(scratch, "inputs.conf");
   const lines = Object.entries(settingsOf("contoso", { credential: "mssp" })).map(
@@ -93,7 +80,12 @@ test("in Splunk a shared credential counts when it is stored and when it is corr
   );
   writeFileSync(conf, `[defender_mssp://contoso]\n${lines.join("\n")}\n`);
   const out = path.join(scratch, "out.xml");
-  const splunkd = await startSplunkd({ app: await unpackedAddon(), home: path.join(scratch, "home"), out, conf });
+  const splunkd = await startSplunkd({
+    app: await unpackedAddon(scratch),
+    home: path.join(scratch, "home"),
+    out,
+    conf,
+  });
   try {
     const seen = (part: RegExp, what: string) =>
       splunkd.until(({ log }) => log.some((line) => part.test(line)), what, BUSY_MACHINE_MS);

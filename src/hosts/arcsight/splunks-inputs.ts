@@ -1,4 +1,5 @@
 import { withSecrets } from "../../config/arcsight-settings.ts";
+import type { FleetSettings } from "../../config/fleet-settings.ts";
 import { hecOutput, saysWhereEventsGo } from "../../config/hec-settings.ts";
 import { type MetricsSettings, metricsOfGlobals } from "../../config/metrics-settings.ts";
 import type { OutputSettings } from "../../config/output-settings.ts";
@@ -10,6 +11,7 @@ import {
   refusedSettings,
   SECRET_KEYS,
 } from "../../config/settings.ts";
+import { fleetSettingsOf } from "../../config/splunk-fleet-settings.ts";
 import { sealed } from "../../model/sealed.ts";
 import type { SettingProblem } from "../../model/stanza.ts";
 import type { ArcSightConfig, ConfigOptions } from "./configuration.ts";
@@ -44,6 +46,7 @@ export function readSplunksInputs(
   );
   const complain = (key: string, say: string) => problems.push({ stanza: "", key, say });
   const output = hecOf(settings.hec, secrets, complain, warnings);
+  const fleet = fleetIn(settings.fleet, secrets, complain, warnings);
   const metrics = metricsIn(settings, secrets, complain, warnings);
   const all = [...problems, ...settings.problems];
   const outputProblems = all.filter(({ key }) => saysWhereEventsGo(key));
@@ -61,7 +64,7 @@ export function readSplunksInputs(
     outputs: output === undefined ? [] : [output],
     serve: undefined,
     metrics,
-    fleet: undefined,
+    fleet,
     taken: [],
     problems: all,
     outputProblems: output === undefined && outputProblems.length === 0 ? [NO_OUTPUT] : outputProblems,
@@ -90,6 +93,22 @@ function hecOf(
   }
   if (token.value.warning !== undefined) warnings.push(token.value.warning);
   return hecOutput(hec.hec, token.value.value, complain);
+}
+
+function fleetIn(
+  fleet: ParsedSettings["fleet"],
+  secrets: SecretReader,
+  complain: (key: string, say: string) => void,
+  warnings: string[],
+): FleetSettings | undefined {
+  if (fleet?.password === undefined) return fleet && fleetSettingsOf(fleet, undefined, complain);
+  const password = readSecret(fleet.password, secrets);
+  if (!password.ok) {
+    complain("fleet_password", password.say);
+    return undefined;
+  }
+  if (password.value.warning !== undefined) warnings.push(password.value.warning);
+  return fleetSettingsOf(fleet, password.value.value, complain);
 }
 
 function metricsIn(

@@ -14,12 +14,14 @@
  */
 import path from "node:path";
 import { readFilePath } from "../../config/files.ts";
+import type { FleetSettings } from "../../config/fleet-settings.ts";
 import type { HecReference } from "../../config/hec-settings.ts";
 import type { MetricsSettings } from "../../config/metrics-settings.ts";
 import type { OutputSettings } from "../../config/output-settings.ts";
 import type { SecretReader } from "../../config/secret-reference.ts";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
+import type { FleetReference } from "../../config/splunk-fleet-settings.ts";
 import { decodedText } from "../../config/text-encoding.ts";
 import { lineLog } from "../../format/log-line.ts";
 import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../../model/command-line.ts";
@@ -37,7 +39,7 @@ import type { StampOf } from "../../stores/disk/file-stamps.ts";
 import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
 import { CustomerCredentials } from "./customer-credentials.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
-import { hecOutputNow } from "./hec.ts";
+import { fleetNow, hecOutputNow } from "./hec.ts";
 import { listInputs } from "./input-list.ts";
 import { KvCollection } from "./kv-collection.ts";
 import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
@@ -432,6 +434,15 @@ export function metricsOf(run: SplunkRun, world: SplunkWorld): Promise<MetricsSe
 /** The output that `hec_*` names, with its token as it is now. Throws Failure `secret-file-refused`. */
 export function hecOf(hec: HecReference, world: SplunkWorld): Promise<OutputSettings> {
   return hecOutputNow(hec, { ...world, files: fileRule(world) });
+}
+
+/** The fleet that `fleet_*` names, as `fleetNow`. */
+export function fleetOf(
+  fleet: FleetReference,
+  world: SplunkWorld,
+  complain: (key: string, say: string) => void,
+): Promise<FleetSettings | undefined> {
+  return fleetNow(fleet, { ...world, files: fileRule(world) }, complain);
 }
 
 /**
