@@ -34,18 +34,18 @@ export async function watchOutages(
   const differing = new Map<string, number>();
   while (!stop.aborted) {
     const now = new Map(outagesNow().map((outage) => [outage.output, outage]));
-    let isNews = false;
+    let hasChanged = false;
     for (const output of new Set([...said.keys(), ...now.keys(), ...differing.keys()])) {
       const outage = now.get(output);
       const looks = outage?.code === said.get(output)?.code ? 0 : (differing.get(output) ?? 0) + 1;
       differing.set(output, looks);
       if (looks < LOOKS_THAT_AGREE) continue;
       differing.delete(output);
-      isNews = true;
+      hasChanged = true;
       if (outage === undefined) said.delete(output);
       else said.set(output, outage);
     }
-    if (isNews) changed([...said.values()]);
+    if (hasChanged) changed([...said.values()]);
     await clock.pause(LOOK_EVERY_MS, stop);
   }
 }

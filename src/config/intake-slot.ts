@@ -21,7 +21,7 @@ export const CLAIM_ENDS_AFTER_MS = 2 * CLAIM_MS;
 export const DESTINATION_KEYS = ["cloud", "login_url", "graph_url", "api_url", "siem_url", "proxy", "ca_file"] as const;
 export type TypedDestination = Readonly<Partial<Record<(typeof DESTINATION_KEYS)[number], string>>>;
 
-/** The customer for which a secret was typed: the input of another one never gets it, though it has the same name. */
+/** The customer for which a secret was typed: no other one's input gets it, though it has the same name. */
 export const CUSTOMER_KEYS = ["tenant_id", "client_id"] as const;
 export type TypedFor = TypedDestination & Readonly<Partial<Record<(typeof CUSTOMER_KEYS)[number], string>>>;
 

@@ -1,32 +1,18 @@
 import { hostname } from "node:os";
 import { withSplunksKeys } from "../config/hec-settings.ts";
-import type { SecretReader } from "../config/secret-reference.ts";
-import { settingsRefused } from "../config/settings.ts";
-import { lineLog, timedLevel } from "../format/log-line.ts";
-import type { ArcSightConfig } from "../hosts/arcsight/index.ts";
-import {
-  ofSplunk,
-  openOutputs,
-  openServe,
-  readArcSightConfig,
-  readSplunksInputs,
-  realDialer,
-  realSecretReader,
-} from "../hosts/arcsight/index.ts";
-import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../model/command-line.ts";
+import { ofSplunk, openOutputs, openServe, realDialer } from "../hosts/arcsight/index.ts";
+import { logWithCommands } from "../model/command-line.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Http, Log } from "../model/ports.ts";
-import type { Stanza } from "../model/stanza.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
-import { FileStamps, realStampOf } from "../stores/disk/file-stamps.ts";
 import type { CheckedConfig } from "./arcsight-findings.ts";
 import { tell, tellWhatServeLeaves } from "./arcsight-findings.ts";
+import { type ArcSightFlags, type Chosen, choose, logOf } from "./chosen-configuration.ts";
 import { Collector, type Destination, type Discovery } from "./collector.ts";
-import { belongsToSplunk, defaultStateDir, isSplunksOwn, rawOfSplunk, readSettingsFile } from "./configuration.ts";
 import { contractWatch } from "./contract.ts";
-import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
+import type { VaultOf } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { OutputRenewal } from "./output-renewal.ts";
 import { outagesOf, outputStatuses } from "./output-status.ts";
@@ -39,15 +25,7 @@ import {
   realSecretFiles,
 } from "./real-collector.ts";
 import { FileSecrets } from "./stored-secrets.ts";
-import {
-  presentFingerprint,
-  realClock,
-  realFiles,
-  realRandom,
-  stopSignal,
-  VERSION,
-  warnOfDistrusted,
-} from "./world.ts";
+import { presentFingerprint, realClock, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
 /**
  * How long running pages may take after SIGTERM, and then sends to receivers. systemd waits 90 s by default;
@@ -55,34 +33,6 @@ import {
  */
 const FINISH_PAGES_MS = 5_000;
 const DRAIN_MS = 10_000;
-
-export interface ArcSightFlags {
-  readonly config: string;
-  readonly customer?: readonly string[] | undefined;
-  readonly state?: string | undefined;
-  /** Settings given as flags; they override the file's. */
-  readonly overrides: Readonly<Record<string, string>>;
-  readonly environment: NodeJS.ProcessEnv;
-  /** Where printed commands are pasted. */
-  readonly place: CommandPlace;
-}
-
-/** The configuration with the requested customers. */
-export interface Chosen {
-  readonly config: ArcSightConfig;
-  readonly stanzas: readonly Stanza[];
-  /** Of those asked for, the ones whose settings are wrong. */
-  readonly misconfigured: readonly MisconfiguredCustomer[];
-  /** Of the configuration and the files that it names. */
-  readonly stamps: FileStamps;
-  readonly stateDir: string;
-  readonly commands: CommandLines;
-  /** The configuration file, and settings given as flags. */
-  readonly file: string;
-  readonly overrides: Readonly<Record<string, string>>;
-  /** The shared credentials that `commands` prints, by customer. */
-  readonly credentials: Map<string, { readonly credential: string | undefined }>;
-}
 
 /**
  * `arcsight run`: collects into the outputs until SIGTERM; SIGHUP reads the configuration again. `--once`
@@ -343,62 +293,6 @@ async function collectInto(
   return exitCode;
 }
 
-/** Reads the configuration. Throws Failure `settings` when the file cannot be read. */
-export async function choose(flags: ArcSightFlags): Promise<Chosen> {
-  const stamps = new FileStamps(realStampOf);
-  stamps.add(flags.config);
-  const options = {
-    nowMs: realClock.nowMs(),
-    secrets: stampedSecrets(realSecretReader(flags.environment, process.platform), stamps),
-    files: {
-      look(file: string) {
-        stamps.add(file);
-        return realFiles.look(file);
-      },
-    },
-    overrides: flags.overrides,
-  };
-  const config = belongsToSplunk(flags.config)
-    ? readSplunksInputs(await rawOfSplunk(flags.config, flags.environment), { ...options, known: isSplunksOwn })
-    : readArcSightConfig(await readSettingsFile(flags.config), flags.config, options);
-  const { customer } = flags;
-  const isWanted = (stanza: Pick<Stanza, "name" | "tenantName" | "tenantId">) =>
-    !customer?.length ||
-    customer.some((name) =>
-      [stanza.name, stanza.tenantName, stanza.tenantId].some((one) => one.toLowerCase() === name.toLowerCase()),
-    );
-  const stanzas = config.settings.stanzas.filter(isWanted);
-  const thenDo = "Then run `defender-mssp arcsight check` and restart this program.";
-  const misconfigured = config.settings.refused
-    .filter(isWanted)
-    .map((one) => ({ ...one, failure: settingsRefused(one, flags.config, thenDo) }));
-  const configured = new Map(config.settings.stanzas.map(({ tenantName, credential }) => [tenantName, { credential }]));
-  // Another member may have the customer when a new sign-in comes.
-  const place = config.fleet?.keyFile === undefined ? flags.place : { ...flags.place, secrets: "fleet" as const };
-  return {
-    config,
-    stanzas,
-    misconfigured,
-    stamps,
-    stateDir: flags.state ?? config.settings.globals.stateDir ?? defaultStateDir(flags.environment),
-    commands: commandLines({ ...place, customer: (name) => configured.get(name) }),
-    file: flags.config,
-    overrides: flags.overrides,
-    credentials: configured,
-  };
-}
-
-/** Stamps the files of secrets before they are read. */
-function stampedSecrets(secrets: SecretReader, stamps: FileStamps): SecretReader {
-  return {
-    ...secrets,
-    file(path) {
-      stamps.add(path);
-      return secrets.file(path);
-    },
-  };
-}
-
 function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
   return { config, customers: stanzas.length, customersElsewhere: config.fleet !== undefined };
 }
@@ -406,11 +300,4 @@ function checkedConfigOf({ config, stanzas }: Chosen): CheckedConfig {
 /** A customer with wrong settings is enough to start: its health events say what is wrong. */
 function startedWith(chosen: Chosen): CheckedConfig {
   return { ...checkedConfigOf(chosen), customers: chosen.stanzas.length + chosen.misconfigured.length };
-}
-
-/** On stderr, with the level that the configuration sets. */
-export function logOf({ config, commands }: Chosen): Log {
-  const begin = timedLevel(() => realClock.nowMs());
-  const log = lineLog((line) => process.stderr.write(line), config.settings.globals.logLevel, begin);
-  return logWithCommands(log, commands);
 }

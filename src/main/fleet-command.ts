@@ -8,7 +8,7 @@ import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { initFleet, keyInUse } from "../stores/postgres/init.ts";
 import { applyConfiguration, drainMember, membersAtWork } from "../stores/postgres/operate.ts";
 import { checkSchemaVersion, roleSql, schemaOf, upgradeSql } from "../stores/postgres/schema.ts";
-import { type ArcSightFlags, type Chosen, choose } from "./arcsight-command.ts";
+import { type ArcSightFlags, type Chosen, choose } from "./chosen-configuration.ts";
 import { settingsFailure } from "./configuration.ts";
 import { fleetObstacle } from "./fleet.ts";
 import { configHashOf } from "./fleet-configuration.ts";

@@ -12,7 +12,7 @@ import {
   removeFromRoster,
 } from "../stores/postgres/roster.ts";
 import { checkSchemaVersion } from "../stores/postgres/schema.ts";
-import { choose } from "./arcsight-command.ts";
+import { choose } from "./chosen-configuration.ts";
 import { placeOf } from "./command-place.ts";
 import { type RawConfiguration, settingsFailure } from "./configuration.ts";
 import { fleetIn } from "./fleet-command.ts";

@@ -6,7 +6,7 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type FleetVaultOwner } from "../stores/postgres/fleet-tokens.ts";
 import { checkSchemaVersion } from "../stores/postgres/schema.ts";
-import { type ArcSightFlags, choose } from "./arcsight-command.ts";
+import { type ArcSightFlags, choose } from "./chosen-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import type { FileSecrets } from "./stored-secrets.ts";

@@ -25,7 +25,7 @@ import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type Renewing } from "../stores/postgres/fleet-tokens.ts";
 import { drainMembersWithoutRoster, readChangedRoster } from "../stores/postgres/roster.ts";
 import { SHARD_COUNT } from "../stores/postgres/schema.ts";
-import type { Chosen } from "./arcsight-command.ts";
+import type { Chosen } from "./chosen-configuration.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
 import type { CredentialWatch, FileCredentialWatch } from "./credential-watch.ts";
 import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";

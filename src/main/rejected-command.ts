@@ -11,7 +11,7 @@ import { EXIT, type ExitCode, Failure, isFailure } from "../model/failure.ts";
 import type { Http, Log } from "../model/ports.ts";
 import { createHttp } from "../net/http.ts";
 import { realDisk } from "../stores/disk/disk.ts";
-import { type ArcSightFlags, type Chosen, choose } from "./arcsight-command.ts";
+import { type ArcSightFlags, type Chosen, choose } from "./chosen-configuration.ts";
 import { settingsFailure } from "./configuration.ts";
 import { realClock, stopSignal, VERSION } from "./world.ts";
 

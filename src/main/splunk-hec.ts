@@ -120,7 +120,7 @@ export class SplunkHec {
     const destination: Destination = {
       ...fleet,
       sink: { ...sink, health: (event) => sink.health(healthWithCommands(event, words)) },
-      outage: () => outageOf(fleet.conditions()),
+      outages: () => inSplunksWords(fleet.outages?.() ?? []),
       outputs: () => [pipe, ...(fleet.outputs?.() ?? [])],
       async close() {
         const [closed, isClosed] = await Promise.all([host.close(), fleet.close()]);

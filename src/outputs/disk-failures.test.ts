@@ -1,6 +1,6 @@
 /**
- * Each operation of the disk under the outputs that keep events, failing once and for long: the output goes on,
- * somebody hears of it, and every event arrives.
+ * Each operation of the disk under the outputs that keep events, failing once and for long: the output goes
+ * on, somebody hears of it, and every event arrives.
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
@@ -232,8 +232,8 @@ class Story {
   readonly log = new FakeLog();
   readonly failing = new FailingDisk();
   readonly folder = newFolder();
-  /** What a caller of `write` was told. */
-  readonly told: Failure[] = [];
+  /** What `write` threw. */
+  readonly thrown: Failure[] = [];
   readonly bench: Bench;
   readonly #kind: Kind;
   readonly #waiting: Promise<void>[] = [];
@@ -264,7 +264,7 @@ class Story {
           return;
         } catch (error) {
           if (!isFailure(error)) throw error;
-          this.told.push(error);
+          this.thrown.push(error);
           await this.clock.pause(15_000);
         }
       }
@@ -312,8 +312,8 @@ class Story {
     const logged = this.log.lines
       .filter(({ level, fields }) => level === "error" && fields["next_step"] !== undefined)
       .map(({ message }) => message);
-    const told = this.told.filter(({ nextStep }) => nextStep !== "").map(({ say }) => say);
-    return [...logged, ...told].some((say) => say.includes("the disk reports an error"));
+    const thrown = this.thrown.filter(({ nextStep }) => nextStep !== "").map(({ say }) => say);
+    return [...logged, ...thrown].some((say) => say.includes("the disk reports an error"));
   }
 
   /** Every event arrived, and what was refused is in its file. */

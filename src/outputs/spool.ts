@@ -43,8 +43,8 @@ export interface SpoolParts {
   /** So many bytes of records could not be read, and nothing will send them: somebody has to hear of it. */
   readonly onSkipped: (bytes: number) => void;
   /**
-   * A file whose records are delivered cannot be deleted. It is tried again, and holds nothing up. Called once
-   * until all such files are gone, and then with undefined.
+   * A file whose records are delivered cannot be deleted. It is tried again, and holds nothing up. Called
+   * once until all such files are gone, and then with undefined.
    */
   readonly onUndeletable: (file: { readonly path: string; readonly error: unknown } | undefined) => void;
 }
@@ -357,8 +357,8 @@ export class Spool {
   }
 
   /**
-   * After a normal stop only what was not sent, or not confirmed, stays. Throws Failure `state-unwritable`: the
-   * next start sends again what it cannot know to be delivered.
+   * After a normal stop only what was not sent, or not confirmed, stays. Throws Failure `state-unwritable`:
+   * the next start sends again what it cannot know to be delivered.
    */
   close(): void {
     this.#closeCurrent();

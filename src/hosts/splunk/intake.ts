@@ -43,8 +43,9 @@ export interface Intake {
 
 /**
  * Takes over secrets that were typed on a page in Splunk Web: stores each that was typed for its input's
- * present customer and destination, bound to it, and deletes its slot. Never throws a Failure: what could not be
- * stored stays for the next start. Ends when splunkd fails, because each request to it can take half a minute.
+ * present customer and destination, bound to it, and deletes its slot. Never throws a Failure: what could
+ * not be stored stays for the next start. Ends when splunkd fails, because each request to it can take half
+ * a minute.
  *
  * A slot that was stored but not deleted (killed in between, splunkd failed) is found by the next start, and
  * must not replace a secret that was given since. splunkd's time of the slot is stored with the secret, so

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
-import { choose } from "./arcsight-command.ts";
+import { choose } from "./chosen-configuration.ts";
 import { placeOf } from "./command-place.ts";
 
 let folder: string;
