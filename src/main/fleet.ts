@@ -114,7 +114,6 @@ export interface FleetChosen {
 /** A destination that tells how its outputs are. */
 export interface FleetDestination extends Destination {
   readonly sink: CommittingSink;
-  readonly conditions: OutputsSink["conditions"];
 }
 
 /** What a member has of its host. */
