@@ -30,12 +30,15 @@ function versions(...names: readonly string[]): Batch {
   };
 }
 
-/** The event of an hour without a receiver that was taken as the `n`th. */
+/** The events of an hour without a receiver that are taken behind `n` others. */
 function hourly(n: number): Batch {
-  const { keys } = versions(String(n));
-  const bytes = Buffer.from(`${JSON.stringify({ event: "x".repeat(HOUR.eventBytes) + String(n) })}\n`);
-  return { bytes, keys, ends: [bytes.length] };
+  const lines = hourlyNames(n).map((name) => `${JSON.stringify({ event: "x".repeat(HOUR.eventBytes) + name })}\n`);
+  let at = 0;
+  const ends = lines.map((line) => (at += line.length));
+  return { bytes: Buffer.from(lines.join("")), keys: hourlyNames(n).map(keyOf), ends };
 }
+
+const hourlyNames = (n: number) => Array.from({ length: HOUR.events }, (_, i) => String(n + i));
 
 function keyOf(text: string): string {
   const [name, v = "0"] = text.split("@");
@@ -43,7 +46,16 @@ function keyOf(text: string): string {
 }
 
 /** Events of an hour in which the receiver is gone; the spool is full before it ends. */
-const HOUR = { everyMs: 10_000, eventBytes: 128 << 10, spoolBytes: 32 << 20, early: 60, growthMostBytes: 8 << 20 };
+const HOUR = {
+  everyMs: 20_000,
+  events: 16,
+  eventBytes: 8 << 10,
+  spoolBytes: 16 << 20,
+  batches: 4,
+  /** Rounds: the second is just before the first batches are given up for another channel. */
+  looks: [1, 14, 180],
+  growthMostBytes: 4 << 20,
+};
 
 const open: HecOutput[] = [];
 const folders: string[] = [];
@@ -767,38 +779,72 @@ describe("an indexer that is busy, gone or unclear", () => {
     expect(it.log.texts.join("\n")).toContain("the receiver is back");
   });
 
-  test("an hour without HEC fills the spool to its limit and takes no memory for it, and all of it is delivered", async () => {
-    const it = story({ spoolBytes: HOUR.spoolBytes, network: (n) => n.indexer(A) });
-    it.network.down.add(A);
-    const held: number[] = [];
-    const taken: string[] = [];
-    const endMs = it.clock.monotonicMs() + 3_600_000;
-    while (it.clock.monotonicMs() < endMs) {
-      const isTaken = await it.output.write(hourly(taken.length)).then(
-        () => true,
-        () => false,
-      );
-      if (isTaken) taken.push(String(taken.length));
-      await it.clock.pass(HOUR.everyMs, HOUR.everyMs);
-      // The fake remembers what it was sent.
-      it.network.asked.splice(0);
-      if (taken.length === HOUR.early && held.length === 0) held.push(await heldBytes());
-    }
-    const { state, spooledBytes } = it.output.condition();
-    expect(state).toBe("refusing");
-    expect(spooledBytes).toBeLessThanOrEqual(HOUR.spoolBytes);
-    expect(spooledBytes).toBeGreaterThan(HOUR.spoolBytes * 0.9);
-    held.push(await heldBytes());
-    expect((held[1] as number) - (held[0] as number)).toBeLessThan(HOUR.growthMostBytes);
+  const takesNothing: readonly (readonly [string, (it: Story) => HecNetwork["onReply"]])[] = [
+    ["answers 503", () => (reply) => ({ ...reply, status: 503, body: "Server is busy" })],
+    [
+      "hangs",
+      ({ clock }) =>
+        async () => {
+          await clock.pause(60_000);
+          throw new Failure("timed-out", {
+            actor: "operator",
+            retry: { when: "soon" },
+            say: "HEC did not answer in time.",
+          });
+        },
+    ],
+    [
+      "takes events and acknowledges none",
+      () =>
+        (reply, { url }) =>
+          url.endsWith("/ack") ? { status: 200, body: '{"acks":{}}' } : reply,
+    ],
+    ["refuses connections", () => (reply) => reply],
+  ];
+  test.each(takesNothing)(
+    "an hour in which HEC %s fills the spool to its limit and takes no memory for it, and all of it is delivered",
+    async (how, broken) => {
+      const it = story({ spoolBytes: HOUR.spoolBytes, network: (n) => n.indexer(A) });
+      const { network, clock } = it;
+      if (how === "refuses connections") network.down.add(A);
+      network.onReply = broken(it);
+      const indexed = new Set<string>();
+      const forget = () => {
+        // The fake remembers what it was sent, and what it has indexed.
+        network.asked.splice(0);
+        for (const event of network.indexed.splice(0)) indexed.add(event.slice(HOUR.eventBytes));
+      };
+      const held: number[] = [];
+      const taken: string[] = [];
+      for (let round = 1; round <= 3_600_000 / HOUR.everyMs; round += 1) {
+        for (let batch = 0; batch < HOUR.batches; batch += 1) {
+          const n = taken.length;
+          const isTaken = await it.output.write(hourly(n)).then(
+            () => true,
+            () => false,
+          );
+          if (isTaken) taken.push(...hourlyNames(n));
+        }
+        await clock.pass(HOUR.everyMs, HOUR.everyMs);
+        forget();
+        if (HOUR.looks.includes(round)) held.push(await heldBytes());
+      }
+      const { state, spooledBytes, failure } = it.output.condition();
+      expect([state, failure?.actor]).toEqual(["refusing", "operator"]);
+      expect(spooledBytes).toBeLessThanOrEqual(HOUR.spoolBytes);
+      expect(spooledBytes).toBeGreaterThan(HOUR.spoolBytes * 0.9);
+      expect(Math.max(...held) - (held[0] as number)).toBeLessThan(HOUR.growthMostBytes);
 
-    it.network.down.clear();
-    await passUntil(it, () => {
-      it.network.asked.splice(0);
-      return waiting(it) === 0;
-    });
+      network.down.clear();
+      network.onReply = (reply) => reply;
+      for (let round = 0; round < 2_000 && waiting(it) > 0; round += 1) {
+        await clock.pass(1_000, 1_000);
+        forget();
+      }
 
-    expect(it.network.indexed.map((name) => name.slice(HOUR.eventBytes)).toSorted()).toEqual(taken.toSorted());
-  });
+      expect(indexed).toEqual(new Set(taken));
+    },
+  );
 
   test("a full spool refuses events until some are confirmed", async () => {
     const it = story({ spoolBytes: 4_096, network: (n) => n.indexer(A) });
