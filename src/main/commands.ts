@@ -478,7 +478,7 @@ function addRejected(parser: Argv, ending: Ending, log: Log): void {
         (c) => c.options({ ...options, ...JSON_FLAG }),
         async (args) => {
           const { listRejected } = await import("./rejected-command.ts");
-          ending.code = await listRejected(arcSightFlags(args, { typed: true }), { json: args.json });
+          ending.code = await listRejected(arcSightFlags(args, { typed: true }), { json: args.json, log });
         },
       )
       .command(
@@ -488,7 +488,7 @@ function addRejected(parser: Argv, ending: Ending, log: Log): void {
           c.options(options).positional("key", { type: "string", demandOption: true, describe: "Key of the event" }),
         async (args) => {
           const { showRejected } = await import("./rejected-command.ts");
-          ending.code = await showRejected(arcSightFlags(args, { typed: true }), args.key);
+          ending.code = await showRejected(arcSightFlags(args, { typed: true }), args.key, log);
         },
       )
       .command(

@@ -16,22 +16,33 @@ import { settingsFailure } from "./configuration.ts";
 import { realClock, stopSignal, VERSION } from "./world.ts";
 
 /** `rejected list`: one line per event, oldest first. */
-export async function listRejected(flags: ArcSightFlags, { json }: { readonly json: boolean }): Promise<ExitCode> {
-  const events = rejectedOf(await choose(flags)).list();
+export async function listRejected(
+  flags: ArcSightFlags,
+  { json, log }: { readonly json: boolean; readonly log: Log },
+): Promise<ExitCode> {
+  const { events, isComplete } = allRejected(rejectedOf(await choose(flags)), log);
   const lines = events.map(({ time, output, key, reason, path }) =>
     json
       ? JSON.stringify({ time, output, key, reason, path })
       : [time, output, key === "" ? "(no version of an object)" : key, reason].join("  "),
   );
   process.stdout.write(lines.map((line) => `${line}\n`).join(""));
-  return EXIT.done;
+  return isComplete ? EXIT.done : EXIT.host;
+}
+
+/** What cannot be read is logged. */
+function allRejected(rejected: RejectedEvents, log: Log) {
+  let isComplete = true;
+  const events = rejected.list(({ say, code, nextStep }) => {
+    isComplete = false;
+    log.error(say, { failure: code, next_step: nextStep || undefined });
+  });
+  return { events, isComplete };
 }
 
 /** `rejected show KEY`: the events as they were sent. Throws Failure `settings` when there is none. */
-export async function showRejected(flags: ArcSightFlags, key: string): Promise<ExitCode> {
-  const events = rejectedOf(await choose(flags))
-    .list()
-    .filter((event) => event.key === key);
+export async function showRejected(flags: ArcSightFlags, key: string, log: Log): Promise<ExitCode> {
+  const events = allRejected(rejectedOf(await choose(flags)), log).events.filter((event) => event.key === key);
   if (events.length === 0)
     throw settingsFailure("no rejected event has that key; `defender-mssp rejected list` shows the keys");
   for (const { time, output, where, reason, path, event } of events)
@@ -49,8 +60,9 @@ export async function resendRejected(flags: ArcSightFlags, log: Log): Promise<Ex
   const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
   const { signal: stop } = stopSignal();
   let sent = 0;
+  const { events, isComplete } = allRejected(rejected, log);
   let failed = 0;
-  for (const event of rejected.list()) {
+  for (const event of events) {
     try {
       await resendOne(chosen, event, http, stop);
       rejected.remove(event);
@@ -63,7 +75,7 @@ export async function resendRejected(flags: ArcSightFlags, log: Log): Promise<Ex
   }
   await http.close().catch(() => undefined);
   log.info("rejected events were sent again", { sent, failed });
-  return failed > 0 ? EXIT.host : EXIT.done;
+  return failed > 0 || !isComplete ? EXIT.host : EXIT.done;
 }
 
 async function resendOne(

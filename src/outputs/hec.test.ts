@@ -1026,7 +1026,7 @@ describe("without a spool, because the writer keeps what it writes", () => {
 
     expect(write.is).toBe("confirmed");
     expect(it.output.condition()).toMatchObject({ rejected: 1 });
-    expect(new RejectedEvents(it.folder, fs, it.clock).list()).toMatchObject([{ output: "outputs[0]" }]);
+    expect(new RejectedEvents(it.folder, fs, it.clock).list(() => undefined)).toMatchObject([{ output: "outputs[0]" }]);
   });
 
   test("health waits for no receiver, and takes no more than its share of memory while it is down", async () => {

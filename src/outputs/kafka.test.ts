@@ -537,7 +537,7 @@ describe("what the topic takes no record of that size for", () => {
 
     expect(it.kafka.texts).toEqual(["a", "b"]);
     expect(it.notices.map(({ about }) => about)).toEqual(["event-rejected"]);
-    expect(new RejectedEvents(it.folder, fs, it.clock).list()).toMatchObject([
+    expect(new RejectedEvents(it.folder, fs, it.clock).list(() => undefined)).toMatchObject([
       { event: long, where: "kafka.example:9093 topic th-cef", key: expect.stringContaining("t:alerts:alert:c") },
     ]);
     expect(it.output.condition().rejected).toBe(1);

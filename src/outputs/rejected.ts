@@ -1,6 +1,16 @@
 import { join } from "node:path";
+import { Failure, isFailure } from "../model/failure.ts";
 import type { Clock } from "../model/ports.ts";
-import { type Disk, makeFolder, readIfThere, removeIfThere, syncFile, writeWhole } from "../stores/disk/disk.ts";
+import {
+  type Disk,
+  errnoOf,
+  makeFolder,
+  readIfThere,
+  removeIfThere,
+  stateUnreadable,
+  syncFile,
+  writeWhole,
+} from "../stores/disk/disk.ts";
 
 const FILE_MODE = 0o600;
 const NAME = /^\d{8}T\d{9}Z-\d+\.json$/;
@@ -64,14 +74,18 @@ export class RejectedEvents {
     return path;
   }
 
-  /** All of them, oldest first. A file that cannot be read as one is left out. */
-  list(): readonly RejectedFile[] {
-    return this.#namesIn(this.#root)
+  /**
+   * All of them, oldest first.
+   *
+   * @param unreadable gets Failure `state-unreadable` for each file or folder that is left out.
+   */
+  list(unreadable: (failure: Failure) => void): readonly RejectedFile[] {
+    return this.#namesIn(this.#root, unreadable)
       .flatMap((output) => {
         const folder = join(this.#root, output);
-        return this.#namesIn(folder)
+        return this.#namesIn(folder, unreadable)
           .filter((name) => NAME.test(name))
-          .flatMap((name) => this.#read(folder, name));
+          .flatMap((name) => this.#read(folder, name, unreadable));
       })
       .sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
   }
@@ -80,26 +94,52 @@ export class RejectedEvents {
     removeIfThere(this.#disk, path);
   }
 
-  #read(folder: string, name: string): readonly RejectedFile[] {
+  #read(folder: string, name: string, unreadable: (failure: Failure) => void): readonly RejectedFile[] {
     const path = join(folder, name);
     try {
-      const { time, output, where, key, reason, event } = JSON.parse(
-        readIfThere(this.#disk, path)?.toString("utf8") ?? "",
-      ) as Record<string, unknown>;
+      const text = readIfThere(this.#disk, path)?.toString("utf8");
+      // It was sent again and removed meanwhile.
+      if (text === undefined) return [];
+      const { time, output, where, key, reason, event } = objectIn(text);
       const texts = [time, output, where, key, reason, event];
-      if (!texts.every((one) => typeof one === "string")) return [];
+      if (!texts.every((one) => typeof one === "string")) throw damaged(path);
       const [t, o, w, k, r, e] = texts as [string, string, string, string, string, string];
       return [{ time: t, output: o, where: w, key: k, reason: r, event: e, path, folder }];
-    } catch {
+    } catch (error) {
+      if (!isFailure(error)) throw error;
+      unreadable(error);
       return [];
     }
   }
 
-  #namesIn(folder: string): readonly string[] {
+  #namesIn(folder: string, unreadable: (failure: Failure) => void): readonly string[] {
     try {
       return this.#disk.readdirSync(folder).sort();
-    } catch {
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
+      const failure = stateUnreadable(folder, error);
+      if (!isFailure(failure)) throw failure;
+      unreadable(failure);
       return [];
     }
   }
+}
+
+function objectIn(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value = JSON.parse(text) as unknown;
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+function damaged(path: string): Failure {
+  return new Failure("state-unreadable", {
+    actor: "operator",
+    retry: { when: "never" },
+    say: `The file ${path} is damaged, so the rejected event in it cannot be shown or sent again.`,
+    nextStep:
+      "Check the disk. The alert is still in Microsoft Defender's portal; delete the file once you have seen it.",
+  });
 }
