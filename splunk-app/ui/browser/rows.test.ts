@@ -381,7 +381,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a request that gets no answer is given up with a sentence, nothing typed is lost, and the list resumes by itself", async () => {
+  test("a request that gets no answer is given up with a sentence, nothing typed is lost, and the list is asked for again", async () => {
     const page = await world.open({ laterMs: 1 });
     await page.getByLabel("Find").fill("running");
     await page.getByText(/^1 of \d+ customers$/).waitFor();
