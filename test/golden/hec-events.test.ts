@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { type EventStyle, writeHecEvent, writeHecHealth } from "../../src/format/splunk/hec-event.ts";
 import { writeJsonLine } from "../../src/format/splunk/splunk-event.ts";
 import { ByteWriter } from "../../src/json/byte-writer.ts";
-import type { HealthEvent } from "../../src/model/event.ts";
+import type { Delivery, HealthEvent } from "../../src/model/event.ts";
 import { formatInstant } from "../../src/model/instant.ts";
 import { CONTOSO, deliveriesOf, SAMPLES } from "./samples.ts";
 
@@ -49,6 +49,38 @@ describe("a HEC event", () => {
     const out = new ByteWriter();
     writeHecEvent(out, delivery!, STYLE, { host: "h", index: undefined });
     expect(Object.keys(JSON.parse(out.toString()) as Hec)).toEqual(["time", "host", "source", "sourcetype", "event"]);
+  });
+
+  test("of each of several customers in turn has that customer's index and source, and its host", () => {
+    const [one] = deliveriesOf(SAMPLES[0]!);
+    const other = { ...one!, tenant: { ...one!.tenant, id: "5f1e0000-0000-4000-8000-000000000002" as typeof CONTOSO.id } };
+    const metaOf = (delivery: Delivery, style: EventStyle, host: string, index: string | undefined) => {
+      const out = new ByteWriter();
+      writeHecEvent(out, delivery, style, { host, index });
+      const { event: _, time: __, ...meta } = JSON.parse(out.toString()) as Hec;
+      return meta;
+    };
+    const sourcetype = "one:type";
+    const fixed = { ...STYLE, alertsSourcetype: sourcetype } as EventStyle;
+    const stream = one!.stream;
+    for (let round = 0; round < 2; round += 1) {
+      expect(metaOf(one!, fixed, "a", "i")).toEqual({
+        host: "a",
+        index: "i",
+        source: `defender_mssp:${stream}:${CONTOSO.id}`,
+        sourcetype,
+      });
+      expect(metaOf(other, fixed, "a", "i").source).toBe(`defender_mssp:${stream}:${other.tenant.id}`);
+      expect(metaOf(other, fixed, "a", undefined)).not.toHaveProperty("index");
+      expect(metaOf(other, fixed, "a", "j").index).toBe("j");
+      expect(metaOf(other, fixed, "b", "j").host).toBe("b");
+      expect(metaOf({ ...other, stream: "incidents" }, fixed, "b", "j").source).toBe(
+        `defender_mssp:incidents:${other.tenant.id}`,
+      );
+      expect(metaOf(other, { ...STYLE, alertsSourcetype: "two:type" } as EventStyle, "b", "j").sourcetype).toBe(
+        "two:type",
+      );
+    }
   });
 
   test("of health has the source and sourcetype that the modular input's has", () => {

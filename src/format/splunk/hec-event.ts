@@ -8,6 +8,7 @@
 import { ByteWriter } from "../../json/byte-writer.ts";
 import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { parseInstant, TICKS_PER_SECOND, type Ticks } from "../../model/instant.ts";
+import type { StreamName } from "../../model/stream.ts";
 import { type EventStyle, writeRecordJson } from "./record-json.ts";
 import { HEALTH_SOURCETYPE, healthSourceOf, ROSTER_SOURCE, sourceOf, sourcetypeOf } from "./splunk-event.ts";
 
@@ -22,13 +23,41 @@ export interface HecPlace {
 /** `event` is made here first: the string that holds it needs escapes. */
 const raw = new ByteWriter(1 << 16);
 
+/** What stands between time and event is made once while the same customer's records come. */
+let lastMeta:
+  | {
+      readonly tenantId: string;
+      readonly stream: StreamName;
+      readonly host: string;
+      readonly index: string | undefined;
+      readonly ofSourcetype: Map<string, Uint8Array>;
+    }
+  | undefined;
+
+function metaOf(delivery: Delivery, sourcetype: string, { host, index }: HecPlace): Uint8Array {
+  const { tenant, stream } = delivery;
+  if (
+    lastMeta?.tenantId !== tenant.id ||
+    lastMeta.stream !== stream ||
+    lastMeta.host !== host ||
+    lastMeta.index !== index
+  )
+    lastMeta = { tenantId: tenant.id, stream, host, index, ofSourcetype: new Map() };
+  let bytes = lastMeta.ofSourcetype.get(sourcetype);
+  if (bytes === undefined) {
+    bytes = metaBytes({ host, index, source: sourceOf(delivery), sourcetype });
+    lastMeta.ofSourcetype.set(sourcetype, bytes);
+  }
+  return bytes;
+}
+
 /** One line, with its line break. */
 export function writeHecEvent(out: ByteWriter, delivery: Delivery, style: EventStyle, place: HecPlace): void {
   const { record, stream } = delivery;
   const sourcetype = sourcetypeOf(stream, record.kind, record.service, style);
   raw.reset();
   writeRecordJson(raw, delivery, style, false);
-  writeHec(out, record.updated, { ...place, source: sourceOf(delivery), sourcetype });
+  writeHec(out, record.updated, metaOf(delivery, sourcetype, place));
 }
 
 /** A health event, beside the customer's other events. */
@@ -45,20 +74,24 @@ export function writeHecOwn(out: ByteWriter, event: object, time: string, tenant
 function writeHecFrom(out: ByteWriter, event: object, time: string, source: string, place: HecPlace): void {
   raw.reset();
   raw.text(JSON.stringify(event));
-  const meta = { ...place, source, sourcetype: HEALTH_SOURCETYPE };
-  writeHec(out, parseInstant(time) ?? 0n, meta);
+  writeHec(out, parseInstant(time) ?? 0n, metaBytes({ ...place, source, sourcetype: HEALTH_SOURCETYPE }));
 }
 
-function writeHec(
-  out: ByteWriter,
-  time: Ticks,
-  { host, index, source, sourcetype }: HecPlace & { readonly source: string; readonly sourcetype: string },
-): void {
-  out.ascii(`{"time":${epochSeconds(time)},`);
+function metaBytes({
+  host,
+  index,
+  source,
+  sourcetype,
+}: HecPlace & { readonly source: string; readonly sourcetype: string }): Uint8Array {
   const toIndex = index === undefined ? "" : `,"index":${JSON.stringify(index)}`;
-  out.text(
+  return Buffer.from(
     `"host":${JSON.stringify(host)},"source":${JSON.stringify(source)},"sourcetype":${JSON.stringify(sourcetype)}${toIndex},"event":"`,
   );
+}
+
+function writeHec(out: ByteWriter, time: Ticks, meta: Uint8Array): void {
+  out.ascii(`{"time":${epochSeconds(time)},`);
+  out.bytes(meta);
   out.insideString(raw.view());
   out.ascii('"}\n');
 }
@@ -66,5 +99,5 @@ function writeHec(
 /** A JSON number with all of an instant's digits: 100 ns each. */
 function epochSeconds(ticks: Ticks): string {
   const whole = ticks < 0n ? 0n : ticks;
-  return `${whole / TICKS_PER_SECOND}.${String(whole % TICKS_PER_SECOND).padStart(7, "0")}`;
+  return `${Number(whole / TICKS_PER_SECOND)}.${String(Number(whole % TICKS_PER_SECOND)).padStart(7, "0")}`;
 }
