@@ -63,7 +63,7 @@ export interface ParsedSettings {
   readonly discovery: DiscoverySettings | undefined;
   /** Where Splunk's inputs send their events instead of splunkd's pipe; undefined without `hec_*`. */
   readonly hec: HecGlobals | undefined;
-  /** The fleet to which Splunk's inputs belong; undefined without `fleet_url`, or while one of these is wrong. */
+  /** The fleet of Splunk's inputs; undefined without `fleet_url`, or while one of these is wrong. */
   readonly fleet: FleetReference | undefined;
   /** All problems of all stanzas; a stanza with its own problem is not in `stanzas`. */
   readonly problems: readonly SettingProblem[];

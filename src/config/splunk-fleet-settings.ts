@@ -4,7 +4,7 @@ import { withSplunksKeys } from "./hec-settings.ts";
 
 const PREFIX = "fleet_";
 
-/** `fleet_*` of Splunk's global keys. The password is elsewhere: every user who can read inputs sees these. */
+/** `fleet_*` of Splunk's global keys, without the password: every user who can read inputs sees these. */
 export interface FleetReference {
   /** As `fleet.*` has them, without the password. */
   readonly values: Readonly<Record<string, string>>;
@@ -53,7 +53,7 @@ export function fleetOfGlobals(
 }
 
 const OVER_THE_PIPE =
-  "needs hec_urls: nothing tells which events in splunkd's pipe have arrived when a host dies, so no other host could go on without losing some; set hec_urls, or remove fleet_url";
+  "needs hec_urls: nothing tells which events in splunkd's pipe have arrived when a host fails, so no other host could go on without losing some; set hec_urls, or remove fleet_url";
 
 /** With the password itself; undefined when something is wrong, which was then passed to `complain`. */
 export function fleetSettingsOf(

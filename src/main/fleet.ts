@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import type { LaneSink } from "../collect/fleet/delivery-lane.ts";
 import { FleetState } from "../collect/fleet/fleet-state.ts";
 import { FleetMember, type ShardCustomers } from "../collect/fleet/member.ts";
 import { OutputLanes } from "../collect/fleet/output-lanes.ts";
@@ -9,6 +10,7 @@ import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
 import { type OutputsSink, openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
 import { bodiesInList } from "../json/record-bodies.ts";
 import { ConcurrencyLimiter } from "../model/concurrency-limiter.ts";
+import type { Delivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
 import type { Lease } from "../model/fleet.ts";
 import type { Log, Sink } from "../model/ports.ts";
@@ -120,12 +122,14 @@ export interface FleetDestination extends Destination {
 export interface FleetHost {
   /** Gets notices where health has another way out than the outputs. */
   readonly takeNotice?: (notice: Notice) => void;
+  /** Called with what an output has confirmed, or taken. */
+  readonly delivered?: (batch: readonly Delivery[]) => void;
   /** How long outputs may take at a stop; 10 s when absent. */
   readonly drainMs?: number;
   /** This machine's state folder, with its lock. */
   readonly openLocal: () => Promise<StateFolder>;
   readonly files: Pick<SecretFiles, "read">;
-  /** Without `alsoFor`, customers of the database cannot be collected on this host, and their health says so. */
+  /** Without `alsoFor`, customers of the database are not collected here, and their health says so. */
   readonly credentials: CredentialWatch & Partial<Pick<FileCredentialWatch, "alsoFor">>;
   /** Builds customers whose refresh tokens are there. */
   readonly builderWith: (vaultOf: VaultOf) => CollectorParts["customers"]["builder"];
@@ -228,7 +232,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         const isAlive = () => member.isAlive();
         return new OutputLanes({
           output,
-          sink,
+          sink: host.delivered === undefined ? sink : noting(sink, host.delivered),
           store,
           isAlive,
           clock: realClock,
@@ -290,7 +294,20 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
   };
 }
 
-/** How a file, which has an event once it is written, differs from a receiver that confirms or not. */
+/** The same sink, which says what was delivered. */
+function noting(sink: LaneSink, delivered: (batch: readonly Delivery[]) => void): LaneSink {
+  return {
+    packets: sink.packets,
+    unacknowledged: sink.unacknowledged,
+    async write(batch, from) {
+      const written = await sink.write(batch, from);
+      delivered(batch);
+      return written;
+    },
+  };
+}
+
+/** A file has an event when it is written; of receivers, some confirm. */
 function laneTo({ name, type, protocol, spoolMib }: OutputSettings, sink: OutputsSink, replayMib: number) {
   const byType = () => {
     if (type === "hec") return { lanes: HEC_LANES, removeWithinMs: HEC_REMOVE_WITHIN_MS };

@@ -193,7 +193,7 @@ async function hecIn(host: SplunkHost, run: SplunkRun, world: SplunkWorld) {
   return SplunkHec.of({ host, hec: hec.hec, readOutput, customers: stanzas, stateDir, pipe: PIPE, log: run.log });
 }
 
-/** What this process is of a fleet. `wrong`: nobody may be collected, because another host may collect them. */
+/** What this process is of a fleet. `wrong`: nobody is collected, because another host may do it. */
 type FleetPlace =
   | { readonly is: "alone" }
   | { readonly is: "wrong"; readonly problems: readonly SettingProblem[] }
@@ -247,6 +247,7 @@ async function fleetIn(
         files: { read: () => undefined },
         builderWith: (vaultOf) => new CustomerBuilder({ ...world, log, globals }, vaultOf),
         takeNotice: hec.takeNotice,
+        delivered: (batch) => host.noteDelivered(batch),
         drainMs: FLEET_DRAIN_MS,
       },
       hec.log,

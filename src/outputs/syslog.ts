@@ -89,7 +89,7 @@ export class SyslogOutput implements Output {
   #frames = new ByteWriter();
   readonly #writes = new SerialQueue();
   #failure: Failure | undefined;
-  /** A connection, closed to learn whether the receiver has read everything, until the next attempt. */
+  /** A connection that was closed to learn what the receiver has read, until the next attempt. */
   #settling: { readonly connection: Connection; readonly isRead: Promise<boolean> } | undefined;
   /** Why the spool could not be read; said once until something of it was sent. */
   #unreadable: Failure | undefined;

@@ -26,6 +26,7 @@ import { decodedText } from "../../config/text-encoding.ts";
 import { lineLog } from "../../format/log-line.ts";
 import { type CommandLines, type CommandPlace, commandLines, logWithCommands } from "../../model/command-line.ts";
 import type { FingerprintOf } from "../../model/endpoint-binding.ts";
+import type { Delivery } from "../../model/event.ts";
 import { asFailure, Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Http, Log, Random, Sink } from "../../model/ports.ts";
 import type { Sealed } from "../../model/sealed.ts";
@@ -115,6 +116,8 @@ export interface SplunkHost {
   readonly sink: Sink;
   /** As `sink`, but only health goes to splunkd: everything of Microsoft's goes to `events`. */
   withEventsTo(events: EventSink): Sink;
+  /** For the pages in Splunk Web: these events went out without this host's sink. */
+  noteDelivered(batch: readonly Pick<Delivery, "stanza">[]): void;
   /** Writes what concerns no single customer beside their health. Never rejects. */
   notice(notice: Notice): Promise<void>;
   /** Fires when splunkd has closed this program's output: stop now. */
@@ -343,6 +346,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
     })),
     sink,
     withEventsTo,
+    noteDelivered: (batch) => statusRows.delivered(batch),
     notice: (notice) => pipeOnly.notice(notice).catch(() => undefined),
     gone: pipe.gone,
     async look(failing) {

@@ -4,7 +4,7 @@ import { deliveriesOf } from "../postgres/fleet.ts";
 
 export const STREAM = 1;
 
-/** What PostgreSQL keeps of a fleet's stream: its packets, the present epoch and an output's progress. */
+/** What PostgreSQL keeps of one stream of a fleet: packets, the present epoch and an output's progress. */
 export class OneStream implements Pick<FleetStore, "waiting" | "confirm" | "setAside"> {
   epoch = 1n;
   progress = 0n;

@@ -3,7 +3,7 @@ import path from "node:path";
 import { bundle } from "../../../scripts/build/bundle.ts";
 import { technologyAddon } from "../../../scripts/package/contents.ts";
 
-/** The add-on as it is shipped, with the executable of Linux x64, in a folder. Returns the app's own folder. */
+/** The add-on as it is shipped, with the executable of Linux x64. Returns the app's own folder. */
 export async function unpackedAddon(into: string): Promise<string> {
   const { packages } = await bundle("src/main/main.ts");
   for (const entry of technologyAddon(["linux-x64"], packages)) {
