@@ -246,7 +246,11 @@ async function collectInto(
   };
   let collector: Collector;
   // Nobody waits for a single round, so it gives up instead of waiting for the holder.
-  const openState = diskState(stateDir, log, { waitForLock: once ? "10s" : "for-ever", stop });
+  const openState = diskState(stateDir, log, {
+    waitForLock: once ? "10s" : "for-ever",
+    stop,
+    mayBeInFleet: config.fleet !== undefined,
+  });
   const stated = configured.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
   const credentials = fileCredentialWatch(stateDir, chosen, readAgain, log, files);
   const host = {

@@ -49,7 +49,7 @@ const COMMANDS: ReadonlyMap<string, readonly string[]> = new Map([
   ["credential", ["set", "reseal"]],
   ["customers", ["add", "import", "list", "remove", "discover"]],
   ["doctor", []],
-  ["fleet", ["init", "apply", "drain"]],
+  ["fleet", ["init", "apply", "drain", "import-state", "export-state"]],
   ["hunt", []],
   ["partner", ["consent"]],
   ["register", []],
@@ -464,7 +464,31 @@ function addFleet(parser: Argv, ending: Ending, log: Log): void {
           ending.code = await fleetDrain(arcSightFlags(args, { typed: true }), args.member, log);
         },
       )
-      .demandCommand(1, "Give one of init, apply, drain."),
+      .command(
+        "import-state",
+        "Moves checkpoints, ledgers and refresh tokens from a state folder into the fleet, whose members are stopped",
+        (c) =>
+          c
+            .options({ config: OUTPUTS_CONFIG, state: SHARED.state })
+            .example("$0 fleet import-state --config defender-mssp.properties", "before the first member starts"),
+        async (args) => {
+          const { importState } = await import("./fleet-move.ts");
+          ending.code = await importState(arcSightFlags(args, { typed: true }), log);
+        },
+      )
+      .command(
+        "export-state",
+        "Moves them from the fleet, whose members are stopped, into a state folder",
+        (c) =>
+          c
+            .options({ config: OUTPUTS_CONFIG, state: SHARED.state })
+            .example("$0 fleet export-state --config defender-mssp.properties", "before one collector goes on alone"),
+        async (args) => {
+          const { exportState } = await import("./fleet-move.ts");
+          ending.code = await exportState(arcSightFlags(args, { typed: true }), log);
+        },
+      )
+      .demandCommand(1, "Give one of init, apply, drain, import-state, export-state."),
   );
 }
 

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import type { ParsedSettings } from "../config/settings.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { type FleetOutput, outputNames } from "./fleet-outputs.ts";
-import type { ConfiguredInFile } from "./fleet-roster.ts";
+import type { ConfiguredInFile, RosterReader } from "./fleet-roster.ts";
+import { realClock } from "./world.ts";
 
 /**
  * Of a customer's settings, those that belong to a host: files, secrets, and the way to Microsoft. All others
@@ -37,11 +38,23 @@ export interface ReadConfiguration {
 }
 
 /** Customers of the file, also those whose settings are wrong. */
-export function inFileOf({ stanzas, refused }: ReadConfiguration["config"]["settings"]): readonly ConfiguredInFile[] {
+function inFileOf({ stanzas, refused }: ReadConfiguration["config"]["settings"]): readonly ConfiguredInFile[] {
   return [
     ...stanzas.map((stanza) => ({ name: stanza.name, tenantId: stanza.tenantId, stanza })),
     ...refused.map(({ name, tenantId }) => ({ name, tenantId })),
   ];
+}
+
+/** The customers of the database are read with what this member's configuration says of all customers. */
+export function readerOf({
+  config,
+  file,
+  overrides,
+}: Pick<RosterReader, "file" | "overrides"> & {
+  readonly config: { readonly settings: Pick<ParsedSettings, "stanzas" | "refused" | "globals"> };
+}): RosterReader {
+  const { stanzas, refused, globals } = config.settings;
+  return { inFile: inFileOf({ stanzas, refused }), file, overrides, globals, nowMs: realClock.nowMs() };
 }
 
 /** Customers of the database are the same on every member anyway. */

@@ -14,11 +14,15 @@ import {
   type OutputLook,
   type SetAside,
 } from "../stores/postgres/look.ts";
+import { fleetMoved, moveOf } from "../stores/postgres/move.ts";
+import { readRoster } from "../stores/postgres/roster.ts";
 import { checkSchemaVersion, schemaOf } from "../stores/postgres/schema.ts";
 import { placeOf } from "./command-place.ts";
 import { settingsFailure } from "./configuration.ts";
 import { chosenFleet } from "./fleet-command.ts";
+import { readerOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { type RosterReader, rosterCustomers } from "./fleet-roster.ts";
 import { expectedCustomers } from "./fleet-status.ts";
 
 /** A clock that differs by less is not named. */
@@ -43,7 +47,10 @@ export async function fleetChecks(
   const where = settings.hosts.map(({ host, port }) => `${host}:${port}`).join(", ");
   return {
     fleet: settings.name,
-    checks: checksOf(connections, settings.name, where, expectedCustomers(chosen.config.settings.stanzas)),
+    checks: [
+      ...checksOf(connections, settings.name, where, expectedCustomers(chosen.config.settings.stanzas)),
+      rosterCheck(connections, settings.name, readerOf(chosen)),
+    ],
     close: () => connections.close(),
   };
 }
@@ -76,6 +83,14 @@ export function checksOf(
         const version = await schemaVersion(database, fleet);
         checkSchemaVersion(fleet, version);
         return `${schemaOf(fleet)} has version ${version}.`;
+      },
+    },
+    {
+      name: "streams",
+      run: async () => {
+        const move = await moveOf(database, fleet);
+        if (move !== undefined) throw fleetMoved(fleet, move);
+        return "The fleet has its streams.";
       },
     },
     {
@@ -125,6 +140,27 @@ export function checksOf(
       },
     },
   ];
+}
+
+/** @param reader of this member: another one may have other flags and another file. */
+export function rosterCheck(database: Database, fleet: string, reader: RosterReader): DoctorCheck {
+  return {
+    name: "customers",
+    run: async () => {
+      const { customers } = await readRoster(database, fleet);
+      const { entries, differing } = rosterCustomers(customers, reader);
+      const unusable = entries.flatMap((one) => ("misconfigured" in one ? [one.misconfigured.failure] : []));
+      const [first] = unusable;
+      if (first !== undefined)
+        throw new Failure("settings", {
+          actor: "operator",
+          retry: { when: "never" },
+          say: unusable.map(({ say }) => say).join(" "),
+          nextStep: first.nextStep,
+        });
+      return [`${customers.length} in the database.`, ...differing].join(" ");
+    },
+  };
 }
 
 function memberInWords({

@@ -16,10 +16,9 @@ import { choose } from "./chosen-configuration.ts";
 import { placeOf } from "./command-place.ts";
 import { type RawConfiguration, settingsFailure } from "./configuration.ts";
 import { fleetIn } from "./fleet-command.ts";
-import { inFileOf } from "./fleet-configuration.ts";
+import { readerOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { rosterCustomers } from "./fleet-roster.ts";
-import { realClock } from "./world.ts";
 
 /**
  * The customers in the database of the fleet that `--config` names. Throws Failure `settings` or
@@ -45,8 +44,6 @@ export async function fleetRoster(
     }
   };
   await withDatabase(async (database) => checkSchemaVersion(fleet.name, await schemaVersion(database, fleet.name)));
-  const { stanzas, refused, globals } = chosen.config.settings;
-  const reader = { inFile: inFileOf({ stanzas, refused }), file: config, overrides: {}, globals };
   return {
     name: `the database of the fleet ${fleet.name}`,
     usesIndex: chosen.config.outputs.some(({ type }) => type === "hec"),
@@ -56,8 +53,7 @@ export async function fleetRoster(
       withDatabase(async (database) => {
         for (const change of changes) report(change, await failureOf(change, write(database, fleet.name, change)));
       }),
-    differing: (customers: readonly ConfiguredCustomer[]) =>
-      rosterCustomers(customers, { ...reader, nowMs: realClock.nowMs() }).differing,
+    differing: (customers: readonly ConfiguredCustomer[]) => rosterCustomers(customers, readerOf(chosen)).differing,
   };
 }
 

@@ -25,23 +25,18 @@ import type { SecretFiles } from "../stores/disk/secrets.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type Renewing } from "../stores/postgres/fleet-tokens.ts";
+import { fleetMoved, moveOf } from "../stores/postgres/move.ts";
 import { drainMembersWithoutRoster, readChangedRoster } from "../stores/postgres/roster.ts";
 import { SHARD_COUNT } from "../stores/postgres/schema.ts";
 import type { Chosen } from "./chosen-configuration.ts";
 import type { CollectorForMembership, CollectorParts, Destination, Membership } from "./collector.ts";
 import type { CredentialWatch, FileCredentialWatch } from "./credential-watch.ts";
 import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
-import { configHashOf, inFileOf } from "./fleet-configuration.ts";
+import { configHashOf, readerOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import { outputNames, outputsAlike, withTransactionalIds } from "./fleet-outputs.ts";
-import {
-  changesOf,
-  type RosterCustomers,
-  type RosterEntry,
-  type RosterReader,
-  rosterCustomers,
-} from "./fleet-roster.ts";
+import { changesOf, type RosterCustomers, type RosterEntry, rosterCustomers } from "./fleet-roster.ts";
 import { RosterWatch } from "./fleet-roster-watch.ts";
 import { lagByShard } from "./fleet-status.ts";
 import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
@@ -165,7 +160,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       const local = await host.openLocal();
       try {
         const database = await fleetConnections(settings, CONNECTIONS);
-        const store = await PostgresFleet.open({
+        const store = await openUnlessMoved({
           database,
           heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
           fleet: settings.name,
@@ -294,6 +289,19 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
   };
 }
 
+/** Throws Failure `fleet-moved` while the fleet's streams are in a state folder. */
+async function openUnlessMoved(parts: Parameters<typeof PostgresFleet.open>[0]): Promise<PostgresFleet> {
+  const store = await PostgresFleet.open(parts);
+  try {
+    const move = await moveOf(parts.database, parts.fleet);
+    if (move !== undefined) throw fleetMoved(parts.fleet, move);
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
 /** The same sink, which says what was delivered. */
 function noting(sink: LaneSink, delivered: (batch: readonly Delivery[]) => void): LaneSink {
   return {
@@ -342,12 +350,6 @@ function backlogFull(name: string, where: string, spoolMib: number): Failure {
   });
 }
 
-/** The customers of the database are read with what this member's configuration says of all customers. */
-function readerOf({ config, file, overrides }: FleetChosen): RosterReader {
-  const { stanzas, refused, globals } = config.settings;
-  return { inFile: inFileOf({ stanzas, refused }), file, overrides, globals, nowMs: realClock.nowMs() };
-}
-
 /** Each one's health says who must act, because another member may not have its shard. */
 function collectedElsewhere({ entries, ...rest }: RosterCustomers): RosterCustomers {
   return {
@@ -367,7 +369,6 @@ function collectedElsewhere({ entries, ...rest }: RosterCustomers): RosterCustom
     }),
   };
 }
-
 /** A printed command names the credential of its customer. */
 function noteCredentials({ credentials }: FleetChosen, { entries }: RosterCustomers): void {
   for (const one of entries)

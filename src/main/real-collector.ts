@@ -21,7 +21,7 @@ export function realCollectorWorld(http: Http, log: Log, commands: CommandLines)
 export function diskState(
   dir: string,
   log: Log,
-  options: { readonly waitForLock: "for-ever" | "10s"; readonly stop: AbortSignal },
+  options: { readonly waitForLock: "for-ever" | "10s"; readonly stop: AbortSignal; readonly mayBeInFleet?: boolean },
 ): CollectorParts["openState"] {
   return (configured) => openStateFolder(dir, { clock: realClock, log }, { ...options, configured });
 }

@@ -91,6 +91,8 @@ export const PRINTABLE_COMMANDS: Readonly<Record<string, PrintableCommand>> = {
   "fleet init": { takes: ["config"] },
   "fleet apply": { takes: ["config"] },
   "fleet drain": { takes: ["config"] },
+  "fleet import-state": { takes: ["config", "state"] },
+  "fleet export-state": { takes: ["config", "state"] },
   "rejected list": { takes: ["config", "state"] },
   "rejected resend": { takes: ["config", "state"] },
   register: { takes: ["config", "state", "streams", "auth", "cloud", "graph-url", "proxy", "no-proxy", "ca-file"] },

@@ -899,6 +899,13 @@ export const FAILURE_CODES = {
     settings: ["fleet.key_file"],
     exit: "state",
   },
+  "fleet-moved": {
+    meaning:
+      "The newest checkpoints are elsewhere: they were moved from the state folder into a fleet, or from the fleet into a state folder. Nothing is collected here.",
+    action: "Run `fleet export-state` or `fleet import-state` to move them to where you collect.",
+    actors: ["operator"],
+    exit: "state",
+  },
   "fleet-not-durable": {
     meaning: "A crash of the fleet's database loses pages that it has committed.",
     action: "Set synchronous_commit = on in the database.",

@@ -276,24 +276,38 @@ function noteWhere(path: string, where: string, disk: Disk): void {
  * @param names the state folders of the outputs that are open.
  */
 export function reportLeftSpools(folder: string, names: ReadonlySet<string>, world: LeftSpoolsWorld): void {
-  const { disk } = world.ports;
-  for (const name of namesIn(disk, folder)) {
+  for (const { name, type, where, bytes } of spoolsIn(folder, world.ports.disk)) {
+    if (names.has(name)) continue;
+    const { say, nextStep } = whyLeft(type, where, world);
+    world.log.warn(say, { kib: Math.ceil(bytes / 1024), folder: join(folder, name), next_step: nextStep });
+  }
+}
+
+export interface LeftSpool {
+  readonly name: string;
+  readonly type: string;
+  /** The receiver, for a person. */
+  readonly where: string;
+  readonly bytes: number;
+}
+
+/**
+ * Events that wait for receivers, of every output that ever had any.
+ *
+ * @param folder of the outputs, in the state folder.
+ */
+export function spoolsIn(folder: string, disk: Disk): readonly LeftSpool[] {
+  return namesIn(disk, folder).flatMap((name) => {
     const type = /^(?:syslog|hec|kafka)(?=-)/.exec(name)?.[0];
-    if (type === undefined || names.has(name)) continue;
     const spool = join(folder, name, "spool");
     const segments = namesIn(disk, spool).filter((one) => one.endsWith(".spool"));
-    if (segments.length === 0) continue;
+    if (type === undefined || segments.length === 0) return [];
     const where =
       readIfThere(disk, join(folder, name, WHERE))
         ?.toString("utf8")
         .trim() || "a receiver";
-    const { say, nextStep } = whyLeft(type, where, world);
-    world.log.warn(say, {
-      kib: Math.ceil(segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) / 1024),
-      folder: join(folder, name),
-      next_step: nextStep,
-    });
-  }
+    return [{ name, type, where, bytes: segments.reduce((sum, one) => sum + disk.statSync(join(spool, one)).size, 0) }];
+  });
 }
 
 interface LeftSpoolsWorld {

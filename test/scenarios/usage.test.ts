@@ -62,6 +62,8 @@ describe("an unknown flag gets one line with the command's own help, and the com
     "fleet init",
     "fleet apply",
     "fleet drain",
+    "fleet import-state",
+    "fleet export-state",
     "rejected list",
     "rejected resend",
   ])("%s", async (command) => {

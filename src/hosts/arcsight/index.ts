@@ -13,7 +13,14 @@
 export { realDialer } from "../../outputs/dial.ts";
 export { sendOnce } from "../../outputs/hec-once.ts";
 export { commitOnce } from "../../outputs/kafka-once.ts";
-export { hecClientOf, kafkaWhere, openEachOutput, openOutputs, reportLeftSpools } from "../../outputs/open-outputs.ts";
+export {
+  hecClientOf,
+  kafkaWhere,
+  openEachOutput,
+  openOutputs,
+  reportLeftSpools,
+  spoolsIn,
+} from "../../outputs/open-outputs.ts";
 export { RejectedEvents, type RejectedFile } from "../../outputs/rejected.ts";
 export type { OutputsSink } from "../../outputs/sink.ts";
 export { objectOfKey } from "../../outputs/version-key.ts";

@@ -16,6 +16,7 @@ import {
   stateUnwritable,
 } from "./disk.ts";
 import { Facts } from "./facts.ts";
+import { inFleet, readFleetNote } from "./fleet-note.ts";
 import { Handles } from "./handles.ts";
 import { type HeldLock, type LockWait, takeLock } from "./lock.ts";
 import { folderNameOf } from "./names.ts";
@@ -43,18 +44,20 @@ export interface OpenStateFolderOptions {
    * adopts what its tenant left under a name that is not in this list. Without the list nothing is adopted.
    */
   readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
+  /** The streams may have been moved into a fleet: a member of it needs the rest of the folder. */
+  readonly mayBeInFleet?: boolean;
 }
 
 /**
  * Opens the state folder (made with 0700 when missing) and takes its lock:
  *
  *   tenants/<tenant GUID>/<stanza>/<stream>.mark.json, .mark.json.prev, .ledger
- *   facts.json   orderly-stop   secrets/ (see secrets.ts)   spool/ (see temp-file.ts)
+ *   facts.json   orderly-stop   fleet-move   secrets/ (see secrets.ts)   spool/ (see temp-file.ts)
  *
  * docs/state-folder.md describes every file, the order of writes and what each crash leaves.
  *
  * Throws Failure `state-locked`, `state-damaged` (a newer release wrote it), `state-unwritable`,
- * `state-unreadable`.
+ * `state-unreadable`, `fleet-moved`.
  */
 export async function openStateFolder(
   dir: string,
@@ -69,6 +72,8 @@ export async function openStateFolder(
   makeFolder(ports.disk, dir);
   const lock = await takeLock(dir, { ...ports, log: given.log }, options.waitForLock, options.stop);
   try {
+    const note = options.mayBeInFleet === true ? undefined : readFleetNote(ports, dir);
+    if (note?.isInFleet === true) throw inFleet(dir, note.fleet);
     clearTempFiles(ports.disk, dir);
     return new FileStateFolder(dir, ports, given.log, lock, options);
   } catch (error) {

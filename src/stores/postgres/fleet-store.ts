@@ -49,7 +49,7 @@ export interface PostgresFleetParts {
  * Above every epoch of a database that was restored from a backup since: a lease from before the restore must
  * not be valid again.
  */
-const NEW_EPOCH = "floor(extract(epoch from clock_timestamp()) * 1000)::bigint";
+export const NEW_EPOCH = "floor(extract(epoch from clock_timestamp()) * 1000)::bigint";
 
 interface StandingRow extends LiveMember {
   readonly name: string;

@@ -142,14 +142,29 @@ export class FleetTokens {
    * Failure `fleet-key-differs`, and as `Database.query`.
    */
   async put({ tenantId, stanza, fingerprint }: FleetVaultOwner, token: Sealed): Promise<void> {
-    const s = this.#schema;
     await this.#recordKey();
     const owner = { tenantId, stanza, fingerprint };
     // What members have typed in their files stays redeemed: it is older than this token.
     const before = await this.#readIfReadable(owner);
     const nowMs = this.#p.timers.nowMs();
     const after = entryAfter(token, before, { ...owner, typedMost: TYPED_MOST }, nowMs);
-    const entry = { ...after, notes: { ...after.notes, typed_at_ms: String(nowMs) } };
+    await this.#replace(owner, { ...after, notes: { ...after.notes, typed_at_ms: String(nowMs) } });
+  }
+
+  /** Stores the entry of a state folder as it is, with its binding. Throws as `put`. */
+  async take(owner: Pick<FleetVaultOwner, "tenantId" | "stanza">, entry: SecretEntry): Promise<void> {
+    await this.#recordKey();
+    await this.#replace({ ...owner, fingerprint: entry.fingerprint }, entry);
+  }
+
+  /** For a state folder; undefined: there is none. Throws Failure `fleet-key-differs`. */
+  async give({ tenantId, stanza }: Pick<FleetVaultOwner, "tenantId" | "stanza">): Promise<SecretEntry | undefined> {
+    return (await this.#read({ tenantId, stanza, fingerprint: "" }))?.entry;
+  }
+
+  async #replace(owner: FleetVaultOwner, entry: SecretEntry): Promise<void> {
+    const s = this.#schema;
+    const { tenantId, stanza, fingerprint } = owner;
     const rows = await this.#p.database.query(
       `with known as (select from ${s}.key where fingerprint = $6),
        n as (insert into ${s}.rotation as r(tenant, input, number) select $1, $2, 1 from known

@@ -12,6 +12,7 @@ import type { Failure } from "../../../src/model/failure.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import { Connections, type Database } from "../../../src/stores/postgres/connections.ts";
 import { databaseUnreachable, statementFailed } from "../../../src/stores/postgres/failures.ts";
+import { fleetMoved } from "../../../src/stores/postgres/move.ts";
 import { checkSchemaVersion, SCHEMA_VERSION } from "../../../src/stores/postgres/schema.ts";
 import { openFleetStream } from "../../../src/stores/postgres/stream-store.ts";
 import { freePort } from "../../harness/free-port.ts";
@@ -120,6 +121,10 @@ export const FLEET = {
   "fleet-clock-differs": ["a host's clock is an hour off", () => raised(clockDiffers(3_600_000))],
   "fleet-configuration-differs": ["another member has another file", () => raised(configurationDiffers(["two"], true))],
   "fleet-key-differs": ["a member was given the key file of another fleet", () => raised(keyDiffers())],
+  "fleet-moved": [
+    "the fleet's streams were moved into a state folder",
+    () => raised(fleetMoved("main", { direction: "out", folder: TENANT, place: "/var/lib/defender-mssp on host-1" })),
+  ],
   "fleet-output-hangs": ["a network disk is gone when customers are given up", () => raised(outputHangs())],
   "fleet-unconfirmed": [
     "the database is gone for half a minute",
