@@ -98,6 +98,12 @@ const PROOFS: readonly {
     promise: "two members of a fleet are suspended and killed, and Kafka commits each version once",
     env: { FLEET_KAFKA_ROUNDS: "10", DEFENDER_MSSP_REAL_PARTS: "1" },
   },
+  {
+    script: "jest",
+    args: ["test/contracts/fleet-move"],
+    promise: "a move into a fleet and back is killed at every statement, and nothing is lost or collected twice",
+    env: { FLEET_MOVE_EVERY: "1", DEFENDER_MSSP_REAL_PARTS: "1" },
+  },
 ];
 
 const FILE = join(ROOT, "docs/proofs.json");

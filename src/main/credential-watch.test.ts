@@ -103,6 +103,20 @@ describe("a look for changed credentials beside files", () => {
     expect(await names()).toEqual(["a", "b"]);
   });
 
+  test("finds those of customers that are not in the configuration, and only of those that are there now", async () => {
+    const { watch, names, set } = watching({ a: { credential: "other" } });
+    const { stanzas } = parseStanzas(
+      ["x", "y"].map((name) => ({ name, values: { tenant_id: GUID, ...SHARED } })),
+      { host: "arcsight", nowMs: T0 },
+    );
+    watch.alsoFor(stanzas);
+    await set("main", "wrong");
+    expect(await names()).toEqual(["x", "y"]);
+    watch.alsoFor(stanzas.slice(1));
+    await set("main", "corrected");
+    expect(await names()).toEqual(["y"]);
+  });
+
   test("reads no file while none changed, and a changed one once for all customers that share it", async () => {
     const { watch, readings, set } = watching({ a: SHARED, b: SHARED, c: SHARED });
     await set("main", "wrong");
