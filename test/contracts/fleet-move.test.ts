@@ -36,7 +36,7 @@ const CUSTOMERS: readonly MovedCustomer[] = [
 ];
 const TOKEN = "a refresh token";
 /** FLEET_MOVE_EVERY=1 is every statement. */
-const EVERY = Number(process.env["FLEET_MOVE_EVERY"] ?? 4);
+const EVERY = Number(process.env["FLEET_MOVE_EVERY"] ?? 6);
 
 /** Statements at which a process is killed, the last one among them. */
 function sampled(statements: number): readonly number[] {
