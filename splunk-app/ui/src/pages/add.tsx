@@ -18,7 +18,7 @@ import { FIRST_EVENT_PACE } from "../state/poll-pace.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { CopyButton } from "./copy-button.tsx";
-import { Form, type Values } from "./form.tsx";
+import { Form, Help, type Values } from "./form.tsx";
 import { SecretWarning, usePolled } from "./parts.tsx";
 import { mustTick } from "./transport.ts";
 import { useRequest } from "./use-request.ts";
@@ -135,7 +135,12 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
             labelPosition="top"
             required
             error={problems["name"] !== undefined}
-            help={problems["name"] === undefined ? NAME_HELP : `${sentence("Name", problems["name"])} ${NAME_HELP}`}
+            help={
+              <Help
+                problem={problems["name"] === undefined ? undefined : sentence("Name", problems["name"])}
+                help={NAME_HELP}
+              />
+            }
           >
             <Text
               name="name"

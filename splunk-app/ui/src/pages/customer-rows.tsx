@@ -37,6 +37,10 @@ const LOOKS: Readonly<Record<State, "success" | "info" | "warning" | "error" | "
 /** Around the table. Looks as Table, Link, Chip, Switch and Button of @splunk/react-ui do. */
 export const CustomerTableStyle = styled.div`
   overflow-x: auto;
+  /* Narrower columns cut words off: then the table is scrolled. */
+  table {
+    min-width: 1120px;
+  }
   tbody > tr {
     ${mixins.reset("table-row")};
   }

@@ -147,7 +147,9 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
           onClick={() => void save()}
         />
       </form>
-      <Heading level={2}>Test</Heading>
+      <Heading level={2} style={{ marginTop: 32 }}>
+        Test
+      </Heading>
       <Button label={attempt === 0 ? "Test" : "Test again"} onClick={() => setAttempt(attempt + 1)} />
       {note !== "" && <Message type="warning">{note}</Message>}
       {attempt > 0 && <Checks answer={answer} />}

@@ -4,7 +4,7 @@ import Switch from "@splunk/react-ui/Switch";
 import Text from "@splunk/react-ui/Text";
 import type { ReactElement } from "react";
 import { MASK } from "../../../../src/config/splunk-keys.ts";
-import { chosenWords, defaultOf, type Field } from "../state/fields.ts";
+import { chosenWords, defaultOf, type Field, helpOf } from "../state/fields.ts";
 import { type Problems, sentence } from "../state/validate.ts";
 
 export type Values = Readonly<Record<string, string>>;
@@ -33,6 +33,17 @@ export function Form({ fields, values, problems, onChange }: FormProps): ReactEl
   );
 }
 
+/** What is wrong stands out of what always stands there. */
+export function Help({ problem, help }: { readonly problem: string | undefined; readonly help: string }): ReactElement {
+  return problem === undefined ? (
+    <>{help}</>
+  ) : (
+    <>
+      <strong>{problem}</strong> {help}
+    </>
+  );
+}
+
 interface FieldProps {
   readonly field: Field;
   readonly value: string;
@@ -41,13 +52,13 @@ interface FieldProps {
 }
 
 function FieldRow({ field, value, problem, onChange }: FieldProps): ReactElement {
-  const help = [field.help, defaultOf(field)].filter(Boolean).join(" ");
+  const help = [helpOf(field), defaultOf(field)].filter(Boolean).join(" ");
   return (
     <ControlGroup
       label={field.title}
       labelPosition="top"
       required={field.required === true}
-      help={problem === undefined ? help : `${sentence(field.title, problem)} ${help}`}
+      help={<Help problem={problem === undefined ? undefined : sentence(field.title, problem)} help={help} />}
       error={problem !== undefined}
     >
       {controlOf({ field, value, problem, onChange })}

@@ -66,7 +66,8 @@ export async function answerOf(customer: string, what: Ask, stop: AbortSignal): 
 
 /** What does the same without a page. */
 function commandFor(what: Ask): string {
-  return what.startsWith("credential") ? "`defender_mssp credential set NAME --to splunk`" : "`defender_mssp doctor`";
+  if (what === "consent") return "`defender_mssp consent-url`";
+  return what === "doctor" ? "`defender_mssp doctor`" : "`defender_mssp credential set NAME --to splunk`";
 }
 
 function noAnswer(what: Ask): string {
@@ -75,7 +76,8 @@ function noAnswer(what: Ask): string {
 
 function noteOf(error: unknown, what: Ask): string {
   if (!(error instanceof RestProblem)) throw error;
-  return error.status === 404
-    ? `Splunk has no KV store here, so the input cannot be asked. Use ${commandFor(what)} on the host of the input.`
-    : error.message;
+  const instead = `use ${commandFor(what)} on the host of the input.`;
+  if (error.status === 404) return `Splunk has no KV store here, so the input cannot be asked. Instead ${instead}`;
+  // While it starts, and where it is off in server.conf.
+  return error.status === 503 ? `${error.message} If the KV store stays off, ${instead}` : error.message;
 }

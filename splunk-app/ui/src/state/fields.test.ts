@@ -2,7 +2,7 @@ import { expect, test } from "@jest/globals";
 import { settingsFor } from "../../../../src/model/settings-table.ts";
 import { T0 } from "../../../../test/harness/fakes/clock.ts";
 import { refusalsOf } from "../../../../test/harness/splunkd/refusals.ts";
-import { defaultOf, FIELDS, FORM_PARTS, STEP_FIELDS } from "./fields.ts";
+import { defaultOf, FIELDS, FORM_PARTS, helpOf, STEP_FIELDS } from "./fields.ts";
 import { boundSecrets, changesOf, masked, meanwhileOf, problemsOf, savedAgain } from "./validate.ts";
 
 const GOOD = { tenant_id: "11111111-2222-3333-4444-555555555555", client_id: "11111111-2222-3333-4444-555555555555" };
@@ -54,6 +54,14 @@ test("what --validate-arguments accepts, the page accepts", async () => {
 
   expect(await refusalsOf("contoso", values)).toEqual([]);
   expect(problemsOf("contoso", values, T0)).toEqual({});
+});
+
+test("a list with a box for each word does not speak of commas, and every other help is the table's", () => {
+  const streams = FIELDS.find(({ key }) => key === "streams")!;
+
+  expect(streams.help).toContain("separated by commas");
+  expect(helpOf(streams)).toMatch(/^What to collect: alerts, incidents/);
+  for (const field of FIELDS.filter(({ kind }) => kind.is !== "choices")) expect(helpOf(field)).toBe(field.help);
 });
 
 test("what must be given is not called a default", () => {

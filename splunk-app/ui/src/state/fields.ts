@@ -35,6 +35,11 @@ export const FORM_PARTS: readonly { readonly title: string; readonly fields: rea
   { title: "More settings", fields: FIELDS.filter(({ key }) => ![...CUSTOMER, ...SIGN_IN].includes(key)) },
 ];
 
+/** The table's words, which are for a line of text: here a list has a box for each word. */
+export function helpOf({ kind, help }: Field): string {
+  return kind.is === "choices" ? help.replace(", separated by commas", "") : help;
+}
+
 /** A sentence about what holds when nothing is typed. */
 export function defaultOf({ default: standard, otherwise }: Field): string {
   if (standard !== undefined) return `Default: ${standard}.`;
