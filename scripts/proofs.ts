@@ -14,7 +14,7 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 const HELP = `npm run proofs [-- --list] [-- --only TEXT]
 
 Runs, one after another, what CI only samples: every mutation, half an hour of changed answers, half an hour of random
-worlds, a crash at every step of the program, ten minutes of chaos, the kills of HEC and Kafka, and
+worlds, a crash at every step of the program, ten minutes of chaos, the kills of HEC and Kafka, an hour without HEC, and
 the storm over a fleet. Goes on after a failure and names
 all at the end (exit 1). What a proof has counted is written to docs/proofs.json, if nothing is uncommitted.
 
@@ -56,6 +56,12 @@ const PROOFS: readonly {
     args: ["test/scenarios/hec.test.ts"],
     promise: "about 1,000 kills lose no event on its way to HEC",
     env: { HEC_ROUNDS: "34" },
+  },
+  {
+    script: "jest",
+    args: ["test/scenarios/hec-outage"],
+    promise: "an hour in which HEC takes nothing takes no memory and loses nothing",
+    env: { HEC_OUTAGE_MINUTES: "60" },
   },
   {
     script: "jest",
