@@ -389,8 +389,11 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     const isStatus = (url: URL): boolean => url.pathname.endsWith("/defender_mssp_status");
     await page.route(isStatus, () => undefined);
     const unanswered = page.waitForRequest((request) => isStatus(new URL(request.url())));
+    const list = page.waitForResponse((response) => new URL(response.url()).pathname.endsWith(INPUTS));
     await page.clock.fastForward(STATES_PACE.oftenMs);
     await unanswered;
+    // Else the list is given up too, and the states are waited for at the next look only.
+    await (await list).finished();
     await page.clock.fastForward(ANSWER_WITHIN_MS);
     const note = page.getByText("States cannot be shown. Splunk Web has not answered for 60 seconds.");
     await note.waitFor();
