@@ -104,6 +104,8 @@ export interface CollectorParts {
 export interface Membership {
   /** Takes and drops customers until `stop`. */
   run(collector: CollectorForMembership, stop: AbortSignal): Promise<void>;
+  /** Absent: always. False: this collector takes no customers at present. */
+  isReady?(): boolean;
   /** What metrics say of it; undefined before it began. */
   status?(customers: readonly CustomerStatus[]): FleetStatus | undefined;
 }
@@ -399,6 +401,11 @@ export class Collector {
       ...(fleet === undefined ? {} : { fleet }),
       ...(roster === undefined ? {} : { roster: rosterWithCommands(roster, commands) }),
     };
+  }
+
+  /** False while it has to wait before it can collect anybody. */
+  isReady(): boolean {
+    return this.#p.membership?.isReady?.() ?? true;
   }
 
   /** Closes the destination, saves state and gives it up, within the limits of the host. */

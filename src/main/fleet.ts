@@ -160,11 +160,15 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       const local = await host.openLocal();
       try {
         const database = await fleetConnections(settings, CONNECTIONS);
-        const store = await openUnlessMoved({
+        const store = PostgresFleet.of({
           database,
           heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
           fleet: settings.name,
           key,
+          async admits() {
+            const move = await moveOf(database, settings.name);
+            if (move !== undefined) throw fleetMoved(settings.name, move);
+          },
           configured: () => fleet.configured,
           bodiesOf: bodiesInList,
           nowMs: () => realClock.nowMs(),
@@ -177,13 +181,14 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           clock: realClock,
           random: realRandom,
           log,
+          shardCount: SHARD_COUNT,
           held: () => opened?.state.held ?? [],
         });
         await member.begin().catch(async (error: unknown) => {
           await store.close();
           throw error;
         });
-        log.info("joined the fleet", { fleet: settings.name, member: name });
+        if (member.isAlive()) log.info("joined the fleet", { fleet: settings.name, member: name });
         const reduce: ConstructorParameters<typeof FleetState>[0]["reduce"] = async (huge, pieces) => ({
           ...huge,
           record: await reduceRecord(huge.record, pieces),
@@ -256,11 +261,12 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       };
     },
     membership: {
+      isReady: () => opened?.member.isAlive() ?? false,
       status(customers) {
         if (opened === undefined) return undefined;
         const { state, member } = opened;
-        const { members, shards, lostShards } = member;
-        return { members, shards, lostShards, ...state.status, lagS: lagByShard(customers) };
+        const { members, shards, lostShards, lapses } = member;
+        return { members, shards, lostShards, lapses, ...state.status, lagS: lagByShard(customers) };
       },
       async run(collector, stop) {
         const { state, member, database } = open();
@@ -287,19 +293,6 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       },
     },
   };
-}
-
-/** Throws Failure `fleet-moved` while the fleet's streams are in a state folder. */
-async function openUnlessMoved(parts: Parameters<typeof PostgresFleet.open>[0]): Promise<PostgresFleet> {
-  const store = await PostgresFleet.open(parts);
-  try {
-    const move = await moveOf(parts.database, parts.fleet);
-    if (move !== undefined) throw fleetMoved(parts.fleet, move);
-    return store;
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
 }
 
 /** The same sink, which says what was delivered. */

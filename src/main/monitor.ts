@@ -15,8 +15,8 @@ export interface ListeningSettings extends ListenAddress {
 
 /** `/metrics`, `/status` and the health paths of one collector. */
 export interface Monitor {
-  /** From now on this collector is shown; it is ready until `stop` fires. */
-  watch(collector: { status(): CollectorStatus }, stop: AbortSignal): void;
+  /** From now on this collector is shown; until `stop` fires it is ready as it says. */
+  watch(collector: { status(): CollectorStatus; isReady?(): boolean }, stop: AbortSignal): void;
   close(): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export async function openMonitor(
   form: "metrics." | "metrics_",
 ): Promise<Monitor> {
   if (settings === undefined) return NOWHERE;
-  let shown: (() => CollectorStatus) | undefined;
+  let shown: { status(): CollectorStatus; isReady?(): boolean } | undefined;
   // Whoever has no metrics pays nothing for them, not even their code.
   const { startMonitoring } = await import("../monitoring/monitoring.ts");
   const { token, ...rest } = settings;
@@ -42,7 +42,10 @@ export async function openMonitor(
     const server = await startMonitoring(listening, {
       name: hostname(),
       version: VERSION,
-      watched: { isReady: () => shown !== undefined, status: () => shown?.() },
+      watched: {
+        isReady: () => shown !== undefined && (shown.isReady?.() ?? true),
+        status: () => shown?.status(),
+      },
       clock: realClock,
       log,
       process: processFacts,
@@ -50,7 +53,7 @@ export async function openMonitor(
     log.info("metrics are shown", { address: server.address });
     return {
       watch(collector, stop) {
-        shown = stop.aborted ? undefined : () => collector.status();
+        shown = stop.aborted ? undefined : collector;
         stop.addEventListener(
           "abort",
           () => {

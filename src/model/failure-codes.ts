@@ -946,6 +946,12 @@ export const FAILURE_CODES = {
     actors: ["operator"],
     exit: "state",
   },
+  "fleet-starved": {
+    meaning: "A member of a fleet had no processor time again and again, so its place in the fleet expired.",
+    action: "Give its host more processor time, or add a member. The others collect its customers meanwhile.",
+    actors: ["operator"],
+    exit: "state",
+  },
   "fleet-unconfirmed": {
     meaning:
       "The fleet's database has not confirmed this member for half a minute, so it collects nothing. Another member may have taken the customer over.",

@@ -67,6 +67,8 @@ export interface FleetStatus {
   readonly shards: number;
   /** Shards that were given up because another member has them, or because nobody knows. */
   readonly lostShards: number;
+  /** How often this member's place expired. */
+  readonly lapses: number;
   readonly commits: number;
   /** All commits together took so long. */
   readonly commitS: number;

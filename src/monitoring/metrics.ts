@@ -132,10 +132,11 @@ export class Metrics {
     this.#counters.rejected.inc(labels, rejected);
   }
 
-  #setFleet({ members, shards, lostShards, commits, commitS, outputs, lagS }: FleetStatus): void {
+  #setFleet({ members, shards, lostShards, lapses, commits, commitS, outputs, lagS }: FleetStatus): void {
     this.#gauges.fleetMembers.set(members);
     this.#gauges.fleetShards.set(shards);
     this.#counters.fleetLostShards.inc(lostShards);
+    this.#counters.fleetLapses.inc(lapses);
     this.#counters.fleetCommits.inc(commits);
     this.#counters.fleetCommitTime.inc(commitS);
     for (const { output, waitingPackets, waitingBytes } of outputs) {
@@ -233,6 +234,11 @@ const COUNTERS = {
   fleetLostShards: [
     "fleet_lost_shards_total",
     "Shards that this member gave up because another one has them, or because the database did not answer.",
+    [],
+  ],
+  fleetLapses: [
+    "fleet_expired_total",
+    "How often this member's place in the fleet expired: the database did not answer, or it had no processor time.",
     [],
   ],
   fleetCommits: ["fleet_commits_total", "Commits of this member.", []],

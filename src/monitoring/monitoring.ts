@@ -107,7 +107,7 @@ export class MonitoringAnswers {
     const status = watched.status();
     const scrape = {
       version,
-      isReady: status !== undefined,
+      isReady: watched.isReady(),
       collector: status ?? NOTHING_YET,
       process: process(),
     };

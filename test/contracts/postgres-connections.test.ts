@@ -7,6 +7,8 @@ import type { FleetSettings } from "../../src/config/fleet-settings.ts";
 import { fleetConnections } from "../../src/main/fleet-database.ts";
 import { isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
+import { asWrongSetting } from "../../src/stores/postgres/failures.ts";
+import { freePort } from "../harness/free-port.ts";
 import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
@@ -25,13 +27,14 @@ function settingsFor(ports: readonly number[], more: Partial<FleetSettings> = {}
   };
 }
 
-/** What the database answers, or how the connection failed. */
+/** What the database answers, or how the connection failed and whether a member that starts waits. */
 async function asked<Row>(settings: FleetSettings, sql: string): Promise<Row | string> {
   const connections = await fleetConnections(settings, 1);
   try {
     return (await connections.query<Row>(sql))[0] as Row;
   } catch (error) {
-    return isFailure(error) ? `${error.code} ${error.say}` : String(error);
+    const failure = asWrongSetting(error);
+    return isFailure(failure) ? `${failure.code} ${failure.retry.when} ${failure.say}` : String(failure);
   } finally {
     await connections.close();
   }
@@ -75,7 +78,7 @@ withPostgres("connections to PostgreSQL", () => {
     test("a certificate of another authority is refused, and nothing is sent in clear instead", async () => {
       const said = await asked(settingsFor([server.port], { caFile: otherCaFile }), IS_ENCRYPTED);
 
-      expect(said).toMatch(/^fleet-unreachable .*certificate/);
+      expect(said).toMatch(/^fleet-unreachable never .*certificate/);
     });
 
     test("a certificate for another name is refused, also where the host is an address", async () => {
@@ -83,14 +86,14 @@ withPostgres("connections to PostgreSQL", () => {
       const hosts = [{ host: "127.0.0.2", port: server.port }];
       const said = await asked(settingsFor([], { hosts, caFile }), IS_ENCRYPTED);
 
-      expect(said).toMatch(/^fleet-unreachable .*(?:altnames|IP)/);
+      expect(said).toMatch(/^fleet-unreachable never .*(?:altnames|IP)/);
     });
 
     test("a server without TLS is refused where TLS is asked for", async () => {
       const plain = await PostgresServer.start();
       try {
         expect(await asked(settingsFor([plain.port], { caFile }), IS_ENCRYPTED)).toMatch(
-          /^fleet-unreachable .*does not support SSL/,
+          /^fleet-unreachable never .*does not support SSL/,
         );
       } finally {
         await plain.remove();
@@ -100,8 +103,14 @@ withPostgres("connections to PostgreSQL", () => {
     test("a wrong password is refused with what to correct, and is in no sentence", async () => {
       const said = await asked(settingsFor([server.port], { password: sealed("not-the-password") }), IS_ENCRYPTED);
 
-      expect(said).toMatch(/^fleet-unreachable .*password authentication failed/);
+      expect(said).toMatch(/^fleet-unreachable never .*password authentication failed/);
       expect(said).not.toContain("not-the-password");
+    });
+
+    test("a database that does not exist is refused, and one that nobody listens for is waited for", async () => {
+      const unknown = await asked({ ...settingsFor([server.port]), database: "unknown" }, IS_ENCRYPTED);
+      expect(unknown).toMatch(/^fleet-unreachable never .*database "unknown" does not exist/);
+      expect(await asked(settingsFor([await freePort()]), IS_ENCRYPTED)).toMatch(/^fleet-unreachable later /);
     });
 
     test("no password of this account's environment is used instead of a missing one", async () => {

@@ -213,12 +213,17 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
 
   const storm = REAL_PARTS_REQUIRED ? test : test.skip;
   storm("a database that is gone is heard of for every customer, and nothing is lost when it is back", async () => {
-    const { story, appear, all } = await begin("outage", ["one", "two"]);
+    const { story, appear, all } = await begin("outage", ["one", "two", "late"]);
     const running = [story.start("one"), story.start("two")];
     await story.until(() => story.delivered >= all(), "everything so far was delivered");
     await story.until(() => story.owners()["one"] === 128 && story.owners()["two"] === 128, "each owns its half");
     await server.kill("SIGINT");
     appear(3);
+    const late = story.start("late");
+    await story.until(
+      () => story.healthOf("late").includes("fleet outage fleet-unreachable"),
+      "a member that starts says that it waits",
+    );
     const said = () => [...story.healthOf("one"), ...story.healthOf("two")];
     await story.until(
       () => CUSTOMERS.every((customer) => said().includes(`${customer} fleet-unconfirmed`)),
@@ -226,12 +231,14 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     );
     expect(said().filter((one) => one === "fleet outage fleet-unreachable").length).toBeGreaterThanOrEqual(2);
     await server.startAgain();
+    await story.until(() => (story.owners()["late"] ?? 0) >= 84, "the member that waited has its share");
     await story.until(() => story.delivered >= all(), "everything was delivered");
     const isGoodAgain = (customer: string) =>
-      ["one", "two"]
+      ["one", "two", "late"]
         .map((member) => story.healthOf(member))
         .some((health) => health.lastIndexOf(`${customer} ok`) > health.lastIndexOf(`${customer} fleet-unconfirmed`));
     await story.until(() => CUSTOMERS.every(isGoodAgain), "health of every customer is good again");
+    running.push(late);
     for (const member of running) member.kill("SIGTERM");
     for (const member of running) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
 

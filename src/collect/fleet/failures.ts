@@ -29,9 +29,28 @@ export function missing(why: Failure): Failure {
   return new Failure("fleet-unconfirmed", {
     actor: why.actor === "us" ? "us" : "operator",
     retry: { when: "later" },
-    say: `This member does not collect this customer any more, and cannot learn whether another member does. ${why.say}`,
+    say: `This member does not collect this customer, and cannot learn whether another member does. ${why.say}`,
     nextStep: why.nextStep || "Nothing has to be done. Collection resumes by itself.",
     cause: why,
+  });
+}
+
+/**
+ * @param times its place expired.
+ * @param stalledMs the last time without processor time.
+ * @param outMs it stays out of the fleet; 0: it does not.
+ */
+export function starved(times: number, stalledMs: number, outMs: number): Failure {
+  const seconds = (ms: number) => Math.max(1, Math.round(ms / 1_000));
+  return new Failure("fleet-starved", {
+    actor: "operator",
+    retry: { when: "later" },
+    say: `This member had no processor time for ${seconds(stalledMs)} s, and its place in the fleet has expired ${times} times for that reason. ${
+      outMs > 0
+        ? `While others live, it stays out of the fleet for ${seconds(outMs)} s, and they collect its customers.`
+        : "It goes on."
+    }`,
+    nextStep: "Give this host more processor time, stop what else runs there, or add a member.",
   });
 }
 

@@ -94,10 +94,17 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
   }
 }
 
-/** @param dropping what giving a shard up takes. */
-async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
+/**
+ * @param dropping what giving a shard up takes.
+ * @param failure what the database says when the member begins.
+ */
+async function joined(
+  dropping: () => Promise<void> = () => Promise.resolve(),
+  { failure }: { readonly failure?: Failure } = {},
+) {
   const clock = new FakeClock();
   const store = new FakeStore();
+  store.failure = failure;
   const taken: number[] = [];
   const dropped: { shard: number; saves: boolean }[] = [];
   const reported: (string | undefined)[] = [];
@@ -110,6 +117,7 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
     clock,
     random: { next: () => 0.5 },
     log: new FakeLog(),
+    shardCount: 8,
     held: () => held,
   });
   await member.begin();
@@ -128,16 +136,26 @@ async function joined(dropping: () => Promise<void> = () => Promise.resolve()) {
     found: () => void missed.splice(0),
   };
   const ended = member.run(customers, stop.signal);
+  const endedWith = ended.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
   await clock.advance(600);
   const end = async () => {
     stop.abort();
     await clock.advance(0);
-    await ended;
+    await endedWith;
     const left = member.leave();
     await clock.advance(2_000);
     await left;
   };
-  return { clock, store, member, taken, dropped, reported, said, held, missed, end };
+  /** This process gets no processor time, until its place has expired. */
+  const stall = async (): Promise<void> => {
+    store.isMember = false;
+    clock.now += 9_000;
+    await clock.advance(2_000);
+  };
+  return { clock, store, member, taken, dropped, reported, said, held, missed, stall, endedWith, end };
 }
 
 describe("a member of a fleet", () => {
@@ -334,6 +352,101 @@ describe("a member of a fleet", () => {
   });
 });
 
+describe("a member whose database does not answer when it starts", () => {
+  test("waits with growing pauses, says so of itself and after 30 seconds of every customer, and joins when it answers", async () => {
+    const { clock, store, member, reported, missed, taken, end } = await joined(undefined, { failure: unreachable });
+    expect([reported, member.isAlive(), taken]).toEqual([["fleet-unreachable"], false, []]);
+    await clock.advance(60_000);
+    const tries = store.calls.length;
+    expect(missed).toEqual([{ shards: [0, 1, 2, 3, 4, 5, 6, 7], code: "fleet-unconfirmed" }]);
+    expect(tries).toBeLessThanOrEqual(11);
+    store.failure = undefined;
+    await clock.advance(11_000);
+
+    expect([missed, member.isAlive(), taken]).toEqual([[], true, [0, 1, 2, 3, 4, 5, 6, 7]]);
+    expect(reported).toEqual(["fleet-unreachable", undefined]);
+    await clock.advance(10_000);
+    expect(store.calls.filter((call) => call === "renew").length).toBeGreaterThanOrEqual(9);
+    await end();
+  });
+
+  const wrongPassword = new Failure("fleet-unreachable", { actor: "operator", retry: { when: "never" }, say: "No." });
+  test("ends at once where waiting cannot help", async () => {
+    await expect(joined(undefined, { failure: wrongPassword })).rejects.toBe(wrongPassword);
+  });
+
+  test("ends also later, when the database answers and waiting cannot help", async () => {
+    const { clock, store, endedWith, end } = await joined(undefined, { failure: unreachable });
+    store.failure = wrongPassword;
+    await clock.advance(20_000);
+
+    expect(await endedWith).toBe(wrongPassword);
+    await end();
+  });
+});
+
+describe("a member without processor time", () => {
+  test("stays out for pauses that grow while others live, and says so also afterwards", async () => {
+    const { clock, store, member, said, reported, missed, stall, end } = await joined();
+    store.members = 2;
+    for (const _ of [1, 2]) {
+      await stall();
+      expect(member.isAlive()).toBe(true);
+    }
+    const outMs: number[] = [];
+    for (const _ of [3, 4, 5]) {
+      const stalledAtMs = clock.monotonicMs();
+      await stall();
+      while (!member.isAlive()) await clock.advance(500);
+      outMs.push(clock.monotonicMs() - stalledAtMs - 9_000);
+      await clock.advance(2_000);
+    }
+
+    expect(outMs.map((ms) => Math.round(ms / 5_000))).toEqual([1, 2, 4]);
+    expect(said.findLast((sentence) => sentence?.includes("expired 5 times"))).toMatch(
+      /^This member had no processor time for \d+ s, .* it stays out of the fleet for 20 s, /,
+    );
+    expect([reported.at(-1), missed, member.lapses]).toEqual(["fleet-starved", [], 5]);
+    await clock.advance(1_800_000);
+    expect(reported.at(-1)).toBeUndefined();
+    await stall();
+    expect(member.isAlive()).toBe(true);
+    await end();
+  });
+
+  test("joins at once where nobody else lives, and when the last other one is gone", async () => {
+    const { clock, store, member, stall, end } = await joined();
+    store.members = 0;
+    for (const _ of [1, 2, 3, 4]) {
+      await stall();
+      expect(member.isAlive()).toBe(true);
+    }
+    store.members = 2;
+    await stall();
+    expect(member.isAlive()).toBe(false);
+    store.members = 0;
+    await clock.advance(1_500);
+
+    expect(member.isAlive()).toBe(true);
+    await end();
+  });
+
+  test("is not a member whose database was gone, however often", async () => {
+    const { clock, store, member, reported, end } = await joined();
+    store.members = 2;
+    for (const _ of [1, 2, 3, 4]) {
+      store.failure = unreachable;
+      await clock.advance(9_000);
+      store.isMember = false;
+      store.failure = undefined;
+      await clock.advance(2_000);
+      expect(member.isAlive()).toBe(true);
+    }
+    expect([member.lapses, reported.includes("fleet-starved")]).toEqual([4, false]);
+    await end();
+  });
+});
+
 test("a member whose output hangs gives shards up after ten seconds all the same, claims none meanwhile and says so", async () => {
   const hung: (() => void)[] = [];
   const { clock, store, member, reported, end } = await joined(() => new Promise((resolve) => hung.push(resolve)));
@@ -384,6 +497,7 @@ test("a member that fails to begin a customer for a reason of this program ends,
     clock,
     random: { next: () => 0.5 },
     log: new FakeLog(),
+    shardCount: 8,
     held: () => [],
   });
   await member.begin();

@@ -9,6 +9,7 @@ import {
   missing,
   outputHangs,
   packetsSetAside,
+  starved,
   undeliverable,
 } from "./failures.ts";
 
@@ -26,6 +27,18 @@ const LOSSES_WITHOUT_PAUSE = 2;
 const LOST_AGAIN: Backoff = { firstMs: 2_000, longestMs: 60_000 };
 /** What was held for so long is well again. */
 const LOSS_REMEMBERED_FOR_MS = 600_000;
+/** How long a member that has never joined waits until it tries again. */
+const JOIN_AGAIN: Backoff = { firstMs: 1_000, longestMs: 10_000 };
+/** A pause that ends so much too late: this process had no processor time, or was suspended. */
+const STALLED_MS = 1_000;
+const STALL_LOOK_EVERY_MS = 1_000;
+/** A stall explains a place that expired within this time after it. */
+const STALL_EXPLAINS_FOR_MS = 10_000;
+/** A member whose place expired more often for lack of processor time stays out for a pause. */
+const STARVED_WITHOUT_PAUSE = 2;
+const STARVED_AGAIN: Backoff = { firstMs: 5_000, longestMs: 600_000 };
+/** Longer than the longest pause. */
+const STARVED_REMEMBERED_FOR_MS = 1_800_000;
 /** Times of hosts that differ by more confuse whoever compares events, and tokens fail. */
 const CLOCKS_DIFFER_MS = 60_000;
 
@@ -35,6 +48,8 @@ export interface FleetMemberParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** How many shards there are: a member that never joined can collect none of them. */
+  readonly shardCount: number;
   /** Customers of which events wait here because this program fails to deliver them. */
   readonly held: () => readonly string[];
 }
@@ -83,7 +98,18 @@ export class FleetMember {
   #failure: Failure | undefined;
   #housedAtMs: number;
   #renewing: Promise<void> = Promise.resolve();
+  #watching: Promise<void> = Promise.resolve();
   #wasDraining = false;
+  #hasJoined = false;
+  /** What a member that has never joined cannot wait for. */
+  #final: Failure | undefined;
+  #stallLookDueAtMs = Number.POSITIVE_INFINITY;
+  #stalled: { readonly forMs: number; readonly untilMs: number } | undefined;
+  #lapses = 0;
+  /** How often this member's place expired for lack of processor time, and until when it stays out. */
+  #starved:
+    | { readonly count: number; readonly atMs: number; readonly outUntilMs: number; readonly why: Failure }
+    | undefined;
   /** When nothing could be collected here any more, and what was collected until then. */
   #lapsed: { readonly atMs: number; readonly shards: readonly number[]; isMissed: boolean } | undefined;
 
@@ -92,10 +118,23 @@ export class FleetMember {
     this.#housedAtMs = parts.clock.monotonicMs();
   }
 
-  /** Becomes a member; renews that until `leave`. Throws Failure as the store. */
+  /**
+   * Becomes a member; renews that until `leave`. Where the database does not answer, it becomes one later.
+   * Throws Failure as the store when waiting cannot help.
+   */
   async begin(): Promise<void> {
-    await this.#register();
+    try {
+      await this.#register();
+    } catch (error) {
+      const failure = asFailure(error);
+      if (!mayEndByItself(failure)) throw failure;
+      this.#report(failure);
+      this.#p.log.warn("this member waits for the fleet's database; nothing is collected here until it answers");
+      const shards = Array.from({ length: this.#p.shardCount }, (_, shard) => shard);
+      this.#lapsed = { atMs: this.#p.clock.monotonicMs(), shards, isMissed: false };
+    }
     this.#renewing = this.#renewUntilLeft();
+    this.#watching = this.#watchStalls();
   }
 
   /** False as soon as others may take this member for gone. */
@@ -121,10 +160,21 @@ export class FleetMember {
     return this.#lostShards;
   }
 
-  /** Claims and gives up shards until `stop`. Rejects for a defect: what it left undone would be silent. */
+  /** How often this member's place expired since the process began. */
+  get lapses(): number {
+    return this.#lapses;
+  }
+
+  /**
+   * Claims and gives up shards until `stop`. Rejects for a defect, because what it left undone would be
+   * silent, and for what a member that never joined cannot wait for.
+   */
   async run(customers: ShardCustomers, stop: AbortSignal): Promise<void> {
     this.#customers = customers;
+    // Before anybody listened.
+    if (this.#failure !== undefined) customers.report(this.#failure);
     while (!stop.aborted) {
+      if (this.#final !== undefined) throw this.#final;
       try {
         this.#report(await this.#balance(customers));
       } catch (error) {
@@ -169,6 +219,7 @@ export class FleetMember {
   async leave(): Promise<void> {
     this.#left.abort();
     await this.#renewing;
+    await this.#watching;
     await Promise.all(this.#dropping);
     const { store, log } = this.#p;
     try {
@@ -187,6 +238,7 @@ export class FleetMember {
     const beganMs = clock.monotonicMs();
     await store.register(identity);
     this.#isMember = true;
+    this.#hasJoined = true;
     this.#trustedUntilMs = beganMs + TRUSTED_FOR_MS;
   }
 
@@ -201,8 +253,10 @@ export class FleetMember {
 
   async #renewUntilLeft(): Promise<void> {
     const { store, clock, log } = this.#p;
+    let refusals = this.#hasJoined ? 0 : 1;
     while (!this.#left.signal.aborted) {
-      await clock.pause(RENEW_EVERY_MS, this.#left.signal);
+      const pauseMs = refusals > 0 ? backoffMs(JOIN_AGAIN, refusals, this.#p.random) : RENEW_EVERY_MS;
+      await clock.pause(pauseMs, this.#left.signal);
       if (this.#left.signal.aborted) return;
       const beganMs = clock.monotonicMs();
       try {
@@ -211,14 +265,78 @@ export class FleetMember {
           await Promise.all(this.#dropping);
           // Others would leave it a part that it does not claim.
           if (this.#hanging.size > 0) throw outputHangs();
+          if (await this.#staysOut()) continue;
+          const isFirst = !this.#hasJoined;
           await this.#register();
-          log.info("this member joined the fleet again");
+          refusals = 0;
+          log.info(isFirst ? "this member joined the fleet" : "this member joined the fleet again");
         } else if (await store.renew()) this.#trustedUntilMs = beganMs + TRUSTED_FOR_MS;
         else this.#lapse();
       } catch (error) {
-        this.#report(asFailure(error));
+        const failure = asFailure(error);
+        this.#report(failure);
+        if (this.#hasJoined) continue;
+        refusals += 1;
+        if (!mayEndByItself(failure)) {
+          this.#final = failure;
+          return;
+        }
       }
     }
+  }
+
+  async #watchStalls(): Promise<void> {
+    const { clock } = this.#p;
+    const { signal } = this.#left;
+    while (!signal.aborted) {
+      this.#stallLookDueAtMs = clock.monotonicMs() + STALL_LOOK_EVERY_MS;
+      await clock.pause(STALL_LOOK_EVERY_MS, signal);
+      this.#noteStall();
+    }
+  }
+
+  /** Also called by whoever wakes up first after it. */
+  #noteStall(): void {
+    const nowMs = this.#p.clock.monotonicMs();
+    const forMs = nowMs - this.#stallLookDueAtMs;
+    if (forMs >= STALLED_MS) this.#stalled = { forMs, untilMs: nowMs };
+  }
+
+  /** A place that expires again and again for lack of processor time costs more than it collects. */
+  #noteStarved(): void {
+    const { clock, random, log } = this.#p;
+    const nowMs = clock.monotonicMs();
+    this.#noteStall();
+    if (this.#stalled === undefined || nowMs - this.#stalled.untilMs > STALL_EXPLAINS_FOR_MS) return;
+    const before = this.#starved;
+    const isRecent = before !== undefined && nowMs - before.atMs < STARVED_REMEMBERED_FOR_MS;
+    const count = isRecent ? before.count + 1 : 1;
+    const excess = count - STARVED_WITHOUT_PAUSE;
+    const pauseMs = excess > 0 ? backoffMs(STARVED_AGAIN, excess, random) : 0;
+    const why = starved(count, this.#stalled.forMs, pauseMs);
+    this.#starved = { count, atMs: nowMs, outUntilMs: nowMs + pauseMs, why };
+    if (pauseMs > 0)
+      log.warn(
+        "this member had no processor time again and again; while others live, it joins the fleet after a pause",
+        {
+          expired: count,
+          pause_s: Math.round(pauseMs / 1_000),
+        },
+      );
+  }
+
+  /** Not where nobody else collects. */
+  async #staysOut(): Promise<boolean> {
+    const starvedNow = this.#starved;
+    if (starvedNow === undefined || this.#p.clock.monotonicMs() >= starvedNow.outUntilMs) return false;
+    const { members } = await this.#p.store.standing();
+    if (members === 0) return false;
+    this.#members = members;
+    // The others have its customers.
+    if (this.#lapsed?.isMissed === true) this.#customers?.found();
+    this.#lapsed = undefined;
+    this.#report(starvedNow.why);
+    return true;
   }
 
   /** Returns what a person should know although the fleet works. */
@@ -265,6 +383,9 @@ export class FleetMember {
     if (setAside > 0) return packetsSetAside(setAside);
     const held = this.#p.held();
     if (held.length > 0) return undeliverable(held);
+    if (this.#starved !== undefined && this.#starved.count > STARVED_WITHOUT_PAUSE) {
+      if (this.#p.clock.monotonicMs() - this.#starved.atMs < STARVED_REMEMBERED_FOR_MS) return this.#starved.why;
+    }
     if (otherConfigurations.length > 0) return configurationDiffers(otherConfigurations, shares);
     return Math.abs(clockAheadMs) > CLOCKS_DIFFER_MS ? clockDiffers(clockAheadMs) : undefined;
   }
@@ -287,6 +408,8 @@ export class FleetMember {
   #lapse(): void {
     if (!this.#isMember) return;
     this.#isMember = false;
+    this.#lapses += 1;
+    this.#noteStarved();
     this.#lostShards += this.#held.size;
     this.#p.log.warn("the fleet's database did not confirm this member in time; it stops collecting until it does", {
       shards: this.#held.size,
@@ -361,4 +484,8 @@ export class FleetMember {
     // The sentence names others by now, perhaps: each hour's health has the newest.
     if (failure?.say !== before?.say) this.#customers?.report(failure);
   }
+}
+
+function mayEndByItself({ retry, code }: Failure): boolean {
+  return retry.when !== "never" && code !== "defect";
 }

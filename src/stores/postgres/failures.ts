@@ -20,6 +20,28 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   "53300": "Raise max_connections of the database, or use a pooler. Collection resumes by itself.",
 };
 
+/** Nobody can connect, or do anything, before a person has changed a setting. */
+const WRONG_SETTING = new Set(["28P01", "28000", "3D000", "3F000", "42501"]);
+/** How Node names a certificate that does not verify. The driver's own error has no code. */
+const TLS_REFUSED = /^(?:ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_|HOSTNAME_MISMATCH)/;
+const WITHOUT_TLS = /server does not support SSL/i;
+
+/** The same with `retry: never` where waiting cannot help, so that a program that starts says it and ends. */
+export function asWrongSetting(error: unknown): unknown {
+  if (!isFailure(error)) return error;
+  const { code, actor, say, nextStep, cause } = error;
+  const isWrong =
+    WRONG_SETTING.has(sqlStateOf(error) ?? "") ||
+    TLS_REFUSED.test(textIn(cause, "code")) ||
+    WITHOUT_TLS.test(textIn(cause, "message"));
+  return isWrong ? new Failure(code, { actor, retry: { when: "never" }, say, nextStep, cause }) : error;
+}
+
+function textIn(error: unknown, member: "code" | "message"): string {
+  const text: unknown = (error as Readonly<Record<string, unknown>> | undefined)?.[member];
+  return typeof text === "string" ? text : "";
+}
+
 /** The SQLSTATE of what the server said; undefined when it said nothing. */
 export function sqlStateOf(error: unknown): string | undefined {
   const found = isFailure(error) ? error.cause : error;

@@ -15,7 +15,7 @@ import { type LiveMember, sharing } from "../../model/fleet.ts";
 import type { StateKey } from "../../model/state.ts";
 import { type TenantId, tenantIdFrom } from "../../model/tenant.ts";
 import type { Database } from "./connections.ts";
-import { sqlStateOf } from "./failures.ts";
+import { asWrongSetting, sqlStateOf } from "./failures.ts";
 import type { FleetKey } from "./fleet-key.ts";
 import { type ReadBodies, unpacked } from "./packet.ts";
 import { checkSchemaVersion, SHARD_COUNT, schemaOf } from "./schema.ts";
@@ -37,6 +37,8 @@ export interface PostgresFleetParts {
   readonly fleet: string;
   /** What the fleet's secrets are sealed with; absent: this member has no key file. */
   readonly key?: FleetKey | undefined;
+  /** Called before each `register`; throws the Failure for which members must stay out. */
+  readonly admits?: () => Promise<void>;
   /** Every stanza configured now: one without state adopts what its tenant left under another name. */
   readonly configured: () => readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
@@ -151,17 +153,37 @@ export class PostgresFleet implements FleetStore {
       }
     | undefined;
 
+  #isPrepared = false;
+
+  /**
+   * Asks the database nothing before `register`, which then throws also Failure `fleet-schema`. What waiting
+   * cannot help with, such as a wrong password, it throws with `retry: never`.
+   */
+  static of(parts: PostgresFleetParts): PostgresFleet {
+    return new PostgresFleet(parts);
+  }
+
   /** Throws Failure `fleet-schema`, and as `Database.query`: both connections are closed then. */
   static async open(parts: PostgresFleetParts): Promise<PostgresFleet> {
     const store = new PostgresFleet(parts);
     try {
-      checkSchemaVersion(parts.fleet, await schemaVersion(parts.database, parts.fleet));
-      await store.#makeHours();
+      await store.#prepare();
     } catch (error) {
       await store.close();
       throw error;
     }
     return store;
+  }
+
+  async #prepare(): Promise<void> {
+    if (this.#isPrepared) return;
+    try {
+      checkSchemaVersion(this.#p.fleet, await schemaVersion(this.#p.database, this.#p.fleet));
+      await this.#makeHours();
+    } catch (error) {
+      throw asWrongSetting(error);
+    }
+    this.#isPrepared = true;
   }
 
   private constructor(parts: PostgresFleetParts) {
@@ -178,6 +200,8 @@ export class PostgresFleet implements FleetStore {
   }
 
   async register({ name, version, configHash }: MemberIdentity): Promise<void> {
+    await this.#prepare();
+    await this.#p.admits?.();
     const boot = (this.#p.newBoot ?? randomUUID)();
     const s = this.#schema;
     // A fleet's first configuration is applied, and its first key counts. Who was drained stays so under a

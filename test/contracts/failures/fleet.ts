@@ -5,6 +5,7 @@ import {
   keyDiffers,
   missing,
   outputHangs,
+  starved,
   undeliverable,
 } from "../../../src/collect/fleet/failures.ts";
 import { checksOf } from "../../../src/main/fleet-doctor.ts";
@@ -126,6 +127,7 @@ export const FLEET = {
     () => raised(fleetMoved("main", { direction: "out", folder: TENANT, place: "/var/lib/defender-mssp on host-1" })),
   ],
   "fleet-output-hangs": ["a network disk is gone when customers are given up", () => raised(outputHangs())],
+  "fleet-starved": ["a member's host has too few processors", () => raised(starved(3, 9_000, 5_000))],
   "fleet-unconfirmed": [
     "the database is gone for half a minute",
     () => raised(missing(databaseUnreachable("db.example.com:5432", new Error("connect ECONNREFUSED")))),

@@ -10,7 +10,6 @@ import { text as textOf } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "@jest/globals";
 import { binaryPath } from "../../../scripts/build/platforms.ts";
-import { EXIT } from "../../../src/model/failure.ts";
 import { childEnvironment } from "../child-environment.ts";
 import type { HecServer } from "../hec/server.ts";
 import { consult } from "../oracle/main.ts";
@@ -131,36 +130,25 @@ export class FleetStory {
     writeFileSync(file, readFileSync(file, "utf8").replaceAll(from, to));
   }
 
-  /**
-   * Again, as a service manager does it, when the database did not answer a busy machine at the start. A
-   * member that has joined must not end by itself.
-   */
+  /** It waits for the database itself; what it ends with is its own affair. */
   start(member: string): MemberProcess {
-    let run = this.#spawned(member);
-    const whole = async (): Promise<number | null> => {
-      for (;;) {
-        const [code] = (await once(run.child, "close")) as [number | null];
-        if (code !== EXIT.state || run.said().includes("joined the fleet")) return code;
-        run = this.#spawned(member);
-      }
-    };
-    return { name: member, ended: whole(), kill: (signal) => void run.child.kill(signal) };
+    const child = this.#spawned(member);
+    const ended = once(child, "close").then(([code]) => code as number | null);
+    return { name: member, ended, kill: (signal) => void child.kill(signal) };
   }
 
-  #spawned(member: string): { readonly child: ChildProcess; readonly said: () => string } {
+  #spawned(member: string): ChildProcess {
     const { rosterFlags = [] } = this.#options;
     const child = spawn(PROGRAM, [...BEFORE_ARGUMENTS, "run", "--config", this.#config(member), ...rosterFlags], {
       stdio: ["ignore", "pipe", "pipe"],
       env: childEnvironment(),
     });
     this.#children.push(child);
-    let said = "";
     for (const stream of [child.stdout, child.stderr])
       stream.on("data", (text: Buffer) => {
-        said += text.toString();
         this.#log += `${member}: ${text.toString()}`;
       });
-    return { child, said: () => said };
+    return child;
   }
 
   /** Of a fleet with refresh tokens. */
