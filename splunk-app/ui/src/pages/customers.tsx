@@ -158,6 +158,8 @@ export function CustomersPage(): ReactElement {
                 sortKey={key}
                 sortDir={order.sort !== key ? "none" : order.isDescending ? "desc" : "asc"}
                 onSort={() => orderBy(key)}
+                // The sign for the order needs room, too.
+                style={{ minWidth: `${label.length + 6}ch` }}
               >
                 {label}
               </Table.HeadCell>

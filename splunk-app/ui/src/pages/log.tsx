@@ -72,7 +72,7 @@ const NOTHING_FOUND =
 
 const COLUMNS: readonly (readonly [string, (line: LogLine) => ReactElement | string])[] = [
   ["Time", ({ atMs }) => new Date(atMs).toLocaleString()],
-  ["Level", ({ level }) => (level === "INFO" ? level : <strong>{level}</strong>)],
+  ["Level", ({ level }) => (level === "INFO" ? level : <strong style={{ whiteSpace: "nowrap" }}>{level}</strong>)],
   ["Customer", ({ customer }) => customer],
   ["Line", ({ text }) => text],
 ];
