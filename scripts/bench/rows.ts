@@ -27,6 +27,7 @@ import {
   wallMs,
   withMicrosoft,
 } from "./runs.ts";
+import { startWithManyCustomers } from "./start.ts";
 
 /** A measurement, and the rows it gives. */
 export interface Measurement {
@@ -102,6 +103,11 @@ export const MEASUREMENTS: readonly Measurement[] = [
     rows: ["idle-10000"],
     about: "10,000 customers polled each minute with nothing new: processor time and memory of the one process",
     measure: async (bench) => [(await idle(bench, { customers: 10_000, mostMb: 540, mostShare: 25 })).outcome],
+  },
+  {
+    rows: ["start-2000", "start-2000-polled"],
+    about: "a first start with 2,000 customers: until the first event, and until every stream has been polled",
+    measure: startWithManyCustomers,
   },
   {
     rows: ["lag"],

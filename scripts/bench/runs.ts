@@ -67,7 +67,8 @@ export async function memoryAtRest({ binary }: Bench): Promise<Memory> {
   });
 }
 
-async function withHome<T>(use: (home: string) => Promise<T>): Promise<T> {
+/** Gives `use` a folder of its own, and deletes it afterwards. */
+export async function withHome<T>(use: (home: string) => Promise<T>): Promise<T> {
   const home = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   try {
     return await use(home);
