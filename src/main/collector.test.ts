@@ -892,10 +892,10 @@ describe("P24 an output that takes nothing, where health has another way out", (
     const output: { outage: Failure | undefined; customers?: ReadonlySet<string> } = { outage: undefined };
     bench.destination = {
       outages: () => {
-        const { outage, customers } = output;
+        const { outage, customers: those } = output;
         if (outage === undefined) return [];
         const { code, actor, say, nextStep } = outage;
-        return [{ output: "hec", ...(customers ? { customers } : {}), code, actor, say, nextStep }];
+        return [{ output: "hec", ...(those ? { customers: those } : {}), code, actor, say, nextStep }];
       },
     };
     const saidOf = (n: number) =>

@@ -36,7 +36,7 @@ class FailingDisk {
     this.disk = new Proxy(fs, {
       get: (target, name: Operation) => {
         const real = target[name] as (...args: unknown[]) => unknown;
-        return (...args: unknown[]) => {
+        return (...args: unknown[]): unknown => {
           const nth = (this.calls.get(name) ?? 0) + 1;
           this.calls.set(name, nth);
           if (!this.#fails(name, nth)) return real(...args);
@@ -45,9 +45,10 @@ class FailingDisk {
           const done = args.at(-1);
           if (typeof done !== "function") throw error;
           setImmediate(() => (done as (error: Error) => void)(error));
+          return undefined;
         };
       },
-    }) as unknown as Disk;
+    });
   }
 
   arm(fails: (operation: Operation, nth: number) => boolean): void {
@@ -232,8 +233,8 @@ class Story {
   readonly log = new FakeLog();
   readonly failing = new FailingDisk();
   readonly folder = newFolder();
-  /** What `write` threw. */
-  readonly thrown: Failure[] = [];
+  /** What a caller of `write` got. */
+  readonly refusals: Failure[] = [];
   readonly bench: Bench;
   readonly #kind: Kind;
   readonly #waiting: Promise<void>[] = [];
@@ -264,7 +265,7 @@ class Story {
           return;
         } catch (error) {
           if (!isFailure(error)) throw error;
-          this.thrown.push(error);
+          this.refusals.push(error);
           await this.clock.pause(15_000);
         }
       }
@@ -312,8 +313,8 @@ class Story {
     const logged = this.log.lines
       .filter(({ level, fields }) => level === "error" && fields["next_step"] !== undefined)
       .map(({ message }) => message);
-    const thrown = this.thrown.filter(({ nextStep }) => nextStep !== "").map(({ say }) => say);
-    return [...logged, ...thrown].some((say) => say.includes("the disk reports an error"));
+    const refused = this.refusals.filter(({ nextStep }) => nextStep !== "").map(({ say }) => say);
+    return [...logged, ...refused].some((say) => say.includes("the disk reports an error"));
   }
 
   /** Every event arrived, and what was refused is in its file. */
