@@ -100,11 +100,11 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
  */
 async function joined(
   dropping: () => Promise<void> = () => Promise.resolve(),
-  { failure }: { readonly failure?: Failure } = {},
+  { failure: saidAtStart }: { readonly failure?: Failure } = {},
 ) {
   const clock = new FakeClock();
   const store = new FakeStore();
-  store.failure = failure;
+  store.failure = saidAtStart;
   const taken: number[] = [];
   const dropped: { shard: number; saves: boolean }[] = [];
   const reported: (string | undefined)[] = [];
