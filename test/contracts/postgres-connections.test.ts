@@ -107,7 +107,7 @@ withPostgres("connections to PostgreSQL", () => {
       expect(said).not.toContain("not-the-password");
     });
 
-    test("a database that does not exist is refused, and one that nobody listens for is waited for", async () => {
+    test("a database that does not exist is refused, and one that refuses connections is waited for", async () => {
       const unknown = await asked({ ...settingsFor([server.port]), database: "unknown" }, IS_ENCRYPTED);
       expect(unknown).toMatch(/^fleet-unreachable never .*database "unknown" does not exist/);
       expect(await asked(settingsFor([await freePort()]), IS_ENCRYPTED)).toMatch(/^fleet-unreachable later /);
