@@ -66,8 +66,9 @@ export function viewPage(name: string, xml: string, host: PageHost, appBuild: st
   const own = /<(?:dashboard|form)\b[^>]*\bscript="([^"]+)"/.exec(xml)?.[1];
   const panels = [...xml.matchAll(/<html>(.*?)<\/html>/gs)].map(([, html = ""]) => `<div class="panel">${html}</div>`);
   const loader = own === undefined ? "" : `<script src="${at(`app/${app}/${own}`)}"></script>`;
-  return `${head}<body><header data-view="splunkjs/mvc/headerview">splunk&gt;enterprise</header>
-<main><h1>${label}</h1>${panels.join("")}</main>${loader}</body></html>`;
+  return `${head}<body style="font: 14px/1.5 Arial, sans-serif; color: #3c444d">
+<header data-view="splunkjs/mvc/headerview" style="background: #171d21; color: #fff; padding: 8px 16px">splunk&gt;enterprise</header>
+<main style="padding: 0 16px"><h1>${label}</h1>${panels.join("")}</main>${loader}</body></html>`;
 }
 
 function isBefore104(version: string): boolean {
