@@ -60,9 +60,9 @@ inBrowser("the dashboard Customers, shown by Splunk's own packages", () => {
     setNow(Math.max(...events.map(({ time }) => time)) + 5);
     const { base, ...others } = definition.dataSources;
     const world = { ...shippedWorld(events), earliest: base?.options.queryParameters?.earliest ?? "" };
-    const streams = runSearch(base?.options.query ?? "", world).map((row) =>
-      row.get("tenant") === "Litware Inc" ? new Map(row).set("tenant", MARKUP) : row,
-    );
+    const streams = runSearch(base?.options.query ?? "", world)
+      .map(onSplunk)
+      .map((row) => (row.get("tenant") === "Litware Inc" ? new Map(row).set("tenant", MARKUP) : row));
     rowsOf = (source) => {
       const { query = "", extend } = others[source]?.options ?? {};
       if (source === "base") return streams;
@@ -87,6 +87,16 @@ inBrowser("the dashboard Customers, shown by Splunk's own packages", () => {
     await page.addScriptTag({ content: viewer });
     await page.getByText("adatum").first().waitFor();
     return page;
+  }
+
+  /** What commands begin with on a real Splunk. */
+  function onSplunk(row: Row): Row {
+    return new Map(
+      [...row].map(([name, value]) => [
+        name,
+        typeof value === "string" ? value.replaceAll(/\/\S+\/home\/(bin\/splunk|etc\/)/g, "/opt/splunk/$1") : value,
+      ]),
+    );
   }
 
   test("every panel shows its title and its rows, markup as text, and those of one customer wait for a click", async () => {

@@ -4,6 +4,8 @@ import { describeWith } from "../../../test/harness/real-parts.ts";
 import { SplunkWeb } from "../../../test/harness/splunkweb/splunkweb.ts";
 import {
   accessibilityFaults,
+  cutOff,
+  cutShort,
   disabledInput,
   logIn,
   picture,
@@ -31,7 +33,7 @@ inBrowser("the pages in Splunk Web", () => {
     world.web.interferences.length = 0;
   });
 
-  afterEach(() => world?.closePages());
+  afterEach(() => world?.endTest());
 
   afterAll(() => world?.close());
 
@@ -103,6 +105,7 @@ inBrowser("the pages in Splunk Web", () => {
     world.web.expireSessions();
     await save(page);
     await page.getByText("Your session has ended").waitFor();
+    await picture(page, "add-session-ended");
     expect(await page.getByLabel("Client ID").inputValue()).toBe(TENANT);
 
     const other = await world.open();
@@ -117,6 +120,7 @@ inBrowser("the pages in Splunk Web", () => {
     world.web.changeFormKey();
     await save(page);
     await page.getByText("rejected the form key").waitFor();
+    await picture(page, "add-form-key");
     expect(await page.getByLabel("Client secret", { exact: true }).inputValue()).toBe("s3cret-of-the-test");
 
     const other = await world.open({ view: "start" });
@@ -140,6 +144,7 @@ inBrowser("the pages in Splunk Web", () => {
       world.web.interferences.push(interference);
       await save(page);
       await page.getByText(sentence).first().waitFor();
+      if (status === 500) await picture(page, "add-500");
       expect(await page.getByLabel("Client secret", { exact: true }).inputValue()).toBe("s3cret-of-the-test");
 
       const kept = world.splunkd.rest.passwords.list().filter(({ name }) => name.startsWith(`refused-${status}`));
@@ -161,7 +166,16 @@ inBrowser("the pages in Splunk Web", () => {
     try {
       const page = await world.open();
       await page.getByText("States cannot be shown.").waitFor();
+      await picture(page, "customers-no-kv-store");
       expect(await page.getByTestId("customer").count()).toBe(50);
+
+      const adding = await filledToStep2("without-kv-store");
+      await save(adding);
+      await adding.getByText("If the KV store stays off, use `defender_mssp consent-url`").waitFor();
+      await picture(adding, "add-no-kv-store");
+      await adding.getByRole("button", { name: "Skip: test now" }).click();
+      await adding.getByText("If the KV store stays off, use `defender_mssp doctor`").waitFor();
+      expect(await accessibilityFaults(adding)).toEqual([]);
     } finally {
       world.splunkd.rest.kvStore.isOff = false;
     }
@@ -195,10 +209,30 @@ inBrowser("the pages in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("a page that leaves the origin, throws, logs an error, is cut off or has no text for a picture does not go unseen", async () => {
+    const page = await world.open({ view: "start", width: 320 });
+    expect([await cutOff(page), await cutShort(page), await accessibilityFaults(page)]).toEqual([[], [], []]);
+    const elsewhere = page.waitForEvent("requestfailed");
+    const thrown = page.waitForEvent("pageerror");
+    await page.evaluate(`
+      console.error("logged");
+      document.body.insertAdjacentHTML("beforeend", '<img src="http://127.0.0.2:9/x.png"><div style="width: 400px">wide</div>'
+        + '<p style="width: 20px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap">cut short</p>');
+      setTimeout(() => { throw new Error("thrown"); }, 0);
+    `);
+    await Promise.all([elsewhere, thrown]);
+    const found = world.faults.splice(0);
+    for (const fault of ["console: logged", "left the origin: http://127.0.0.2:9/x.png", "not caught: thrown"])
+      expect(found).toContain(fault);
+    expect(await cutOff(page)).toContainEqual(expect.stringContaining("wide"));
+    expect(await cutShort(page)).toEqual(["cut short"]);
+    expect(await accessibilityFaults(page)).toContainEqual(expect.stringContaining("image-alt"));
+  });
+
   test("the wizard works by keyboard alone", async () => {
     const page = await world.open({ hash: "#/add" });
     await page.getByRole("heading", { name: "Step 1 of 4" }).waitFor();
-    const tabTo = async (name: string | RegExp, role: "textbox" | "button") => {
+    const tabTo = async (name: string | RegExp, role: "textbox" | "button" | "link") => {
       const target = page.getByRole(role, { name, exact: typeof name === "string" });
       for (let presses = 0; presses < 40; presses += 1) {
         if (await target.evaluate((element) => element === element.ownerDocument.activeElement)) return;
@@ -218,6 +252,12 @@ inBrowser("the pages in Splunk Web", () => {
     await tabTo("Save and go on", "button");
     await page.keyboard.press("Space");
     await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    await tabTo("Skip: test now", "button");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Step 4 of 4" }).waitFor();
+    await tabTo("To all customers", "link");
+    await page.keyboard.press("Enter");
+    await page.getByTestId("customer").first().waitFor();
     expect(world.faults).toEqual([]);
   });
 
@@ -226,7 +266,8 @@ inBrowser("the pages in Splunk Web", () => {
       const page = await world.open({ hash, width: 320 });
       await shown(page, hash);
       const width = await page.evaluate("document.documentElement.scrollWidth");
-      expect([hash, width]).toEqual([hash, 320]);
+      expect([hash, width, await cutShort(page)]).toEqual([hash, 320, []]);
+      await picture(page, `narrow-${hash.slice(2).replace("/", "-")}`);
       await page.close();
     }
   });
@@ -253,7 +294,6 @@ inBrowser("the pages in Splunk Web", () => {
     const page = await world.open({ view: "start" });
     await page.getByText("customers are configured").waitFor();
     expect(await accessibilityFaults(page)).toEqual([]);
-    await picture(page, "start");
     expect(world.faults).toEqual([]);
   });
 
@@ -276,6 +316,8 @@ inBrowser("the pages in Splunk Web", () => {
         const page = await world.open({ web, hash });
         await shown(page, hash);
         expect(await accessibilityFaults(page)).toEqual([]);
+        await page.setViewportSize({ width: 1280, height: 600 });
+        await picture(page, `dark-${hash.slice(2)}`);
         await page.close();
       }
     } finally {

@@ -11,6 +11,7 @@ import {
   cutOff,
   disabledInput,
   picture,
+  showInstead,
   startWorld,
   type World,
   whatIsMissing,
@@ -59,7 +60,7 @@ inBrowser("the pages that watch", () => {
     answerSearches(world);
   });
 
-  afterEach(() => world?.closePages());
+  afterEach(() => world?.endTest());
 
   afterAll(() => world?.close());
 
@@ -94,9 +95,18 @@ inBrowser("the pages that watch", () => {
     expect(await page.locator("img[src=x]").count()).toBe(0);
     expect(await page.title()).not.toContain("hacked");
     expect(await accessibilityFaults(page)).toEqual([]);
+    const { home, serverUri } = world.splunkd;
+    await showInstead(page, { [MARKUP]: "Contoso", [home]: "/opt/splunk", [serverUri]: "https://127.0.0.1:8089" });
+    await page.reload();
+    await plots.getByRole("img", { name: "Events of Contoso in 24 hours" }).waitFor();
     await picture(page, "health");
     await plots.scrollIntoViewIfNeeded();
     await picture(page, "health-plots");
+    await page.getByRole("link", { name: "Customers", exact: true }).click();
+    await page.getByTestId("customer").nth(4).waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await page.setViewportSize({ width: 1280, height: 700 });
+    await picture(page, "customers");
     expect(world.faults).toEqual([]);
   });
 
@@ -307,7 +317,6 @@ inBrowser("the pages that watch", () => {
     await page.getByRole("cell", { name: "adatum", exact: true }).first().waitFor();
     expect(await page.getByTestId("listed").filter({ hasNotText: "adatum" }).count()).toBe(0);
     expect(await page.getByTestId("listed").filter({ hasText: "INFO" }).count()).toBe(0);
-    await picture(page, "log");
     const link = new URL(
       (await page.getByRole("link", { name: "Open in Search" }).getAttribute("href")) ?? "",
       world.web.url,
@@ -316,6 +325,14 @@ inBrowser("the pages that watch", () => {
     expect(link.searchParams.get("q")).toMatch(
       /^search index=_internal .*NOT log_level=INFO.* event_message="\*adatum\*"$/,
     );
+
+    // The customers of these tests are polled each second, and the program warns of that.
+    await page.getByLabel("Level").click();
+    await page.getByRole("option", { name: "errors", exact: true }).click();
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByTestId("listed").filter({ hasText: "WARN" }).first().waitFor({ state: "hidden" });
+    await page.getByRole("cell", { name: "adatum", exact: true }).first().waitFor();
+    await picture(page, "log");
     expect(world.faults).toEqual([]);
   });
 

@@ -2,7 +2,17 @@
  * A browser, the fake Splunk Web, the real binary from the real package and the simulator: for tests of the
  * pages. Needs Debian's Chromium, and the packages of splunk-app/ui (`npm run pages` installs them).
  */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { request as httpsRequest } from "node:https";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -41,6 +51,8 @@ export interface World {
   open(where?: Where): Promise<Page>;
   /** Pages that stay open go on polling. */
   closePages(): Promise<void>;
+  /** Closes the pages and throws what they did wrong, so that no test can forget to look. */
+  endTest(): Promise<void>;
   /** Requests that left the origin, errors in the console, errors that nobody caught. */
   readonly faults: string[];
   close(): Promise<void>;
@@ -144,6 +156,11 @@ export async function startWorld({
     async closePages() {
       for (const context of contexts.values()) for (const page of (await context).pages()) await page.close();
     },
+    async endTest() {
+      for (const context of contexts.values()) for (const page of (await context).pages()) await page.close();
+      const wrong = faults.splice(0);
+      if (wrong.length > 0) throw new Error(wrong.join("\n"));
+    },
     async close() {
       await browser.close();
       await web.close();
@@ -202,6 +219,7 @@ export async function logIn(page: Page): Promise<void> {
 
 /** The documentation holds copies of pictures. */
 const PICTURE_MAX_BYTES = 150_000;
+const PICTURES_MAX_BYTES = 3_000_000;
 
 /** Takes a picture for the documentation and for whoever reviews a change; none is ever compared. */
 export async function picture(page: Page, name: string): Promise<void> {
@@ -209,6 +227,18 @@ export async function picture(page: Page, name: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const bytes = await page.screenshot({ path: path.join(folder, `${name}.png`), animations: "disabled" });
   if (bytes.length > PICTURE_MAX_BYTES) throw new Error(`the picture ${name} has ${bytes.length} bytes`);
+  const all = readdirSync(folder).reduce((sum, file) => sum + statSync(path.join(folder, file)).size, 0);
+  if (all > PICTURES_MAX_BYTES) throw new Error(`the pictures in ${folder} have ${all} bytes`);
+}
+
+/** From the next load on the page shows another text: names of tests do not belong into the documentation. */
+export async function showInstead(page: Page, words: Readonly<Record<string, string>>): Promise<void> {
+  await page.route("**/splunkd/__raw/**", async (route) => {
+    const answer = await route.fetch();
+    const text = await answer.text();
+    const body = Object.entries(words).reduce((all, [from, to]) => all.replaceAll(from, to), text);
+    await route.fulfill({ response: answer, body });
+  });
 }
 
 /** Rules of WCAG 2.1 A and AA that the page breaks, each with the first place. */
@@ -231,6 +261,13 @@ export async function cutOff(page: Page): Promise<readonly string[]> {
       .filter((element) => element.getBoundingClientRect().right > edge)
       .map((element) => element.outerHTML.slice(0, 200));
   })()`)) as readonly string[];
+}
+
+/** Texts that end with three dots, because their place is too narrow. */
+export async function cutShort(page: Page): Promise<readonly string[]> {
+  return (await page.evaluate(`[...document.body.querySelectorAll("*")]
+    .filter((one) => one.scrollWidth > one.clientWidth && getComputedStyle(one).textOverflow === "ellipsis")
+    .map((one) => one.textContent.slice(0, 200))`)) as readonly string[];
 }
 
 /** The add-on as it is packed, with the executable by its place. */
