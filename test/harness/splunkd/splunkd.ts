@@ -106,6 +106,8 @@ export async function startSplunkd(options: SplunkdOptions): Promise<Splunkd> {
   return splunkd;
 }
 
+const LOOK_AGAIN_MS = 100;
+
 export class Splunkd {
   readonly home: string;
   readonly caFile: string;
@@ -470,6 +472,7 @@ export class Splunkd {
     await new Promise<void>((resolve, reject) => {
       const done = (): void => {
         clearTimeout(timer);
+        clearInterval(again);
         this.watchers.delete(look);
       };
       const look = (): void => {
@@ -486,6 +489,8 @@ export class Splunkd {
         );
       }, deadlineMs);
       this.watchers.add(look);
+      // What a browser did makes neither an event nor a log line.
+      const again = setInterval(look, LOOK_AGAIN_MS);
     });
   }
 
