@@ -23,6 +23,8 @@ const MARKUP = "<img src=x onerror=document.title='hacked'>";
 const MINUTE_MS = 60_000;
 const SLOW_MACHINE_MS = 300_000;
 const HOUR_MS = 60 * MINUTE_MS;
+/** A browser clock that a test sets ahead, and that no other test has stopped. */
+const AHEAD_MS = 2;
 const STATUS = "TA_defender_mssp/defender_mssp_status";
 
 inBrowser("the pages that watch", () => {
@@ -245,7 +247,7 @@ inBrowser("the pages that watch", () => {
     ["splunkd fails", 500, "Splunk failed (500)"],
     ["the reader has no rights", 403, "You are not allowed"],
   ])("where %s, the page says so and resumes", async (_, status, sentence) => {
-    const page = await world.open({ view: "start", laterMs: 1 });
+    const page = await world.open({ view: "start", laterMs: AHEAD_MS });
     await page.getByText("customers are configured").waitFor();
     world.web.interferences.push({ method: "GET", path: "/data/inputs/defender_mssp", status, text: "no" });
     await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
@@ -289,7 +291,7 @@ inBrowser("the pages that watch", () => {
   });
 
   test("while a customer's state cannot be read, its form can be used, and no poll takes what was typed", async () => {
-    const page = await world.open({ hash: "#/customer/tailspin", laterMs: 1 });
+    const page = await world.open({ hash: "#/customer/tailspin", laterMs: AHEAD_MS });
     await section(page, "State and last 24 hours").getByRole("cell", { name: "throttled", exact: true }).waitFor();
     await page.getByLabel("Poll every (seconds)").fill("77");
     world.web.interferences.push({ method: "GET", path: "/defender_mssp_status", status: 500, text: "busy" });
