@@ -220,7 +220,7 @@ function whyNotIn(
       return `The move of the streams to ${dir} is not complete. Run \`defender-mssp fleet export-state\` again first.`;
   }
   if (!folder.lastStopWasOrderly)
-    return `The collector that used ${dir} last did not end in order, and some of its events must be sent again. Start it once more without fleet.url, stop it with SIGTERM, then run the command again.`;
+    return `The collector that used ${dir} last stopped abnormally, and some of its events must be sent again. Start it once more without fleet.url, stop it with SIGTERM, then run the command again.`;
   if (spools.length > 0)
     return `Events in ${dir} still wait for ${spools.join(", ")}, and members of a fleet do not send them. Run this machine without fleet.url until they are sent, then run the command again.`;
   return undefined;

@@ -283,7 +283,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     const fleet = await world.newFleet();
     await collected(false);
     const why = async (more: Partial<TransferParts> = {}) => (await transferIn(partsOf(fleet, more).parts)).refused;
-    expect(await why()).toMatch(/did not end in order/);
+    expect(await why()).toMatch(/stopped abnormally/);
     await alone(async (open) => void (await open(KEY)));
     await collected();
     expect(await why({ spools: ["https://hec.example.com:8088"] })).toMatch(/still wait for https:\/\/hec.example.com/);

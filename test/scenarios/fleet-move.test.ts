@@ -1,6 +1,6 @@
 /**
- * The program as processes: it collects alone, its streams are moved into a fleet, which goes on, and back. The
- * commands are those of docs/fleet.
+ * The program as processes: it collects alone, its streams are moved into a fleet, which goes on, and back.
+ * The commands are those of docs/fleet.
  */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
  * An hour in which HEC takes nothing, in each way in which it can: the program as it is shipped fills its
- * spool, takes no more memory, and delivers everything when HEC is well again. `npm run proofs` runs the hour;
- * a test on an injected clock beside the output runs in CI.
+ * spool, takes no more memory, and delivers everything when HEC is well again. `npm run proofs` runs the
+ * hour; a test on an injected clock beside the output runs in CI.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
