@@ -109,14 +109,15 @@ export function parseStanzas(raw: readonly RawStanza[], options: ParseOptions): 
   }
   const globals = readGlobals(raw, options, rules, problems, warnings);
   const complainOfAll = (key: string, say: string) => problems.push({ stanza: "", key, say });
-  const discovery = discoveryOf(globals, stanzas, (key, say) => {
-    // A value that could not be read is not missing.
+  /** A value that could not be read is not missing. */
+  const complainOfRead = (key: string, say: string) => {
     if (!problems.some((one) => one.key === key)) complainOfAll(key, say);
-  });
+  };
+  const discovery = discoveryOf(globals, stanzas, complainOfRead);
   const isHecWrong = problems.some(({ key }) => saysWhereEventsGo(key));
   const ofInputs = options.host !== "arcsight";
   const stated = ofInputs ? hecOfGlobals(globals, isHecWrong, complainOfAll) : undefined;
-  const found = ofInputs ? fleetOfGlobals(globals, stated !== undefined, complainOfAll) : undefined;
+  const found = ofInputs ? fleetOfGlobals(globals, stated !== undefined, complainOfRead) : undefined;
   const hec = found === "wrong" ? ({ is: "wrong" } as const) : stated;
   const fleet = found === "wrong" || hec?.is === "wrong" ? undefined : found;
   warnings.push(...unknownKeys(raw, options), ...sharedTenants(stanzas));

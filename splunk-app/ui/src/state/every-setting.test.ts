@@ -14,6 +14,15 @@ const BESIDE: readonly (readonly [prefix: string, values: Readonly<Record<string
   ["discover", { discover: "gdap", discover_credential: "home" }],
   ["hec_", { hec_urls: "https://splunk.example:8088", hec_token: "file:/opt/token" }],
   ["metrics_", { metrics_listen: "127.0.0.1:9464" }],
+  [
+    "fleet_",
+    {
+      hec_urls: "https://splunk.example:8088",
+      hec_token: "file:/opt/token",
+      fleet_url: "postgres://database.example:5432/fleet",
+      fleet_user: "defender",
+    },
+  ],
 ];
 
 /** What people type into any field. */
@@ -35,6 +44,7 @@ const ANYTHING = [
   "http://plain.example",
   "https://fine.example",
   "https://user:word@fine.example/path?query",
+  "postgres://fine.example:5432/fleet",
   "proxy:8080",
   "/opt/file.pem",
   "file:/opt/token",
