@@ -254,7 +254,9 @@ function changedProperty(bytes: Uint8Array, choose: (below: number) => number): 
   const valuesOf = (one: typeof read) => new Map([...one.byKey].map(([name, entry]) => [name, entry.value]));
   const [old, now] = [valuesOf(read), valuesOf(after)];
   if (now.get(key) !== value) return `${JSON.stringify(key)} is ${JSON.stringify(now.get(key))}`;
-  for (const [name, kept] of old)
+  // A backslash at the very end is an entry without name and value for Java, until another line follows.
+  const said = [...old].filter(([name, kept]) => name !== "" || kept !== "");
+  for (const [name, kept] of said)
     if (name !== key && now.get(name) !== kept)
       return `a change of ${JSON.stringify(key)} changes ${JSON.stringify(name)}`;
   return undefined;
@@ -306,18 +308,30 @@ const readPem: Reader = {
       );
     for (const { privateKey, thumbprintSha256 } of pairs) {
       const key = createPrivateKey(privateKey);
-      const blocks = pem.match(/-----BEGIN CERTIFICATE-----(?:(?!-----BEGIN)[\s\S])+?-----END CERTIFICATE-----/g) ?? [];
-      const belongs = blocks
-        .map((block) => new X509Certificate(block))
-        .some(
-          (one) =>
-            one.fingerprint256.replaceAll(":", "").toLowerCase() === thumbprintSha256 && one.checkPrivateKey(key),
-        );
+      const belongs = certificatesIn(pem).some(
+        (one) => one.fingerprint256.replaceAll(":", "").toLowerCase() === thumbprintSha256 && one.checkPrivateKey(key),
+      );
       if (!belongs) return "the key of a pair does not belong to its certificate";
     }
     return pairs.length > 0 ? undefined : "it is taken without a pair";
   },
 };
+
+/** Every certificate between any beginning and any end after it: where a reader cuts is its own matter. */
+function certificatesIn(pem: string): readonly X509Certificate[] {
+  const ends = [...pem.matchAll(/-----END CERTIFICATE-----/g)].map((end) => end.index + end[0].length);
+  return [...pem.matchAll(/(?=-----BEGIN CERTIFICATE-----)/g)].flatMap(({ index }) =>
+    ends
+      .filter((end) => end > index)
+      .flatMap((end) => {
+        try {
+          return [new X509Certificate(pem.slice(index, end))];
+        } catch {
+          return [];
+        }
+      }),
+  );
+}
 
 const SIGNATURE = `${PLANTED}signatureOfTheToken`;
 
