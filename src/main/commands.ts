@@ -260,8 +260,8 @@ function addStatus(parser: Argv, ending: Ending, log: Log): void {
           out: (text) => void process.stdout.write(text),
           environment: process.env,
           configuration: () => plainConfiguration(args, ending),
-          fleet: async (settings, stanzas) =>
-            (await import("./fleet-status.ts")).fleetStatusOf(settings, stanzas, VERSION),
+          fleet: async (settings, reader) =>
+            (await import("./fleet-status.ts")).fleetStatusOf(settings, reader, VERSION),
         });
       } finally {
         await http.close();

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
+import { parseStanzas } from "../config/settings.ts";
+import type { Stanza } from "../model/stanza.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { checksOf } from "./fleet-doctor.ts";
 
@@ -132,5 +134,39 @@ describe("what doctor says of lag", () => {
   test("most are behind, which fails", async () => {
     const row = { ...shard, late: 6, customer: "Contoso", stream: "alerts" };
     await expect(saidOver("lag", [row])).rejects.toMatchObject({ code: "fleet-behind" });
+  });
+});
+
+describe("customers of which lag is counted", () => {
+  test("are those of the file and those of the fleet's database, each once", async () => {
+    const [contoso, fabrikam] = ["11111111-2222-4333-8444-555555555555", "22222222-2222-4333-8444-555555555555"];
+    const row = (name: string, tenant: string) => ({ revision: "1", name, tenant, credential: "mssp" });
+    const asked: (readonly unknown[])[] = [];
+    const database: Database = {
+      query: <Row>(sql: string, values: readonly unknown[] = []) => {
+        const isOfRoster = sql.includes(".roster r");
+        if (!isOfRoster) asked.push(values);
+        const rows: readonly object[] = isOfRoster
+          ? [row("Contoso", contoso), row("Fabrikam", fabrikam)]
+          : [{ shard: 7, streams: 2, late: 0, lag_ms: "90000", opened: 2 }];
+        return Promise.resolve(rows as readonly Row[]);
+      },
+    };
+    const { stanzas } = parseStanzas([{ name: "Contoso", values: { tenant_id: contoso, credential: "app" } }], {
+      host: "arcsight",
+      nowMs: 0,
+    });
+    const [stanza] = stanzas as readonly [Stanza];
+    const inFile = [{ name: "Contoso", tenantId: contoso, stanza }];
+    const reader = { inFile, file: "member.properties", overrides: {}, globals: {}, nowMs: 0 };
+    const lag = checksOf(database, "main", "db.example.com:5432", reader).find(({ name }) => name === "lag");
+
+    expect(await lag?.run(new AbortController().signal)).toMatch(/^No stream is behind\./);
+    expect(asked.length).toBeGreaterThan(0);
+    for (const [tenants, names] of asked)
+      expect([tenants, names]).toEqual([
+        [contoso, fabrikam],
+        ["Contoso", "Fabrikam"],
+      ]);
   });
 });

@@ -5,7 +5,6 @@ import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import {
   type DatabaseLook,
-  type ExpectedCustomer,
   type LagLook,
   lookAtDatabase,
   lookAtFleet,
@@ -23,7 +22,7 @@ import { chosenFleet } from "./fleet-command.ts";
 import { readerOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { type RosterReader, rosterCustomers } from "./fleet-roster.ts";
-import { expectedCustomers } from "./fleet-status.ts";
+import { expectedOf } from "./fleet-status.ts";
 
 /** A clock that differs by less is not named. */
 const CLOCK_NAMED_S = 5;
@@ -45,25 +44,23 @@ export async function fleetChecks(
   });
   const connections = await fleetConnections(settings, 1);
   const where = settings.hosts.map(({ host, port }) => `${host}:${port}`).join(", ");
+  const reader = readerOf(chosen);
   return {
     fleet: settings.name,
-    checks: [
-      ...checksOf(connections, settings.name, where, expectedCustomers(chosen.config.settings.stanzas)),
-      rosterCheck(connections, settings.name, readerOf(chosen)),
-    ],
+    checks: [...checksOf(connections, settings.name, where, reader), rosterCheck(connections, settings.name, reader)],
     close: () => connections.close(),
   };
 }
 
 /**
  * @param where hosts and ports of the database.
- * @param expected customers of this configuration.
+ * @param reader of this member; absent: lag is of no customer.
  */
 export function checksOf(
   database: Database,
   fleet: string,
   where: string,
-  expected: readonly ExpectedCustomer[] = [],
+  reader?: RosterReader,
 ): readonly DoctorCheck[] {
   return [
     {
@@ -116,6 +113,7 @@ export function checksOf(
     {
       name: "lag",
       run: async () => {
+        const expected = reader === undefined ? [] : await expectedOf(database, fleet, reader);
         const look = await lookAtLag(database, fleet, expected);
         const late = look.shards.reduce((sum, one) => sum + one.late, 0);
         const streams = look.shards.reduce((sum, one) => sum + one.streams, 0);

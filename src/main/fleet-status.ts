@@ -5,14 +5,29 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { schemaVersion, shardOf } from "../stores/postgres/fleet-store.ts";
 import { type ExpectedCustomer, lookAtFleet, lookAtLag } from "../stores/postgres/look.ts";
+import { readRoster } from "../stores/postgres/roster.ts";
 import { checkSchemaVersion } from "../stores/postgres/schema.ts";
 import { fleetConnections } from "./fleet-database.ts";
+import { type RosterReader, rosterCustomers } from "./fleet-roster.ts";
 
 /** A walk that finds nothing is saved so often; the rest is for a busy machine. */
 const SAVED_AT_LEAST_EVERY_MS = 900_000;
 
+/** Customers that members collect: of the file and of the database. Throws Failure as `Database.query`. */
+export async function expectedOf(
+  database: Database,
+  fleet: string,
+  reader: RosterReader,
+): Promise<readonly ExpectedCustomer[]> {
+  const { entries } = rosterCustomers((await readRoster(database, fleet)).customers, reader);
+  const stanzas = [...reader.inFile, ...entries].flatMap((one) =>
+    "stanza" in one && one.stanza !== undefined ? [one.stanza] : [],
+  );
+  return expectedCustomers(stanzas);
+}
+
 /** Customers by what the database calls them. One with a domain is refused in a fleet. */
-export function expectedCustomers(
+function expectedCustomers(
   stanzas: readonly Pick<Stanza, "name" | "tenantId" | "pollSeconds">[],
 ): readonly ExpectedCustomer[] {
   return stanzas.flatMap(({ name, tenantId, pollSeconds }) => {
@@ -26,13 +41,14 @@ export function expectedCustomers(
 /** As `fleetStatus`, with connections of its own. */
 export async function fleetStatusOf(
   settings: FleetSettings,
-  stanzas: readonly Stanza[],
+  reader: RosterReader,
   version: string,
 ): Promise<StatusDocument> {
   const connections = await fleetConnections(settings, 1);
   try {
     checkSchemaVersion(settings.name, await schemaVersion(connections, settings.name));
-    return await fleetStatus(connections, settings.name, expectedCustomers(stanzas), version);
+    const expected = await expectedOf(connections, settings.name, reader);
+    return await fleetStatus(connections, settings.name, expected, version);
   } finally {
     await connections.close();
   }

@@ -70,9 +70,9 @@ async function run(config: string, json = true) {
       environment: {},
       configuration: () =>
         readConfiguration({ config, argv: {}, environment: {} }, () => Promise.reject(new Error("no properties"))),
-      fleet: async ({ name }) => ({
+      fleet: async ({ name }, { inFile }) => ({
         version: "1.2.3",
-        collectors: [{ name: `member of ${name}`, version: "1.2.2", alive: false, customers: 7 }],
+        collectors: [{ name: `member of ${name}`, version: "1.2.2", alive: false, customers: inFile.length + 6 }],
         customers: [],
         outputs: [],
       }),

@@ -10,10 +10,12 @@ import { EXIT, isFailure } from "../model/failure.ts";
 import { isLoopback } from "../model/loopback.ts";
 import type { Http, HttpAnswer, Log } from "../model/ports.ts";
 import { type Sealed, sealed } from "../model/sealed.ts";
-import type { SettingProblem, Stanza } from "../model/stanza.ts";
+import type { SettingProblem } from "../model/stanza.ts";
 import type { StatusDocument } from "../model/status.ts";
 import { jsonOf } from "../net/json-answer.ts";
 import { type Configuration, readSettingsFile, settingsFailure } from "./configuration.ts";
+import { readerOf } from "./fleet-configuration.ts";
+import type { RosterReader } from "./fleet-roster.ts";
 import type { ListeningSettings } from "./monitor.ts";
 import { realClock, realFiles } from "./world.ts";
 
@@ -28,8 +30,8 @@ export interface StatusWorld {
   readonly environment: NodeJS.ProcessEnv;
   /** Reads a file that is not a properties file. Throws Failure `settings`. */
   readonly configuration: () => Promise<Pick<Configuration, "settings">>;
-  /** What the database of a fleet knows of these customers. Throws what it says. */
-  readonly fleet: (settings: FleetSettings, stanzas: readonly Stanza[]) => Promise<StatusDocument>;
+  /** What the database of a fleet knows of a member's customers. Throws what it says. */
+  readonly fleet: (settings: FleetSettings, reader: RosterReader) => Promise<StatusDocument>;
 }
 
 /**
@@ -37,12 +39,12 @@ export interface StatusWorld {
  * sentence when none answers. Throws Failure `settings` when the configuration cannot be read.
  */
 export async function status(config: string, json: boolean, world: StatusWorld): Promise<ExitCode> {
-  const { metrics: settings, fleet, stanzas = [] } = await monitoredIn(config, world);
+  const { metrics: settings, fleet } = await monitoredIn(config, world);
   const show = (document: StatusDocument): ExitCode => {
     world.out(json ? `${JSON.stringify(document)}\n` : statusTable(document));
     return EXIT.done;
   };
-  if (settings === undefined && fleet !== undefined) return show(await world.fleet(fleet, stanzas));
+  if (settings === undefined && fleet !== undefined) return show(await world.fleet(fleet.settings, fleet.reader));
   if (settings === undefined) {
     world.log.error(
       `${config} does not set \`metrics.listen\` (in Splunk \`metrics_listen\`), so no collector can be asked for its status. Set it, for example to 127.0.0.1:9464, and restart the collector.`,
@@ -56,7 +58,7 @@ export async function status(config: string, json: boolean, world: StatusWorld):
     await answer?.discard();
     if (fleet !== undefined) {
       world.log.warn(`No status comes from ${addressOf(settings)}; this is what the fleet's database knows.`);
-      return show(await world.fleet(fleet, stanzas));
+      return show(await world.fleet(fleet.settings, fleet.reader));
     }
     world.log.error(`No status comes from ${addressOf(settings)}: ${why ?? refusedBy(answer)}.`);
     return EXIT.host;
@@ -118,8 +120,7 @@ async function monitoredIn(
   { environment, configuration, log }: StatusWorld,
 ): Promise<{
   readonly metrics?: ListeningSettings | undefined;
-  readonly fleet?: FleetSettings | undefined;
-  readonly stanzas?: readonly Stanza[];
+  readonly fleet?: { readonly settings: FleetSettings; readonly reader: RosterReader };
 }> {
   const complain = (problem: SettingProblem) => log.error(problemLine(problem));
   if (!config.toLowerCase().endsWith(".properties")) {
@@ -136,7 +137,9 @@ async function monitoredIn(
     files: realFiles,
   });
   for (const problem of read.problems.filter(({ stanza }) => stanza === "metrics")) complain(problem);
-  return { metrics: read.metrics, fleet: read.fleet, stanzas: read.settings.stanzas };
+  const { metrics, fleet: settings } = read;
+  if (settings === undefined) return { metrics };
+  return { metrics, fleet: { settings, reader: readerOf({ config: read, file: config, overrides: {} }) } };
 }
 
 async function tokenIn(named: string, { SPLUNK_HOME }: NodeJS.ProcessEnv): Promise<Sealed> {
