@@ -1,7 +1,21 @@
 import { describe, expect, test } from "@jest/globals";
+import { FakeClock } from "../../test/harness/fakes/clock.ts";
+import { FakeLog } from "../../test/harness/fakes/log.ts";
+import type { LaneSink } from "../collect/fleet/delivery-lane.ts";
+import { OutputLanes } from "../collect/fleet/output-lanes.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
+import type { Delivery } from "../model/event.ts";
+import type { FleetStore, Lease, PacketReceiver, WaitingPacket } from "../model/fleet.ts";
+import { CLOSE_LIMIT_MS } from "../outputs/stream-pipe.ts";
 import { fleetObstacle } from "./fleet.ts";
-import { type FleetOutput, outputNames, withTransactionalIds } from "./fleet-outputs.ts";
+import {
+  closeOutputs,
+  FLEET_STOP_IN_SPLUNK,
+  type FleetOutput,
+  noting,
+  outputNames,
+  withTransactionalIds,
+} from "./fleet-outputs.ts";
 
 const output = (name: string, more: Partial<FleetOutput> = {}): FleetOutput => ({
   name,
@@ -103,5 +117,97 @@ describe("the names of outputs in a fleet", () => {
       "outputs[0] and outputs[2] have the same type, profile and tenants, and would share one progress in a fleet; " +
         "change one of them, or remove it",
     );
+  });
+});
+
+describe("a stop of a member", () => {
+  const lease: Lease = { shard: 1, epoch: 5n };
+  const never = () => new Promise<never>(() => undefined);
+
+  /** Lanes to an output that has all time in the world, as a member of a fleet has them. */
+  function lanesOver(clock: FakeClock, store: Pick<FleetStore, "waiting" | "confirm" | "setAside">, sink: LaneSink) {
+    const log = new FakeLog();
+    const parts = { output: "hec-1", lanes: 4, backlogMostBytes: 1_000, isAlive: () => true };
+    const lanes = new OutputLanes({ ...parts, sink, store, clock, log });
+    lanes.add(1, lease, "Contoso");
+    return lanes;
+  }
+  const packet: WaitingPacket = { stream: 1, seq: 1n, epoch: 1n, bytes: 1, deliveries: [] };
+  const HUNG = { waiting: never, confirm: never, setAside: never };
+
+  /** How long closing takes by this clock, and what it says. */
+  async function stopOf(clock: FakeClock, closing: Promise<boolean>) {
+    const beganMs = clock.monotonicMs();
+    let end: { readonly afterMs: number; readonly isWhole: boolean } | undefined;
+    void closing.then((isWhole) => (end = { afterMs: clock.monotonicMs() - beganMs, isWhole }));
+    await clock.advance(60_000);
+    return end;
+  }
+
+  test.each([
+    ["the database answers nothing", HUNG, async () => 1],
+    ["the receiver takes nothing", { ...HUNG, waiting: async () => [packet] }, never],
+    ["the database confirms nothing", { ...HUNG, waiting: async () => [packet] }, async () => 1],
+  ])("in Splunk ends within the time that the end of the stream has, where %s", async (_, store, write) => {
+    const clock = new FakeClock();
+    const lanes = lanesOver(clock, store, { write });
+    await clock.advance(100);
+    const sink = { close: async (withinMs: number) => clock.pause(withinMs) };
+    const end = await stopOf(clock, closeOutputs({ lanes: [lanes], sink, clock }, FLEET_STOP_IN_SPLUNK));
+
+    expect(end?.isWhole).toBe(false);
+    expect(end?.afterMs).toBeLessThanOrEqual(CLOSE_LIMIT_MS);
+  });
+
+  test("takes no longer than what waits, and says that nothing is left on its way", async () => {
+    const clock = new FakeClock();
+    const confirm: FleetStore["confirm"] = async (_output, sent) => sent.map(({ stream }) => stream);
+    const store = { waiting: async () => [], confirm, setAside: async () => undefined };
+    const lanes = lanesOver(clock, store, { write: async () => 1 });
+    await clock.advance(100);
+    const sink = { close: async () => undefined };
+
+    expect(await stopOf(clock, closeOutputs({ lanes: [lanes], sink, clock }, FLEET_STOP_IN_SPLUNK))).toEqual({
+      afterMs: 0,
+      isWhole: true,
+    });
+  });
+
+  test("that has no limit waits for the last answer of the database", async () => {
+    const clock = new FakeClock();
+    const lanes = { close: async () => undefined, ended: () => clock.pause(25_000) };
+    const sink = { close: async () => undefined };
+
+    expect(await stopOf(clock, closeOutputs({ lanes: [lanes], sink, clock }, { drainMs: 10_000 }))).toEqual({
+      afterMs: 25_000,
+      isWhole: true,
+    });
+  });
+});
+
+describe("what is told of deliveries", () => {
+  const batch = [{ stanza: "Contoso", key: "1" } as unknown as Delivery];
+
+  test("is each batch once the output has taken it, with what the output says of it", async () => {
+    const told: (readonly Delivery[])[] = [];
+    let take: (bytes: number) => void = () => undefined;
+    const write = () => new Promise<number>((resolve) => (take = resolve));
+    const packets = {} as PacketReceiver;
+    const sink = noting({ write, packets }, (taken) => told.push(taken));
+    const written = sink.write(batch);
+
+    expect(told).toEqual([]);
+    take(7);
+    expect(await written).toBe(7);
+    expect(told).toEqual([batch]);
+    expect(sink.packets).toBe(packets);
+  });
+
+  test("is nothing of a batch that the output refuses", async () => {
+    const told: (readonly Delivery[])[] = [];
+    const sink = noting({ write: () => Promise.reject(new Error("refused")) }, (taken) => told.push(taken));
+
+    await expect(sink.write(batch)).rejects.toThrow("refused");
+    expect(told).toEqual([]);
   });
 });

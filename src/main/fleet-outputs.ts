@@ -1,5 +1,10 @@
 import { createHash } from "node:crypto";
+import type { LaneSink } from "../collect/fleet/delivery-lane.ts";
+import type { OutputLanes } from "../collect/fleet/output-lanes.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
+import type { Delivery } from "../model/event.ts";
+import type { Clock } from "../model/ports.ts";
+import { CLOSE_LIMIT_MS } from "../outputs/stream-pipe.ts";
 
 /** What makes an output another one for whoever reads it. The path differs between members. */
 export type FleetOutput = Pick<OutputSettings, "name" | "type" | "profile" | "evidence" | "cefVersion"> &
@@ -63,4 +68,60 @@ export function outputsAlike(outputs: readonly FleetOutput[]): readonly [string,
     seen.set(name, setting);
   }
   return undefined;
+}
+
+/** The same sink, which says what was delivered. */
+export function noting(sink: LaneSink, delivered: (batch: readonly Delivery[]) => void): LaneSink {
+  return {
+    packets: sink.packets,
+    unacknowledged: sink.unacknowledged,
+    async write(batch, from) {
+      const written = await sink.write(batch, from);
+      delivered(batch);
+      return written;
+    },
+  };
+}
+
+/** How long outputs may take at a stop. */
+export interface OutputStopLimits {
+  /** What waits may be delivered for so long. */
+  readonly drainMs: number;
+  /** After that, the database's answers are waited for so long; absent: until they come. */
+  readonly answersMs?: number;
+}
+
+/** As for HEC without a fleet; what is not confirmed by then waits in the database. */
+const DRAIN_IN_SPLUNK_MS = 1_000;
+/** splunkd kills what does not end soon: no longer than the end of the stream may take beside it. */
+export const FLEET_STOP_IN_SPLUNK: OutputStopLimits = {
+  drainMs: DRAIN_IN_SPLUNK_MS,
+  answersMs: CLOSE_LIMIT_MS - DRAIN_IN_SPLUNK_MS,
+};
+
+/** True when nothing is on its way any more. False: the next owner delivers again what was not confirmed. */
+export async function closeOutputs(
+  {
+    lanes,
+    sink,
+    clock,
+  }: {
+    readonly lanes: readonly Pick<OutputLanes, "close" | "ended">[];
+    readonly sink: { close(withinMs: number): Promise<unknown> };
+    readonly clock: Clock;
+  },
+  { drainMs, answersMs }: OutputStopLimits,
+): Promise<boolean> {
+  const giveUpMs = clock.monotonicMs() + drainMs;
+  await Promise.all(lanes.map((lane) => lane.close(drainMs)));
+  await sink.close(Math.max(0, giveUpMs - clock.monotonicMs()));
+  const ended = Promise.all(lanes.map((lane) => lane.ended())).then(() => true);
+  if (answersMs === undefined) return ended;
+  const done = new AbortController();
+  const late = clock.pause(answersMs, done.signal).then(() => false);
+  try {
+    return await Promise.race([ended, late]);
+  } finally {
+    done.abort();
+  }
 }

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { parseStanzas, settingsRefused } from "../config/settings.ts";
+import { Failure } from "../model/failure.ts";
 import type { ConfiguredCustomer } from "../model/roster.ts";
 import type { GlobalSettings, RefusedSettings, Stanza } from "../model/stanza.ts";
-import type { TenantId } from "../model/tenant.ts";
+import { type TenantId, tenantIdFrom } from "../model/tenant.ts";
 import type { MisconfiguredCustomer } from "./customers.ts";
 import { realFiles } from "./world.ts";
 
@@ -123,6 +124,29 @@ function nameTaken(row: ConfiguredCustomer, { tenantId }: ConfiguredInFile, file
     `${file} or ${IN_DATABASE}`,
   );
   return { name: `${row.name} (${own})`, tenantName: row.name, tenantId: own, failure };
+}
+
+/**
+ * For a member that collects no customers of the database. Each one's health says who must act, because another
+ * member may not have its shard.
+ */
+export function collectedElsewhere({ entries, ...rest }: RosterCustomers): RosterCustomers {
+  return {
+    ...rest,
+    entries: entries.map((entry) => {
+      if (!("stanza" in entry)) return entry;
+      const { stanza, ...place } = entry;
+      const { name, tenantName } = stanza;
+      const failure = new Failure("settings", {
+        actor: "operator",
+        retry: { when: "never" },
+        say: `${name} is not collected: it stands in the database of the fleet, and an input of Splunk has its own list.`,
+        nextStep: `Add an input for ${name} on every host, and run \`defender-mssp customers remove ${name} --to fleet\`.`,
+      });
+      const misconfigured = { name, tenantName, tenantId: tenantIdFrom(stanza.tenantId) ?? ("" as const), failure };
+      return { ...place, misconfigured };
+    }),
+  };
 }
 
 /** The entries that `after` has no more, or otherwise, and those that it has anew. */

@@ -1,5 +1,4 @@
 import { hostname } from "node:os";
-import type { LaneSink } from "../collect/fleet/delivery-lane.ts";
 import { FleetState } from "../collect/fleet/fleet-state.ts";
 import { FleetMember, type ShardCustomers } from "../collect/fleet/member.ts";
 import { OutputLanes } from "../collect/fleet/output-lanes.ts";
@@ -35,8 +34,21 @@ import type { MisconfiguredCustomer, VaultOf } from "./customers.ts";
 import { configHashOf, readerOf } from "./fleet-configuration.ts";
 import { fleetConnections } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
-import { outputNames, outputsAlike, withTransactionalIds } from "./fleet-outputs.ts";
-import { changesOf, type RosterCustomers, type RosterEntry, rosterCustomers } from "./fleet-roster.ts";
+import {
+  closeOutputs,
+  noting,
+  type OutputStopLimits,
+  outputNames,
+  outputsAlike,
+  withTransactionalIds,
+} from "./fleet-outputs.ts";
+import {
+  changesOf,
+  collectedElsewhere,
+  type RosterCustomers,
+  type RosterEntry,
+  rosterCustomers,
+} from "./fleet-roster.ts";
 import { RosterWatch } from "./fleet-roster-watch.ts";
 import { lagByShard } from "./fleet-status.ts";
 import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
@@ -48,7 +60,7 @@ const CONNECTIONS = 4;
 /** A renewal that takes longer is too late. */
 const HEARTBEAT_WITHIN = { connectWithinMs: 2_000, answerWithinMs: 2_000 } as const;
 /** As the single process drains its outputs. */
-const DRAIN_MS = 10_000;
+const STOP: OutputStopLimits = { drainMs: 10_000 };
 /** Of packets that wait for a file. */
 const FILE_BACKLOG_BYTES = 64 << 20;
 /** HEC confirms after a second or more, so several deliveries are under way. */
@@ -119,8 +131,8 @@ export interface FleetHost {
   readonly takeNotice?: (notice: Notice) => void;
   /** Called with what an output has confirmed, or taken. */
   readonly delivered?: (batch: readonly Delivery[]) => void;
-  /** How long outputs may take at a stop; 10 s when absent. */
-  readonly drainMs?: number;
+  /** How long outputs may take at a stop; absent: 10 s, and as long as the database's last answer takes. */
+  readonly stop?: OutputStopLimits;
   /** This machine's state folder, with its lock. */
   readonly openLocal: () => Promise<StateFolder>;
   readonly files: Pick<SecretFiles, "read">;
@@ -221,7 +233,6 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         fleet: { member: settings.member ?? hostname(), shards: SHARD_COUNT },
         ...(host.takeNotice === undefined ? {} : { takeNotice: host.takeNotice }),
       };
-      const { drainMs = DRAIN_MS } = host;
       const { replayMib } = config.settings.globals;
       const names = outputNames(config.outputs);
       const outputs = withTransactionalIds(config.outputs, settings.name);
@@ -248,15 +259,11 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         outputs: () => outputStatuses(all.conditions(), outputs, realClock.nowMs()),
         conditions: () => all.conditions(),
         async close() {
-          const giveUp = realClock.monotonicMs() + drainMs;
           try {
-            await Promise.all(lanes.map((lane) => lane.close(drainMs)));
-            await all.close(Math.max(0, giveUp - realClock.monotonicMs()));
-            await Promise.all(lanes.map((lane) => lane.ended()));
+            return await closeOutputs({ lanes, sink: all, clock: realClock }, host.stop ?? STOP);
           } finally {
             await http.close().catch(() => undefined);
           }
-          return true;
         },
       };
     },
@@ -291,19 +298,6 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         await roster.look();
         await Promise.all([member.run(fleet.within(collector, state, settings.name), stop), roster.run(stop)]);
       },
-    },
-  };
-}
-
-/** The same sink, which says what was delivered. */
-function noting(sink: LaneSink, delivered: (batch: readonly Delivery[]) => void): LaneSink {
-  return {
-    packets: sink.packets,
-    unacknowledged: sink.unacknowledged,
-    async write(batch, from) {
-      const written = await sink.write(batch, from);
-      delivered(batch);
-      return written;
     },
   };
 }
@@ -343,25 +337,6 @@ function backlogFull(name: string, where: string, spoolMib: number): Failure {
   });
 }
 
-/** Each one's health says who must act, because another member may not have its shard. */
-function collectedElsewhere({ entries, ...rest }: RosterCustomers): RosterCustomers {
-  return {
-    ...rest,
-    entries: entries.map((entry) => {
-      if (!("stanza" in entry)) return entry;
-      const { stanza, ...place } = entry;
-      const { name, tenantName } = stanza;
-      const failure = new Failure("settings", {
-        actor: "operator",
-        retry: { when: "never" },
-        say: `${name} is not collected: it stands in the database of the fleet, and an input of Splunk has its own list.`,
-        nextStep: `Add an input for ${name} on every host, and run \`defender-mssp customers remove ${name} --to fleet\`.`,
-      });
-      const misconfigured = { name, tenantName, tenantId: tenantIdFrom(stanza.tenantId) ?? ("" as const), failure };
-      return { ...place, misconfigured };
-    }),
-  };
-}
 /** A printed command names the credential of its customer. */
 function noteCredentials({ credentials }: FleetChosen, { entries }: RosterCustomers): void {
   for (const one of entries)

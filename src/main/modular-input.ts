@@ -32,6 +32,7 @@ import { contractWatch } from "./contract.ts";
 import type { CredentialWatch } from "./credential-watch.ts";
 import { CustomerBuilder } from "./customers.ts";
 import type { FleetHost, FleetParts } from "./fleet.ts";
+import { FLEET_STOP_IN_SPLUNK } from "./fleet-outputs.ts";
 import { hostGone, realHostSigns } from "./host-watch.ts";
 import { openMonitor } from "./monitor.ts";
 import { diskState, realCollectorWorld } from "./real-collector.ts";
@@ -60,9 +61,6 @@ const LIMITS: StopLimits = {
   saveState: { atLeastMs: 300, untilAfterStopMs: 2_650 },
   saveThoroughlyMs: 100,
 };
-
-/** As for HEC without a fleet; what is not confirmed by then waits in the database. */
-const FLEET_DRAIN_MS = 1_000;
 
 function splunkWorld(): SplunkWorld {
   return {
@@ -248,7 +246,7 @@ async function fleetIn(
         builderWith: (vaultOf) => new CustomerBuilder({ ...world, log, globals }, vaultOf),
         takeNotice: hec.takeNotice,
         delivered: (batch) => host.noteDelivered(batch),
-        drainMs: FLEET_DRAIN_MS,
+        stop: FLEET_STOP_IN_SPLUNK,
       },
       hec.log,
     );

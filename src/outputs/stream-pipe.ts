@@ -10,7 +10,7 @@ export interface ByteSink {
 }
 
 /** How long the end of the stream may take, because splunkd kills a process that does not stop. */
-const CLOSE_LIMIT_MS = 1_750;
+export const CLOSE_LIMIT_MS = 1_750;
 
 /** What stands before the first and after the last event. */
 export interface StreamFrame {
