@@ -2,10 +2,11 @@ import { describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { parseStanzas } from "../config/settings.ts";
+import { commandsIn } from "../model/command-line.ts";
 import { Failure } from "../model/failure.ts";
 import type { ConfiguredCustomer } from "../model/roster.ts";
 import type { FleetRosterRead } from "../stores/postgres/roster.ts";
-import { changesOf, type RosterReader, rosterCustomers } from "./fleet-roster.ts";
+import { changesOf, collectedElsewhere, type RosterReader, rosterCustomers } from "./fleet-roster.ts";
 import { RosterWatch } from "./fleet-roster-watch.ts";
 
 const CONTOSO = "11111111-2222-4333-8444-555555555555";
@@ -55,6 +56,24 @@ describe("customers of a fleet's database", () => {
       "Fabrikam",
       expect.stringMatching(/^Contoso: Contoso is not collected: `streams` .*of-a-newer-release/),
     ]);
+  });
+
+  test("that a member leaves to nobody are each named with the command that removes them, and keep their shard", () => {
+    const rows = [row("Contoso & Co", CONTOSO), row("Fabrikam", FABRIKAM, { streams: "unknown" })];
+    const before = rosterCustomers(rows, readerWith());
+    const { entries } = collectedElsewhere(before);
+    const failures = entries.map((one) => ("misconfigured" in one ? one.misconfigured : undefined));
+
+    expect(entries.map(({ name, shardBy }) => [name, shardBy])).toEqual([
+      ["Contoso & Co", CONTOSO],
+      ["Fabrikam", FABRIKAM],
+    ]);
+    expect(failures[0]).toMatchObject({ name: "Contoso & Co", tenantName: "Contoso & Co", tenantId: CONTOSO });
+    expect(failures[0]?.failure.say).toMatch(/^Contoso & Co is not collected: /);
+    expect(commandsIn(failures[0]?.failure.nextStep ?? "")).toEqual([
+      ["customers", "remove", "Contoso & Co", "--to", "fleet"],
+    ]);
+    expect(entries[1]).toBe(before.entries[1]);
   });
 
   test("that the file has too are collected as the file says, and a sentence says what differs", () => {

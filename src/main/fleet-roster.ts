@@ -141,7 +141,7 @@ export function collectedElsewhere({ entries, ...rest }: RosterCustomers): Roste
         actor: "operator",
         retry: { when: "never" },
         say: `${name} is not collected: it stands in the database of the fleet, and an input of Splunk has its own list.`,
-        nextStep: `Add an input for ${name} on every host, and run \`defender-mssp customers remove ${name} --to fleet\`.`,
+        nextStep: `Add an input for ${name} on every host, and run \`defender-mssp customers remove ${JSON.stringify(name)} --to fleet\`.`,
       });
       const misconfigured = { name, tenantName, tenantId: tenantIdFrom(stanza.tenantId) ?? ("" as const), failure };
       return { ...place, misconfigured };

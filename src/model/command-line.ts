@@ -20,6 +20,8 @@ export interface CommandPlace {
   readonly flags: Readonly<Record<string, string>>;
   /** Where this run reads secrets, so that a printed command stores them there. */
   readonly secrets: "splunk" | "files" | "fleet";
+  /** The file that names this host's fleet, where no flag gives it. */
+  readonly fleetConfig?: string | undefined;
   /** What is known of a customer by its name: the file of its settings, and its shared credential. */
   readonly customer?: (name: string) => ConfiguredCustomer | undefined;
 }
@@ -186,7 +188,8 @@ function completed(
 ): readonly string[] {
   const customer = valueOf(words, "customer") ?? about ?? place.flags["customer"];
   const its = customer === undefined ? undefined : place.customer?.(customer);
-  const { credential = place.flags["credential"], config = place.flags["config"] } = its ?? {};
+  const ofFleet = name.startsWith("fleet ") || valueOf(words, "to") === "fleet" ? place.fleetConfig : undefined;
+  const { credential = place.flags["credential"], config = place.flags["config"] ?? ofFleet } = its ?? {};
   const own = words.map((word) => (word === "NAME" && credential !== undefined ? credential : word));
   const given: Readonly<Record<string, string | undefined>> = {
     ...place.flags,

@@ -221,6 +221,20 @@ describe("a run", () => {
     expect(outside.lines.join("")).not.toContain("s3cret");
   });
 
+  test("prints commands on its fleet with the file that names the fleet, also for a customer that is no input", async () => {
+    const { commands } = await readRun(world(runDocument(stanza("contoso", {}))));
+    const config = "--config /opt/splunk/etc/apps/TA_defender_mssp/local/inputs.conf";
+    const program = "/opt/splunk/bin/splunk cmd /opt/splunk/defender_mssp";
+
+    expect(commands.inText("Run `defender-mssp fleet apply` here.", "fleet main")).toBe(
+      `Run \`${program} fleet apply ${config}\` here.`,
+    );
+    expect(commands.inText('Run `defender-mssp customers remove "Fabrikam" --to fleet`.', "Fabrikam")).toContain(
+      `customers remove Fabrikam --to fleet ${config}`,
+    );
+    expect(commands.inText("Run `defender-mssp doctor`.", "fleet main")).not.toContain("--config");
+  });
+
   test("with events for another output only health and notices go to splunkd, and the customer's rows see both", async () => {
     const outside = world(runDocument(stanza("contoso", { index: "customers" })));
     const host = await openSplunkHost(await readRun(outside), outside, new AbortController().signal);

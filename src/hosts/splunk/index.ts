@@ -216,6 +216,7 @@ function commandsOf(document: SplunkDocument, { stanzas, refused }: ParsedSettin
     shell: world.program.shell,
     flags: document.serverUri === "" ? {} : { "splunk-uri": document.serverUri },
     secrets: "splunk",
+    fleetConfig: inputsConf(world, APP),
     customer: (name) => customers.get(name),
   });
 }
