@@ -414,6 +414,63 @@ describe("a spool whose records wait for a confirmation", () => {
   });
 });
 
+describe("a spool whose sent files could not be deleted until after the stop", () => {
+  /** Sends `text` as syslog does. */
+  async function send(spool: Spool, text: string): Promise<void> {
+    await spool.append(batchOf(text));
+    for (let next = spool.next(); next !== undefined; next = spool.next()) spool.advance(next);
+  }
+
+  /** What an orderly stop leaves behind that could delete nothing. */
+  async function left(): Promise<string> {
+    const folder = folderOf();
+    const unlinkSync = (): never => {
+      throw Object.assign(new Error("EBUSY"), { code: "EBUSY" });
+    };
+    const { spool, undeletable } = open(folder, { disk: { ...fs, unlinkSync } });
+    await send(spool, "a");
+    await send(spool, "b");
+    spool.close();
+    expect([segments(folder), undeletable]).toEqual([["000000001.spool", "000000002.spool"], ["000000001.spool"]]);
+    return folder;
+  }
+
+  test("deletes them at the next start, and sends nothing of them when the connection breaks", async () => {
+    const folder = await left();
+    const clock = new FakeClock(EVENING_MS);
+    const { spool } = open(folder, { clock });
+    expect([segments(folder), spool.bytes, spool.isDrained]).toEqual([[], 0, true]);
+    await send(spool, "c");
+    spool.rewind();
+    expect(passAll(spool).map(text)).toEqual(["c\n"]);
+  });
+
+  test("keeps what it sends for an hour, as every other spool, while they stay undeletable", async () => {
+    const folder = await left();
+    const clock = new FakeClock(EVENING_MS);
+    const unlinkSync = (path: fs.PathLike): void => {
+      if (/00000000[12]/.test(String(path))) throw Object.assign(new Error("EBUSY"), { code: "EBUSY" });
+      fs.unlinkSync(path);
+    };
+    const { spool } = open(folder, { clock, disk: { ...fs, unlinkSync } });
+    await send(spool, "c");
+    await clock.advance(3_601_000);
+    await send(spool, "d");
+    expect(segments(folder)).toEqual(["000000001.spool", "000000002.spool", "000000004.spool"]);
+    spool.close();
+    expect(passAll(open(folder).spool)).toEqual([]);
+  });
+
+  test("sends what is written after somebody deleted them by hand", async () => {
+    const folder = await left();
+    for (const name of segments(folder)) fs.unlinkSync(join(folder, name));
+    const { spool } = open(folder);
+    await spool.append(batchOf("c"));
+    await spool.append(batchOf("d"));
+    expect(passAll(spool).map(text)).toEqual(["c\n", "d\n"]);
+  });
+});
+
 test("a record that was released lends its memory to the next one, and one that was not keeps its bytes", async () => {
   const { spool } = open(folderOf(), { until: "confirmed" });
   for (const name of ["a", "b", "c"]) await spool.append(batchOf(name));

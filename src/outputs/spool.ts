@@ -371,10 +371,14 @@ export class Spool {
       if (confirmed.length > 0) this.#note(this.#confirmedPath, confirmed);
       return;
     }
-    for (const segment of this.#segments.filter(({ id }) => id < this.#at.id)) this.#remove(segment);
-    const first = this.#segments[0];
-    if (first !== undefined && first.id === this.#at.id && this.#at.offset >= first.bytes) this.#remove(first);
+    this.#removeSent();
     if (!this.isDrained || this.#undeleted.length > 0) this.#note(this.#cursorPath, this.#at);
+  }
+
+  #removeSent(): void {
+    const { id: atId, offset } = this.#at;
+    for (const segment of this.#segments.filter(({ id, bytes }) => id < atId || (id === atId && bytes <= offset)))
+      this.#remove(segment);
   }
 
   #note(path: string, what: unknown): void {
@@ -558,6 +562,10 @@ export class Spool {
     if (cursor !== undefined) {
       removeIfThere(disk, this.#cursorPath);
       this.#at = readCursor(cursor) ?? this.#at;
+      // Its file may be gone, and a new one of its number would count as sent.
+      this.#nextId = Math.max(this.#nextId, this.#at.id + 1);
+      // Those that could not be deleted at the stop.
+      this.#removeSent();
     }
     return keys;
   }
