@@ -1,7 +1,4 @@
-import { hostname } from "node:os";
-import { withSplunksKeys } from "../config/hec-settings.ts";
-import { ofSplunk, openOutputs, openServe, realDialer } from "../hosts/arcsight/index.ts";
-import { logWithCommands } from "../model/command-line.ts";
+import { ofSplunk, openServe } from "../hosts/arcsight/index.ts";
 import type { ExitCode } from "../model/failure.ts";
 import { asFailure, EXIT, exitCodeOf, isFailure } from "../model/failure.ts";
 import type { Http, Log } from "../model/ports.ts";
@@ -15,7 +12,7 @@ import { contractWatch } from "./contract.ts";
 import type { VaultOf } from "./customers.ts";
 import { openMonitor } from "./monitor.ts";
 import { OutputRenewal } from "./output-renewal.ts";
-import { outagesOf, outputStatuses } from "./output-status.ts";
+import { outputsOf } from "./outputs-destination.ts";
 import { readTextIfThere } from "./read-text.ts";
 import {
   diskState,
@@ -25,14 +22,13 @@ import {
   realSecretFiles,
 } from "./real-collector.ts";
 import { FileSecrets } from "./stored-secrets.ts";
-import { presentFingerprint, realClock, realRandom, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
+import { presentFingerprint, realClock, stopSignal, VERSION, warnOfDistrusted } from "./world.ts";
 
 /**
- * How long running pages may take after SIGTERM, and then sends to receivers. systemd waits 90 s by default;
- * the shipped unit sets 30 s.
+ * How long running pages may take after SIGTERM; then sends to receivers have their time. systemd waits 90 s
+ * by default; the shipped unit sets 30 s.
  */
 const FINISH_PAGES_MS = 5_000;
-const DRAIN_MS = 10_000;
 
 /**
  * `arcsight run`: collects into the outputs until SIGTERM; SIGHUP reads the configuration again. `--once`
@@ -152,31 +148,6 @@ async function chooseAgain(flags: ArcSightFlags, log: Log): Promise<Chosen | und
   }
   log.error("the configuration was read again but is not valid; the previous one stays in use");
   return undefined;
-}
-
-function outputsOf({ config, stateDir }: Chosen, runLog: Log): () => Destination {
-  const log = config.form === "splunk" ? logWithCommands(runLog, { inText: withSplunksKeys }) : runLog;
-  const ports = { disk: realDisk, clock: realClock, platform: process.platform };
-  return () => {
-    const http = createHttp({ userAgent: `defender-mssp/${VERSION}` });
-    const world = { ports, clock: realClock, random: realRandom, log, dialer: realDialer, http, hostName: hostname() };
-    const sink = openOutputs(config.outputs, config.settings.stanzas, stateDir, world);
-    return {
-      sink,
-      onBroken: (listener) => sink.onBroken(listener),
-      renew: (output, secrets) => sink.renew(output, secrets),
-      outages: () => outagesOf(sink.conditions(), config.outputs),
-      outputs: () => outputStatuses(sink.conditions(), config.outputs, realClock.nowMs()),
-      async close() {
-        try {
-          await sink.close(DRAIN_MS);
-        } finally {
-          await http.close().catch(() => undefined);
-        }
-        return true;
-      },
-    };
-  };
 }
 
 interface CollectUntil {
