@@ -105,6 +105,26 @@ test("an outage says why HEC takes nothing in the words of Splunk's settings, un
   await destination.close();
 });
 
+test("in a fleet an outage is said in the words of Splunk's settings too", async () => {
+  const { one, destination } = await opened(() => TOKEN);
+  await destination.close();
+  const unused = () => Promise.reject(new Error("nothing is written here"));
+  const inFleet = one.openInFleet({
+    sink: { kind: "durable", write: unused, writeHuge: unused, health: unused },
+    outages: () => [
+      {
+        output: "hec",
+        code: "output-broken",
+        actor: "operator",
+        say: "hec: outputs[0].token is refused.",
+        nextStep: "Check .token.",
+      },
+    ],
+    close: async () => true,
+  });
+  expect(inFleet.outages?.()).toMatchObject([{ output: "hec", nextStep: "Check hec_token." }]);
+});
+
 test("a token that Splunk refuses is said with the name of Splunk's setting", async () => {
   const { destination, log } = await opened(() => "another-token");
   await destination.sink.write(ALERTS);
