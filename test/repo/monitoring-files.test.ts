@@ -24,6 +24,12 @@ interface Rule {
   readonly annotations: { readonly summary: string; readonly description: string };
 }
 
+/** Of promtool: a series, and its values from minute to minute. */
+interface Series {
+  readonly series: string;
+  readonly values: string;
+}
+
 interface Panel {
   readonly id: number;
   readonly title: string;
@@ -163,6 +169,8 @@ describeWith("Prometheus' own checks", MISSING)("promtool", () => {
 
   const stream = 'customer="Contoso",tenant_id="t",stream="alerts"';
   const output = 'output="outputs[0]",type="hec"';
+  const member = 'job="defender-mssp",instance="a"';
+  const ofThree: Series = { series: `defender_mssp_fleet_members{${member}}`, values: "3x120" };
   const cases = [
     ["DefenderCollectorDown", 'up{job="defender-mssp",instance="a"}', "0x120", "5m"],
     ["DefenderCollectorNotReady", 'defender_mssp_ready{instance="a"}', "0x120", "10m"],
@@ -174,38 +182,82 @@ describeWith("Prometheus' own checks", MISSING)("promtool", () => {
     ["DefenderOutputRefuses", `defender_mssp_output_state{${output},state="refusing"}`, "1x120", "2m"],
     ["DefenderSpoolOld", `defender_mssp_output_spool_oldest_seconds{${output}}`, "901x120", "5m"],
     ["DefenderEventsRejected", `defender_mssp_output_rejected_events_total{${output}}`, "0 0 1x120", "2m"],
-  ] as const;
-  test.each(cases)(
+    ["DefenderFleetDatabaseUnreachable", `defender_mssp_ready{${member}}`, "0x120", "2m", ofThree],
+    ["DefenderFleetShardsUnowned", `defender_mssp_fleet_shards{${member}}`, "255x120", "2m", ofThree],
+    ["DefenderFleetMemberGone", `defender_mssp_fleet_members{${member}}`, "3x10 2x120", "21m"],
+    ["DefenderFleetPlaceExpired", `defender_mssp_fleet_expired_total{${member}}`, "0 0 1x120", "2m"],
+    ["DefenderFleetShardsLost", `defender_mssp_fleet_lost_shards_total{${member}}`, "0 0 86x120", "2m"],
+    ["DefenderFleetPacketsWait", `defender_mssp_fleet_output_waiting_packets{${member},output="hec"}`, "1x120", "15m"],
+    ["DefenderFleetShardLate", `defender_mssp_fleet_shard_lag_seconds{${member},shard="7"}`, "3601x120", "10m"],
+  ] as const satisfies readonly (readonly [string, string, string, string, ...Series[]])[];
+  const up: Series = { series: 'up{job="defender-mssp",instance="a"}', values: "1x120" };
+  /** How many series of an alert fire at a time. */
+  const firing = (alert: string, eval_time: string, count: number) => ({
+    expr: `count(ALERTS{alertname="${alert}",alertstate="firing"}) or vector(0)`,
+    eval_time,
+    exp_samples: [{ labels: "{}", value: count }],
+  });
+  /** @param stories each with series of two hours, and what is to be seen in them. */
+  function expectRules(
+    stories: readonly { readonly series: readonly Series[]; readonly expected: readonly object[] }[],
+  ) {
+    const folder = mkdtempSync(join(tmpdir(), "alerts-"));
+    try {
+      const file = join(folder, "tests.json");
+      const tests = stories.map(({ series, expected }) => ({
+        interval: "1m",
+        input_series: series,
+        promql_expr_test: expected,
+      }));
+      // JSON is YAML.
+      writeFileSync(file, JSON.stringify({ rule_files: [join(FOLDER, "alerts.yaml")], tests }));
+      const { status, stdout, stderr } = spawnSync("promtool", ["test", "rules", file], { encoding: "utf8" });
+      expect([status, stdout + stderr]).toEqual([0, expect.stringContaining("SUCCESS")]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  test.each<readonly [string, string, string, string, ...Series[]]>(cases)(
     "says that %s fires in time, and that it is quiet before and without its cause",
-    (alert, series, values, after) => {
+    (alert, series, values, after, ...beside) => {
       const minutes = Number.parseInt(after, 10);
-      const fires = (eval_time: string, count: number) => ({
-        expr: `count(ALERTS{alertname="${alert}",alertstate="firing"}) or vector(0)`,
-        eval_time,
-        exp_samples: [{ labels: "{}", value: count }],
-      });
-      const quiet = { series: 'up{job="defender-mssp",instance="a"}', values: "1x120" };
-      const caused = series.startsWith("up{") ? [] : [quiet];
-      const folder = mkdtempSync(join(tmpdir(), "alerts-"));
-      try {
-        const file = join(folder, "tests.json");
-        const tests = [
-          {
-            interval: "1m",
-            input_series: [...caused, { series, values }],
-            promql_expr_test: [fires(`${minutes - 1}m`, 0), fires(`${minutes + 1}m`, 1)],
-          },
-          { interval: "1m", input_series: [quiet], promql_expr_test: [fires("110m", 0)] },
-        ];
-        // JSON is YAML.
-        writeFileSync(file, JSON.stringify({ rule_files: [join(FOLDER, "alerts.yaml")], tests }));
-        const { status, stdout, stderr } = spawnSync("promtool", ["test", "rules", file], { encoding: "utf8" });
-        expect([status, stdout + stderr]).toEqual([0, expect.stringContaining("SUCCESS")]);
-      } finally {
-        rmSync(folder, { recursive: true, force: true });
-      }
+      const caused = [...(series.startsWith("up{") ? [] : [up]), ...beside];
+      expectRules([
+        {
+          series: [...caused, { series, values }],
+          expected: [firing(alert, `${minutes - 1}m`, 0), firing(alert, `${minutes + 1}m`, 1)],
+        },
+        { series: [up], expected: [firing(alert, "110m", 0)] },
+      ]);
     },
   );
+
+  const fleetAlerts = cases.map(([alert]) => alert).filter((alert) => alert.startsWith("DefenderFleet"));
+  const all = (alerts: readonly string[]) => alerts.map((alert) => firing(alert, "110m", 0));
+  test("says that no alert of a fleet fires for a collector that works alone, even where it polls nobody", () => {
+    const alone = ["ready", "fleet_members", "fleet_shards", "fleet_expired_total", "fleet_lost_shards_total"];
+    const series = alone.map((name) => ({ series: `defender_mssp_${name}{${member}}`, values: "0x120" }));
+    expectRules([{ series: [up, ...series], expected: all(fleetAlerts) }]);
+  });
+
+  test("says that no alert of a fleet fires while two members share all shards and packets come and go", () => {
+    const series = ["a", "b"].flatMap((instance) =>
+      [
+        ["ready{", "1x120"],
+        ["fleet_members{", "2x120"],
+        ["fleet_shards{", "128x120"],
+        ["fleet_expired_total{", "1x120"],
+        ["fleet_lost_shards_total{", "5x120"],
+        ['fleet_output_waiting_packets{output="hec",', Array.from({ length: 121 }, (_, n) => 70 + (n % 3)).join(" ")],
+        ['fleet_shard_lag_seconds{shard="7",', "60x120"],
+      ].map(([name, values = ""]) => ({
+        series: `defender_mssp_${name}job="defender-mssp",instance="${instance}"}`,
+        values,
+      })),
+    );
+    expectRules([{ series: [up, ...series], expected: all(fleetAlerts) }]);
+  });
 
   test("has a case for every alert rule", () => {
     expect(cases.map(([alert]) => alert)).toEqual(rules.map(({ alert }) => alert));
