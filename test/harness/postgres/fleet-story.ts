@@ -1,27 +1,23 @@
 /**
- * Members of a fleet as processes: the program as it is shipped, or from its sources where it was not built,
+ * Members of a fleet as processes: the built executable, which must be there where real parts are required,
  * a simulator as Microsoft, a real PostgreSQL, and files or a fake HEC that get the events.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { text as textOf } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { expect } from "@jest/globals";
-import { binaryPath } from "../../../scripts/build/platforms.ts";
 import { childEnvironment } from "../child-environment.ts";
+import { collectorProgram } from "../collector-program.ts";
 import type { HecServer } from "../hec/server.ts";
 import { consult } from "../oracle/main.ts";
 import type { Ready } from "../simulator/start.ts";
 import { tenantLines } from "../simulator/tenant-lines.ts";
 import { type PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "./server.ts";
 
-const ROOT = resolve(import.meta.dirname, "../../..");
-const BINARY = join(ROOT, binaryPath("linux-x64"));
-const [PROGRAM, BEFORE_ARGUMENTS]: readonly [string, readonly string[]] = existsSync(BINARY)
-  ? [BINARY, []]
-  : [process.execPath, [join(ROOT, "src/main/main.ts")]];
+const { file: PROGRAM, before: BEFORE_ARGUMENTS } = collectorProgram();
 const WITHIN_MS = 240_000;
 const ROLE = "collector";
 const PASSWORD = "the collector's password";
