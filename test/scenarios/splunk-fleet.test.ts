@@ -174,7 +174,11 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("two heavy fo
     const outcome = await two.stop();
     await one.crash();
 
-    expect([outcome.exit_code, outcome.faults, Object.keys(outcome.sourcetypes)]).toEqual([0, [], ["defender_mssp:health"]]);
+    expect([outcome.exit_code, outcome.faults, Object.keys(outcome.sourcetypes)]).toEqual([
+      0,
+      [],
+      ["defender_mssp:health"],
+    ]);
     const texts = new Map<string, string>();
     for (const { key, line } of delivered()) expect(texts.get(key) ?? texts.set(key, line).get(key)).toBe(line);
     const { totals } = await consult({ truth: simulator.ready.control_url, delivered: [indexed()], format: "jsonl" });
