@@ -415,9 +415,9 @@ describe("a spool whose records wait for a confirmation", () => {
 });
 
 describe("a spool whose sent files could not be deleted until after the stop", () => {
-  /** Sends `text` as syslog does. */
-  async function send(spool: Spool, text: string): Promise<void> {
-    await spool.append(batchOf(text));
+  /** Sends it as syslog does. */
+  async function send(spool: Spool, line: string): Promise<void> {
+    await spool.append(batchOf(line));
     for (let next = spool.next(); next !== undefined; next = spool.next()) spool.advance(next);
   }
 
