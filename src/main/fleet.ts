@@ -24,7 +24,7 @@ import type { SecretFiles } from "../stores/disk/secrets.ts";
 import type { Database } from "../stores/postgres/connections.ts";
 import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type Renewing } from "../stores/postgres/fleet-tokens.ts";
-import { fleetMoved, moveOf } from "../stores/postgres/move.ts";
+import { admission } from "../stores/postgres/move.ts";
 import { drainMembersWithoutRoster, readChangedRoster } from "../stores/postgres/roster.ts";
 import { SHARD_COUNT } from "../stores/postgres/schema.ts";
 import type { Chosen } from "./chosen-configuration.ts";
@@ -177,10 +177,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
           fleet: settings.name,
           key,
-          async admits() {
-            const move = await moveOf(database, settings.name);
-            if (move !== undefined) throw fleetMoved(settings.name, move);
-          },
+          admits: admission(database, settings.name),
           configured: () => fleet.configured,
           bodiesOf: bodiesInList,
           nowMs: () => realClock.nowMs(),

@@ -18,7 +18,7 @@ import { SecretFiles, tokenEntryName } from "../../src/stores/disk/secrets.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
 import { FleetKey } from "../../src/stores/postgres/fleet-key.ts";
 import { FleetTokens } from "../../src/stores/postgres/fleet-tokens.ts";
-import { moveOf } from "../../src/stores/postgres/move.ts";
+import { admission, moveOf } from "../../src/stores/postgres/move.ts";
 import { schemaOf } from "../../src/stores/postgres/schema.ts";
 import { FakeClock } from "../harness/fakes/clock.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
@@ -205,8 +205,12 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     });
     expect(await (await world.joined(fleet, "late")).claim(ALL)).toEqual([]);
     world.expire(fleet, "late");
+    const admits = admission(database, fleet);
+    await expect(world.joined(fleet, "stopped", { admits })).rejects.toMatchObject({ code: "fleet-moved" });
+    expect(server.query(`select name from ${schemaOf(fleet)}.member where name = 'stopped'`)).toEqual([]);
     expect(await transferIn(partsOf(fleet).parts)).toEqual({ streams: 3, tokens: 1 });
     expect((await inDatabase(fleet)).seen).toEqual([8n, [1, 2, 7, 8].map(entry)]);
+    await expect(world.joined(fleet, "started", { admits })).resolves.toBeDefined();
   });
 
   test("that is killed at any statement is run again, and neither side collects until it is complete", async () => {

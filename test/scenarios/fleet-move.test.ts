@@ -89,6 +89,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())(
       appear();
       expect(await fleet.ask(["fleet", "export-state"], "one")).toMatch(/"?refresh_tokens"?[=:]2\b[^\n]*\nexit 0$/);
       expect(await fleet.ask(["run", "--once"], "alone")).toMatch(/exit 0$/);
+      expect(await fleet.ask(["run"], "one")).toMatch(/were moved to the state folder[^\n]*\n[\s\S]*exit [1-9]$/);
 
       expectEachOnce();
       expect(await fleet.doctor()).toMatch(/were moved to the state folder [^\n]*[\s\S]*exit 7$/);

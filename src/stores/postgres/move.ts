@@ -135,6 +135,14 @@ export async function openMoved(
   return (await openFleetStream(place, { key, lease, outputs: [], events, others })).store;
 }
 
+/** What a member asks before it begins, also again after its place expired. Throws Failure `fleet-moved`. */
+export function admission(database: Database, fleet: string): () => Promise<void> {
+  return async () => {
+    const move = await moveOf(database, fleet);
+    if (move !== undefined) throw fleetMoved(fleet, move);
+  };
+}
+
 /** @param place of the folder that has the streams, or that gives them to the fleet. */
 export function fleetMoved(fleet: string, { direction, place }: FleetMove): Failure {
   return new Failure("fleet-moved", {

@@ -44,6 +44,8 @@ export interface MemberChoice {
   readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
   /** Sees each statement of pages and deliveries before it is sent, and may throw instead of it. */
   readonly sees?: (sql: string) => void;
+  /** Throws why members must stay out. */
+  readonly admits?: () => Promise<void>;
 }
 
 /** A member's store, connected as the role with the least rights. */
@@ -52,7 +54,7 @@ export function memberOf(
   fleet: string,
   choice: MemberChoice = {},
 ): Promise<PostgresFleet> {
-  const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], key, sees } = choice;
+  const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], key, sees, admits } = choice;
   const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
   const database = connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) });
   return PostgresFleet.open({
@@ -66,6 +68,7 @@ export function memberOf(
     heartbeat: connectionsTo({ port: server.port, ...role }),
     fleet,
     key,
+    ...(admits === undefined ? {} : { admits }),
     configured: () => configured,
     bodiesOf: bodiesInList,
     nowMs: () => Date.now() + clockAheadMs,
