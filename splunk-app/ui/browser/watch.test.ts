@@ -26,6 +26,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 /** A browser clock that a test sets ahead, and that no other test has stopped. */
 const AHEAD_MS = 2;
 const STATUS = "TA_defender_mssp/defender_mssp_status";
+const STATUS_CALLS = "/defender_mssp_status";
 
 inBrowser("the pages that watch", () => {
   let world: World;
@@ -249,9 +250,10 @@ inBrowser("the pages that watch", () => {
   ])("where %s, the page says so and resumes", async (_, status, sentence) => {
     const page = await world.open({ view: "start", laterMs: AHEAD_MS });
     await page.getByText("customers are configured").waitFor();
-    world.web.interferences.push({ method: "GET", path: "/data/inputs/defender_mssp", status, text: "no" });
+    world.web.interferences.push({ method: "GET", path: "/inputs/defender_mssp", status, text: "no", stays: true });
     await page.goto(`${world.web.viewUrl("defender_mssp")}#/health`);
     await page.getByText(sentence).waitFor();
+    world.web.interferences.length = 0;
     await page.clock.fastForward(STATES_PACE.oftenMs);
     await page.getByText(sentence).waitFor({ state: "hidden" });
     await page.getByTestId("counts").waitFor();
@@ -294,9 +296,10 @@ inBrowser("the pages that watch", () => {
     const page = await world.open({ hash: "#/customer/tailspin", laterMs: AHEAD_MS });
     await section(page, "State and last 24 hours").getByRole("cell", { name: "throttled", exact: true }).waitFor();
     await page.getByLabel("Poll every (seconds)").fill("77");
-    world.web.interferences.push({ method: "GET", path: "/defender_mssp_status", status: 500, text: "busy" });
+    world.web.interferences.push({ method: "GET", path: STATUS_CALLS, status: 500, text: "busy", stays: true });
     await page.clock.fastForward(STATES_PACE.oftenMs);
     await page.getByText("The state cannot be shown. Splunk failed (500): busy").waitFor();
+    world.web.interferences.length = 0;
     await page.clock.fastForward(STATES_PACE.oftenMs);
     await page.getByText("The state cannot be shown.").waitFor({ state: "hidden" });
     expect(await page.getByLabel("Poll every (seconds)").inputValue()).toBe("77");

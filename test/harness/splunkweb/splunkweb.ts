@@ -28,12 +28,14 @@ const TYPES: Readonly<Record<string, string>> = {
   ".png": "image/png",
 };
 
-/** An answer that the next calls whose path contains `path` get instead of splunkd's. */
+/** An answer that the next call whose path contains `path` gets instead of splunkd's. */
 export interface Interference {
   readonly method: string;
   readonly path: string;
   readonly status: number;
   readonly text: string;
+  /** Every such call gets it, until the test removes it: what a page asks again by itself. */
+  readonly stays?: boolean;
 }
 
 export class SplunkWeb {
@@ -189,8 +191,11 @@ export class SplunkWeb {
     if (method !== "GET" && !(isForm && request.headers["x-requested-with"] === "XMLHttpRequest"))
       return refusal(401, "CSRF validation failed");
     const at = this.interferences.findIndex((one) => one.method === method && target.includes(one.path));
-    const [instead] = at === -1 ? [] : this.interferences.splice(at, 1);
-    if (instead !== undefined) return refusal(instead.status, instead.text);
+    const instead = this.interferences[at];
+    if (instead !== undefined) {
+      if (instead.stays !== true) this.interferences.splice(at, 1);
+      return refusal(instead.status, instead.text);
+    }
     const type = request.headers["content-type"];
     const headers = { authorization: `Splunk ${sessionKey}`, ...(type === undefined ? {} : { "content-type": type }) };
     return this.#ask(method, target, headers, body);
