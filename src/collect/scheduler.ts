@@ -351,6 +351,7 @@ export class Scheduler {
         source,
         store,
         openTempFile: () => state.openTempFile(),
+        customerCount: () => this.#members.length,
         ...(due === undefined ? {} : { nextPollAtMs: due }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
         limiter: this.#limiter,

@@ -6,10 +6,33 @@ const SHORT_LOOKBACK_MS = 120_000;
 const FULL_LOOKBACK_EVERY_POLLS = 5;
 const FULL_LOOKBACK_AT_LEAST_EVERY_MS = 1_800_000;
 const LEDGER_BEYOND_MS = 3_600_000;
+const SWEEP_AT_MOST_EVERY_MS = 3_600_000;
+/** So many customers of one process are swept each hour. */
+const CUSTOMERS_SWEPT_HOURLY = 5_000;
 
 /** How much update time the ledger covers. */
 export function ledgerSpanMs(settings: { readonly overlapMinutes: number; readonly sweepHours: number }): number {
   return Math.max(settings.overlapMinutes * 60_000, settings.sweepHours * 3_600_000) + LEDGER_BEYOND_MS;
+}
+
+/**
+ * The time between two sweeps of a stream. A sweep reads a day's rows again, so with more than 5,000
+ * customers the period grows with them, and their sweeps together take no more requests than those of 5,000.
+ * It stays within half of what a sweep looks back, so that each row is looked at by two sweeps.
+ *
+ * A longer period loses nothing: a sweep counts back from where the last complete one ended, and the ledger
+ * forgets nothing within its span before that.
+ *
+ * @param customers those of this process; other members of a fleet count their own.
+ */
+export function sweepEveryMs({ customers, sweepHours }: { readonly customers: number; readonly sweepHours: number }) {
+  const grown = (SWEEP_AT_MOST_EVERY_MS * customers) / CUSTOMERS_SWEPT_HOURLY;
+  return Math.max(SWEEP_AT_MOST_EVERY_MS, Math.min(grown, longestSweepEveryMs(sweepHours)));
+}
+
+/** No sweep is planned further ahead, however many customers there are. */
+export function longestSweepEveryMs(sweepHours: number): number {
+  return Math.max(SWEEP_AT_MOST_EVERY_MS, (sweepHours * 3_600_000) / 2);
 }
 
 /**

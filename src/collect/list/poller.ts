@@ -7,13 +7,21 @@ import type { ProvisionalOwner } from "../delivery/provisional.ts";
 import { partialAnswer, WALK_WARNINGS } from "../failures.ts";
 import { RoundLoop } from "../round-loop.ts";
 import type { LostVersion, Runner } from "../runner.ts";
-import { checkpointAfter, looksBackFully, minimum, pollFrom, stoodAt } from "./lookback.ts";
+import {
+  checkpointAfter,
+  longestSweepEveryMs,
+  looksBackFully,
+  minimum,
+  pollFrom,
+  stoodAt,
+  sweepEveryMs,
+} from "./lookback.ts";
 import type { PageReaderParts } from "./page-reader.ts";
 import { PageReader } from "./page-reader.ts";
 import type { WalkMemory, WalkSource } from "./walk.ts";
 import { walk } from "./walk.ts";
 
-const SWEEP_EVERY_MS = 3_600_000;
+const FIRST_SWEEP_IN_MS = 3_600_000;
 const EMPTY_CHECKPOINT_SAVED_EVERY_MS = 600_000;
 const PROGRESS_SAVED_EVERY_MS = 1_000;
 
@@ -29,6 +37,8 @@ export interface PollerParts extends DeliveryParts, PageReaderParts {
   readonly start: Ticks;
   /** From the last orderly stop; the saved checkpoint may be older. */
   readonly nextPollAtMs?: number;
+  /** How many customers this process collects now: the more, the rarer the sweeps. */
+  readonly customerCount: () => number;
 }
 
 /**
@@ -50,6 +60,8 @@ export class StreamPoller implements Runner {
   #requestsOfFullLookback = 0;
   #replayFrom: Ticks | undefined;
   #replaysAsked = 0;
+  /** No further ahead was the next sweep planned; absent while the plan is that of an earlier run. */
+  #sweepPlannedWithinMs: number | undefined;
 
   constructor(parts: PollerParts) {
     this.#p = parts;
@@ -59,7 +71,7 @@ export class StreamPoller implements Runner {
       version: 1,
       start: parts.start,
       nextPollAtMs: now,
-      nextSweepAtMs: now + SWEEP_EVERY_MS,
+      nextSweepAtMs: now + FIRST_SWEEP_IN_MS,
       pollsSinceFullReach: 0,
     };
     if (parts.nextPollAtMs !== undefined && parts.nextPollAtMs > this.#checkpoint.nextPollAtMs)
@@ -157,10 +169,25 @@ export class StreamPoller implements Runner {
     return [...begun, this.#replayFrom, this.#delivery.owner.oldest].reduce<Ticks>(minimum, upTo);
   }
 
-  /** A sweep planned more than an hour ahead was planned before the clock was set back, so it is due too. */
+  /** A sweep planned too far ahead was planned before the clock was set back, so it is due too. */
   #sweepIsDue(): boolean {
-    const inMs = this.#checkpoint.nextSweepAtMs - this.#p.clock.nowMs();
-    return inMs <= 0 || inMs > SWEEP_EVERY_MS;
+    const { clock, random, settings } = this.#p;
+    const nowMs = clock.nowMs();
+    const inMs = this.#checkpoint.nextSweepAtMs - nowMs;
+    if (inMs <= 0) return true;
+    if (this.#sweepPlannedWithinMs !== undefined) return inMs > this.#sweepPlannedWithinMs;
+    if (inMs > longestSweepEveryMs(settings.sweepHours)) return true;
+    const everyMs = this.#sweepEveryMs();
+    this.#sweepPlannedWithinMs = everyMs;
+    // A process with more customers planned it. Thousands of customers may come from there at once, so their
+    // sweeps are spread.
+    if (inMs > everyMs)
+      this.#checkpoint = { ...this.#checkpoint, nextSweepAtMs: nowMs + Math.round(everyMs * random.next()) };
+    return false;
+  }
+
+  #sweepEveryMs(): number {
+    return sweepEveryMs({ customers: this.#p.customerCount(), sweepHours: this.#p.settings.sweepHours });
   }
 
   /**
@@ -288,7 +315,8 @@ export class StreamPoller implements Runner {
       if (partial === undefined) this.#checkpoint = { ...this.#checkpoint, sweptUpTo: upTo };
       else await this.#p.customer.incident(this.#p.report, partialAnswer(partial));
     }
-    this.#checkpoint = { ...this.#checkpoint, nextSweepAtMs: clock.nowMs() + SWEEP_EVERY_MS };
+    this.#sweepPlannedWithinMs = this.#sweepEveryMs();
+    this.#checkpoint = { ...this.#checkpoint, nextSweepAtMs: clock.nowMs() + this.#sweepPlannedWithinMs };
     if (this.#delivery.wroteSinceSave) await this.#saveCheckpoint(false);
   }
 
