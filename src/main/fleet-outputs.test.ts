@@ -185,29 +185,29 @@ describe("a stop of a member", () => {
   });
 });
 
-describe("what is told of deliveries", () => {
+describe("what is said of deliveries", () => {
   const batch = [{ stanza: "Contoso", key: "1" } as unknown as Delivery];
 
   test("is each batch once the output has taken it, with what the output says of it", async () => {
-    const told: (readonly Delivery[])[] = [];
+    const noted: (readonly Delivery[])[] = [];
     let take: (bytes: number) => void = () => undefined;
     const write = () => new Promise<number>((resolve) => (take = resolve));
     const packets = {} as PacketReceiver;
-    const sink = noting({ write, packets }, (taken) => told.push(taken));
+    const sink = noting({ write, packets }, (taken) => noted.push(taken));
     const written = sink.write(batch);
 
-    expect(told).toEqual([]);
+    expect(noted).toEqual([]);
     take(7);
     expect(await written).toBe(7);
-    expect(told).toEqual([batch]);
+    expect(noted).toEqual([batch]);
     expect(sink.packets).toBe(packets);
   });
 
   test("is nothing of a batch that the output refuses", async () => {
-    const told: (readonly Delivery[])[] = [];
-    const sink = noting({ write: () => Promise.reject(new Error("refused")) }, (taken) => told.push(taken));
+    const noted: (readonly Delivery[])[] = [];
+    const sink = noting({ write: () => Promise.reject(new Error("refused")) }, (taken) => noted.push(taken));
 
     await expect(sink.write(batch)).rejects.toThrow("refused");
-    expect(told).toEqual([]);
+    expect(noted).toEqual([]);
   });
 });

@@ -127,8 +127,8 @@ function nameTaken(row: ConfiguredCustomer, { tenantId }: ConfiguredInFile, file
 }
 
 /**
- * For a member that collects no customers of the database. Each one's health says who must act, because another
- * member may not have its shard.
+ * For a member that collects no customers of the database. Each one's health says who must act, because
+ * another member may not have its shard.
  */
 export function collectedElsewhere({ entries, ...rest }: RosterCustomers): RosterCustomers {
   return {

@@ -23,7 +23,7 @@ export function ledgerSpanMs(settings: { readonly overlapMinutes: number; readon
  * A longer period loses nothing: a sweep counts back from where the last complete one ended, and the ledger
  * forgets nothing within its span before that.
  *
- * @param customers those of this process; other members of a fleet count their own.
+ * @param customers those of this process alone, where several share them.
  */
 export function sweepEveryMs({ customers, sweepHours }: { readonly customers: number; readonly sweepHours: number }) {
   const grown = (SWEEP_AT_MOST_EVERY_MS * customers) / CUSTOMERS_SWEPT_HOURLY;

@@ -221,7 +221,7 @@ describe("a run", () => {
     expect(outside.lines.join("")).not.toContain("s3cret");
   });
 
-  test("prints commands on its fleet with the file that names the fleet, also for a customer that is no input", async () => {
+  test("prints commands on its fleet with the file that names the fleet, also for a customer without an input", async () => {
     const { commands } = await readRun(world(runDocument(stanza("contoso", {}))));
     const config = "--config /opt/splunk/etc/apps/TA_defender_mssp/local/inputs.conf";
     const program = "/opt/splunk/bin/splunk cmd /opt/splunk/defender_mssp";
