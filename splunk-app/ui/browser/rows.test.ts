@@ -133,6 +133,12 @@ inBrowser("what is done to one customer in Splunk Web", () => {
 
   const slotsOf = (name: string) => intake().filter((one) => one.name.startsWith(`${name}~`));
 
+  /** The input stores a secret first, and then deletes what the page wrote, piece by piece. */
+  async function takenOver(name: string, secret: string): Promise<void> {
+    const isOver = (): boolean => storedSecret(name) === secret && slotsOf(name).length === 0;
+    await world.splunkd.until(isOver, "the secret to be taken over");
+  }
+
   test("a customer is tested from its row by the real binary, and Escape closes the test and gives the focus back", async () => {
     const page = await found("running");
     const button = page.getByRole("button", { name: "Test running" });
@@ -221,7 +227,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
 
     for (const goOn of held.creations) await goOn();
     await first.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
-    await world.splunkd.until(() => storedSecret("both") === "v~first", "the first one's secret");
+    await takenOver("both", "v~first");
     await second.getByRole("button", { name: "Save and go on" }).click();
     await second.getByText("An input with this name already exists. Choose another name.").waitFor();
     expect(slotsOf("both")).toEqual([]);
@@ -243,7 +249,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
 
     for (const goOn of held.creations) await goOn();
     await adding.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
-    await world.splunkd.until(() => storedSecret("added") === "v~added", "the secret to be taken over");
+    await takenOver("added", "v~added");
     await importing.getByRole("button", { name: "Try 1 again" }).click();
     await row.getByText("An input with this name exists already, with other settings").waitFor();
     expect(stanza("added")).toContain(`tenant_id = ${TENANT}`);
@@ -279,7 +285,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     });
     await page.getByRole("button", { name: "Save and go on" }).click();
     await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
-    await world.splunkd.until(() => storedSecret("resent") === "v~resent", "the secret to be taken over");
+    await takenOver("resent", "v~resent");
     expect(resent).toBeGreaterThan(2);
     expect(slotsOf("resent")).toEqual([]);
     expect(world.faults).toEqual([]);
@@ -348,8 +354,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
       await save(page);
       await page.getByText("Saved.").waitFor();
       expect(/^start = 30d$/m.test(stanza(name))).toBe(!isTaken);
-      const isOver = (): boolean => storedSecret(name) === `v~${name}` && slotsOf(name).length === 0;
-      await world.splunkd.until(isOver, "the secret to be taken over");
+      await takenOver(name, `v~${name}`);
       expect(world.faults).toEqual([]);
     },
   );
