@@ -362,6 +362,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
   test("while splunkd is slow a save is sent once, and what is typed meanwhile stays", async () => {
     const page = await edited("slow");
     const held: (() => Promise<void>)[] = [];
+    const { promise: isSent, resolve: sent } = Promise.withResolvers<void>();
     let posts = 0;
     await page.route(
       (url) => url.pathname.endsWith(`${INPUTS}/slow`),
@@ -372,6 +373,7 @@ inBrowser("what is done to one customer in Splunk Web", () => {
         }
         posts += 1;
         held.push(() => route.fallback());
+        sent();
       },
     );
     const button = page.getByRole("button", { name: "Save", exact: true });
@@ -379,6 +381,8 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     await page.getByRole("button", { name: "Saving" }).waitFor();
     expect(await page.getByRole("button", { name: "Saving" }).isDisabled()).toBe(true);
     await page.getByLabel("Poll every (seconds)").fill("75");
+    // The page reads the input before it saves.
+    await isSent;
     for (const goOn of held) await goOn();
     await page.getByText("Saved.").waitFor();
     expect([posts, await page.getByLabel("Poll every (seconds)").inputValue()]).toEqual([1, "75"]);
