@@ -84,7 +84,7 @@ test("each printable command takes exactly the flags that are repeated for it", 
   const wrong: string[] = [];
   for (const [name, { takes, to = [] }] of Object.entries(PRINTABLE_COMMANDS)) {
     const needed = [
-      ...(["credential set", "customers remove"].includes(name) ? ["x"] : []),
+      ...(["credential set", "customers import", "customers remove"].includes(name) ? ["x"] : []),
       ...(name === "hunt" ? ["--query", "x"] : []),
     ];
     const complaint = async (flags: readonly string[], own: readonly string[] = []) => {
