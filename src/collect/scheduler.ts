@@ -15,6 +15,7 @@ import { Budgets } from "./budget.ts";
 import { Provisional, provisionalAtEnd } from "./delivery/provisional.ts";
 import { isCredentialFailure, stopped } from "./failures.ts";
 import { Hunter } from "./hunting/hunter.ts";
+import { JoinSlots } from "./join-slots.ts";
 import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
 import type { Outage, OutageReason } from "./outage-watch.ts";
@@ -29,7 +30,6 @@ import type { Runner } from "./runner.ts";
 const FIRST_POLLS_PER_SECOND = 50;
 /** Likewise where thousands of customers of another collector are taken over; they have waited already. */
 const TAKEN_OVER_PER_SECOND = 100;
-const JOIN_SLOT_MS = 1000 / TAKEN_OVER_PER_SECOND;
 /** Likewise when a credential that many customers share changes. */
 const TRIED_AGAIN_PER_SECOND = 50;
 const HOURLY_MS = 3_600_000;
@@ -127,9 +127,7 @@ export class Scheduler {
    */
   #replaySinceS: Readonly<Record<string, number>> = {};
   #launch: ((member: Member, runner: Runner, inMs: number) => void) | undefined;
-  /** When customers that joined are polled first: slots of the clock that never steps, one for each. */
-  readonly #joinSlots = new Set<number>();
-  #lastJoinSlot = Number.NEGATIVE_INFINITY;
+  readonly #joinSlots = new JoinSlots(TAKEN_OVER_PER_SECOND);
   /** A shared credential that is stored admits many customers in the same moment. */
   readonly #adding = new SerialQueue();
   readonly #members: Member[] = [];
@@ -177,24 +175,10 @@ export class Scheduler {
       // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
       if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
       const dueInMs = Math.min(...member.runners.map((runner) => this.#dueInMs(member, runner)));
-      const slotMs = this.#p.customersLeave === true ? this.#joinSlotMs(dueInMs) : 0;
+      const slotMs = this.#p.customersLeave === true ? this.#joinSlots.take(this.#p.clock.monotonicMs(), dueInMs) : 0;
       for (const runner of member.runners)
         this.#launch?.(member, runner, Math.max(slotMs, this.#dueInMs(member, runner)));
     });
-  }
-
-  /**
-   * So long a customer that was taken over waits for those that are due before it. Who is due later takes a
-   * later slot, so nobody who is due waits for it.
-   */
-  #joinSlotMs(dueInMs: number): number {
-    const nowMs = this.#p.clock.monotonicMs();
-    if (this.#lastJoinSlot * JOIN_SLOT_MS < nowMs) this.#joinSlots.clear();
-    let slot = Math.ceil((nowMs + (Number.isFinite(dueInMs) ? dueInMs : 0)) / JOIN_SLOT_MS);
-    while (this.#joinSlots.has(slot)) slot += 1;
-    this.#joinSlots.add(slot);
-    this.#lastJoinSlot = Math.max(this.#lastJoinSlot, slot);
-    return slot * JOIN_SLOT_MS - nowMs;
   }
 
   /** Who gave a customer up in order has said when it is due; others must not wait for it meanwhile. */

@@ -1,0 +1,39 @@
+/**
+ * When customers that were taken over together are polled first: each gets a slot of its own, at or after
+ * the moment when it is due. Who is due later takes a later slot, so nobody who is due waits for it.
+ */
+export class JoinSlots {
+  readonly #slotMs: number;
+  /** Of a slot that is taken, a later one up to which all are taken: tens of thousands may be due at once. */
+  readonly #after = new Map<number, number>();
+  #last = Number.NEGATIVE_INFINITY;
+
+  constructor(perSecond: number) {
+    this.#slotMs = 1_000 / perSecond;
+  }
+
+  /**
+   * Takes the next free slot. Returns how long it is until then, ms.
+   *
+   * @param nowMs on the clock that never steps.
+   * @param dueInMs infinite: never, so any time is right.
+   */
+  take(nowMs: number, dueInMs: number): number {
+    if (this.#last * this.#slotMs < nowMs) this.#after.clear();
+    const first = Math.ceil((nowMs + (Number.isFinite(dueInMs) ? dueInMs : 0)) / this.#slotMs);
+    const slot = this.#free(first);
+    this.#after.set(slot, slot + 1);
+    this.#last = Math.max(this.#last, slot);
+    return slot * this.#slotMs - nowMs;
+  }
+
+  #free(first: number): number {
+    let slot = first;
+    for (let next = this.#after.get(slot); next !== undefined; next = this.#after.get(slot)) {
+      // Each search shortens the way of the next one.
+      this.#after.set(slot, this.#after.get(next) ?? next);
+      slot = next;
+    }
+    return slot;
+  }
+}
