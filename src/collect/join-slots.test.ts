@@ -16,12 +16,12 @@ test("each customer gets the first slot at or after its due time that nobody has
         let wanted = Math.ceil((nowMs + dueInMs) / 10);
         while (taken.has(wanted)) wanted += 1;
         taken.add(wanted);
-        expect(nowMs + slots.take(nowMs, dueInMs)).toBe(wanted * 10);
+        expect(nowMs + slots.acquire(nowMs, dueInMs)).toBe(wanted * 10);
       }
     }),
   );
 });
 
 test("who is never due is asked at once, if nobody else is", () => {
-  expect(new JoinSlots(100).take(20, Number.POSITIVE_INFINITY)).toBe(0);
+  expect(new JoinSlots(100).acquire(20, Number.POSITIVE_INFINITY)).toBe(0);
 });

@@ -13,12 +13,12 @@ export class JoinSlots {
   }
 
   /**
-   * Takes the next free slot. Returns how long it is until then, ms.
+   * Acquires the next free slot. Returns how long it is until then, ms.
    *
    * @param nowMs on the clock that never steps.
    * @param dueInMs infinite: never, so any time is right.
    */
-  take(nowMs: number, dueInMs: number): number {
+  acquire(nowMs: number, dueInMs: number): number {
     if (this.#last * this.#slotMs < nowMs) this.#after.clear();
     const first = Math.ceil((nowMs + (Number.isFinite(dueInMs) ? dueInMs : 0)) / this.#slotMs);
     const slot = this.#free(first);

@@ -28,7 +28,7 @@ export function readFleetNote({ disk }: Pick<DiskPorts, "disk">, dir: string): F
     actor: "operator",
     retry: { when: "never" },
     say: `${path} is damaged, so it is not known whether the state folder or a fleet has the newest checkpoints.`,
-    nextStep: "Run `defender-mssp doctor --fleet` to learn who has them. docs/state-folder.md says how the file must look.",
+    nextStep: "Run `defender-mssp doctor --fleet` to learn who has them. docs/fleet says how the file must look.",
   });
 }
 
