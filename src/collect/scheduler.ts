@@ -175,7 +175,8 @@ export class Scheduler {
       // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
       if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
       const dueInMs = Math.min(...member.runners.map((runner) => this.#dueInMs(member, runner)));
-      const slotMs = this.#p.customersLeave === true ? this.#joinSlots.acquire(this.#p.clock.monotonicMs(), dueInMs) : 0;
+      const nowMs = this.#p.clock.monotonicMs();
+      const slotMs = this.#p.customersLeave === true ? this.#joinSlots.acquire(nowMs, dueInMs) : 0;
       for (const runner of member.runners)
         this.#launch?.(member, runner, Math.max(slotMs, this.#dueInMs(member, runner)));
     });
