@@ -171,10 +171,11 @@ inBrowser("the pages in Splunk Web", () => {
 
       const adding = await filledToStep2("without-kv-store");
       await save(adding);
-      await adding.getByText("If the KV store stays off, use `defender_mssp consent-url`").waitFor();
+      const its = '--config "$SPLUNK_HOME/etc/apps/TA_defender_mssp/local/inputs.conf" --customer without-kv-store';
+      await adding.getByText(`If the KV store stays off, use \`defender_mssp consent-url ${its}`).waitFor();
       await picture(adding, "add-no-kv-store");
       await adding.getByRole("button", { name: "Skip: test now" }).click();
-      await adding.getByText("If the KV store stays off, use `defender_mssp doctor`").waitFor();
+      await adding.getByText(`If the KV store stays off, use \`defender_mssp doctor ${its}`).waitFor();
       expect(await accessibilityFaults(adding)).toEqual([]);
     } finally {
       world.splunkd.rest.kvStore.isOff = false;

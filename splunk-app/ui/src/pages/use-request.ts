@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
 import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
 import { followRequest } from "../state/follow.ts";
+import { commandFor } from "../state/without-page.ts";
 import { pauseUntilSeen } from "./parts.tsx";
 
 const LOOK_MS = 1_000;
@@ -34,9 +35,9 @@ export function useRequest(customer: string | undefined, what: Ask, attempt: num
       pause: (ms) => pauseUntilSeen(ms, over.signal),
       onAnswer: (answer) => {
         const isLate = answer.state === undefined && Date.now() - startedMs > ANSWER_EXPECTED_MS;
-        setAsked({ answer, note: isLate ? noAnswer(what) : "" });
+        setAsked({ answer, note: isLate ? noAnswer(what, customer) : "" });
       },
-      onProblem: (error) => setAsked((before) => ({ ...before, note: noteOf(error, what) })),
+      onProblem: (error) => setAsked((before) => ({ ...before, note: noteOf(error, what, customer) })),
     });
     return () => over.abort();
   }, [customer, what, attempt]);
@@ -50,7 +51,7 @@ export function useRequest(customer: string | undefined, what: Ask, attempt: num
 export async function answerOf(customer: string, what: Ask, stop: AbortSignal): Promise<Answer> {
   const untilMs = Date.now() + ANSWER_EXPECTED_MS;
   const key = await ask(customer, what).catch((error: unknown) => {
-    throw error instanceof RestProblem ? new RestProblem(error.status, noteOf(error, what)) : error;
+    throw error instanceof RestProblem ? new RestProblem(error.status, noteOf(error, what, customer)) : error;
   });
   try {
     while (!stop.aborted && Date.now() < untilMs) {
@@ -61,22 +62,16 @@ export async function answerOf(customer: string, what: Ask, stop: AbortSignal): 
   } finally {
     void forget(key).catch(() => undefined);
   }
-  throw new RestProblem(0, noAnswer(what));
+  throw new RestProblem(0, noAnswer(what, customer));
 }
 
-/** What does the same without a page. */
-function commandFor(what: Ask): string {
-  if (what === "consent") return "`defender_mssp consent-url`";
-  return what === "doctor" ? "`defender_mssp doctor`" : "`defender_mssp credential set NAME --to splunk`";
+function noAnswer(what: Ask, customer: string): string {
+  return `The input has not answered for a minute. Check that an input is enabled and runs on this host; on a universal forwarder use ${commandFor(what, customer)}.`;
 }
 
-function noAnswer(what: Ask): string {
-  return `The input has not answered for a minute. Check that an input is enabled and runs on this host; on a universal forwarder use ${commandFor(what)}.`;
-}
-
-function noteOf(error: unknown, what: Ask): string {
+function noteOf(error: unknown, what: Ask, customer: string): string {
   if (!(error instanceof RestProblem)) throw error;
-  const instead = `use ${commandFor(what)} on the host of the input.`;
+  const instead = `use ${commandFor(what, customer)} on the host of the input.`;
   if (error.status === 404) return `Splunk has no KV store here, so the input cannot be asked. Instead ${instead}`;
   // While it starts, and where it is off in server.conf.
   return error.status === 503 ? `${error.message} If the KV store stays off, ${instead}` : error.message;
