@@ -1,4 +1,5 @@
 import type { Setting, ValuesOf } from "../model/setting.ts";
+import { FLEET_KEY_FILE, FLEET_MEMBER, FLEET_NAME } from "../model/settings-table.ts";
 import type { Reading } from "./kinds.ts";
 import type { MetricsContext } from "./metrics-settings.ts";
 import { isLoopback } from "./output-settings.ts";
@@ -29,25 +30,19 @@ const FLEET_ROWS = [
   },
   {
     key: "name",
-    kind: {
-      is: "text",
-      max: 40,
-      pattern: /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/,
-      like: "lower-case letters, digits and single '-', beginning with a letter",
-    },
+    kind: FLEET_NAME,
     default: "main",
     help: "Name of the fleet. Each fleet has a schema of its own, so that several fit into one database.",
   },
   {
     key: "member",
-    kind: { is: "text", max: 100, pattern: /^[A-Za-z0-9._-]+$/, like: "letters, digits, '.', '_' and '-'" },
+    kind: FLEET_MEMBER,
     otherwise: "this machine's name",
     help: "Name of this member, as the log and the other members show it.",
   },
   {
     key: "key_file",
-    // Not a file that must be there: `fleet init` makes it.
-    kind: { is: "text", max: 4096, pattern: /^(?:\/|\\\\|[A-Za-z]:[\\/])/, like: "the full path of a file" },
+    kind: FLEET_KEY_FILE,
     otherwise: "none: no customer of the fleet may sign in with a refresh token",
     help: "File with the key that encrypts refresh tokens in the fleet's database: the same on every member, for its owner alone. `fleet init` makes it.",
   },

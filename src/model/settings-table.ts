@@ -31,6 +31,33 @@ export const INDEX_NAME = {
   like: "lower-case letters, digits, _ and -, beginning with a letter or a digit",
 } as const;
 
+/** `fleet.name` of a properties file, and `fleet_name`. */
+export const FLEET_NAME = {
+  is: "text",
+  max: 40,
+  pattern: /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/,
+  like: "lower-case letters, digits and single '-', beginning with a letter",
+} as const;
+
+/** `fleet.member` and `fleet_member`. */
+export const FLEET_MEMBER = {
+  is: "text",
+  max: 100,
+  pattern: /^[A-Za-z0-9._-]+$/,
+  like: "letters, digits, '.', '_' and '-'",
+} as const;
+
+/** `fleet.key_file` and `fleet_key_file`. Not a file that must be there: `fleet init` makes it. */
+export const FLEET_KEY_FILE = {
+  is: "text",
+  max: 4096,
+  pattern: /^(?:\/|\\\\|[A-Za-z]:[\\/])/,
+  like: "the full path of a file",
+} as const;
+
+/** Where a secret is, never the secret: every user who can read inputs reads such a field. */
+const SECRET_REFERENCE = { is: "text", max: 1024, pattern: /^(?:file|credential):.+/ } as const;
+
 const EVERYWHERE: readonly SettingsHost[] = ["splunk", "arcsight", "cli"];
 
 /** In the order in which forms, files and pages show them. */
@@ -502,8 +529,7 @@ const ROWS = [
   },
   {
     key: "hec_token",
-    // A reference, never the token: every user who can read inputs reads this field.
-    kind: { is: "text", max: 1024, pattern: /^(?:file|credential):.+/ },
+    kind: SECRET_REFERENCE,
     wrong:
       "does not say where the token is; write file: and the path of a file that contains the token, or credential: and the name of a credential of systemd",
     otherwise: "none",
@@ -585,8 +611,7 @@ const ROWS = [
   },
   {
     key: "fleet_password",
-    // A reference, never the password: every user who can read inputs reads this field.
-    kind: { is: "text", max: 1024, pattern: /^(?:file|credential):.+/ },
+    kind: SECRET_REFERENCE,
     wrong:
       "does not say where the password is; write file: and the path of a file that contains the password, or credential: and the name of a credential of systemd",
     otherwise: "none",
@@ -598,12 +623,7 @@ const ROWS = [
   },
   {
     key: "fleet_name",
-    kind: {
-      is: "text",
-      max: 40,
-      pattern: /^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/,
-      like: "lower-case letters, digits and single '-', beginning with a letter",
-    },
+    kind: FLEET_NAME,
     otherwise: "main",
     global: true,
     isFlag: false,
@@ -613,7 +633,7 @@ const ROWS = [
   },
   {
     key: "fleet_member",
-    kind: { is: "text", max: 100, pattern: /^[A-Za-z0-9._-]+$/, like: "letters, digits, '.', '_' and '-'" },
+    kind: FLEET_MEMBER,
     otherwise: "this machine's name",
     global: true,
     isFlag: false,
@@ -623,8 +643,7 @@ const ROWS = [
   },
   {
     key: "fleet_key_file",
-    // Not a file that must be there: `fleet init` makes it.
-    kind: { is: "text", max: 4096, pattern: /^(?:\/|\\\\|[A-Za-z]:[\\/])/, like: "the full path of a file" },
+    kind: FLEET_KEY_FILE,
     otherwise: "none: no customer of the fleet may sign in with a refresh token",
     global: true,
     isFlag: false,
