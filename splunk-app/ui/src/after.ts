@@ -3,3 +3,7 @@ export function after(ms: number, then: () => void): () => void {
   const timer = setTimeout(then, ms);
   return () => clearTimeout(timer);
 }
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => void after(ms, resolve));
+}

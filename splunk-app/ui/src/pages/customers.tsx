@@ -6,6 +6,7 @@ import Select from "@splunk/react-ui/Select";
 import Table from "@splunk/react-ui/Table";
 import Text from "@splunk/react-ui/Text";
 import { type ReactElement, useCallback, useMemo, useRef, useState } from "react";
+import { pause } from "../after.ts";
 import { customersAsked } from "../customers-asked.ts";
 import { deleteInput, RestProblem, switchInput } from "../rest.ts";
 import {
@@ -211,10 +212,6 @@ export function CustomersPage(): ReactElement {
       )}
     </>
   );
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function messageOf(error: unknown): string {

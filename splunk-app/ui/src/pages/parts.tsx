@@ -122,9 +122,9 @@ export function PageSwitch({ label, page, pages, onPage }: PageSwitchProps): Rea
 /** A pause that ends early when it is stopped. */
 export function pauseUntil(ms: number, stop: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
+    const cancel = after(ms, resolve);
     stop.addEventListener("abort", () => {
-      clearTimeout(timer);
+      cancel();
       resolve();
     });
   });

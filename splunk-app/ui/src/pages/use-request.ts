@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { pause } from "../after.ts";
 import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
 import { followRequest } from "../state/follow.ts";
 import { commandFor } from "../state/without-page.ts";
@@ -57,7 +58,7 @@ export async function answerOf(customer: string, what: Ask, stop: AbortSignal): 
     while (!stop.aborted && Date.now() < untilMs) {
       const answer = await answerTo(key);
       if (answer.state === "done" || answer.state === "refused") return answer;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await pause(LOOK_MS);
     }
   } finally {
     void forget(key).catch(() => undefined);
