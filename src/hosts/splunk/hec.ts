@@ -7,7 +7,8 @@ import { type FleetReference, fleetSettingsOf } from "../../config/splunk-fleet-
 import { Failure, isFailure } from "../../model/failure.ts";
 import { type ReadBytes, secretIn } from "./secret-files.ts";
 
-const KEY = "hec_token";
+const TOKEN = { key: "hec_token", what: "the token of HEC" };
+const PASSWORD = { key: "fleet_password", what: "the password of the fleet's database" };
 
 /** How the value of a secret that is named by reference is found. */
 export interface ReferencePorts {
@@ -19,9 +20,9 @@ export interface ReferencePorts {
 /** The output with its token as it is now. Throws Failure `secret-file-refused`, never with the token. */
 export async function hecOutputNow(hec: HecReference, ports: ReferencePorts): Promise<OutputSettings> {
   const said: string[] = [];
-  const token = await secretOf({ key: KEY, what: "the token of HEC" }, hec.token, ports);
+  const token = await secretOf(TOKEN, hec.token, ports);
   const output = hecOutput(hec, token, (key, say) => said.push(`The setting ${key} ${say}.`));
-  if (output === undefined) throw refused({ key: KEY, what: "the token of HEC" }, said.join(" "));
+  if (output === undefined) throw refused(TOKEN, said.join(" "));
   return output;
 }
 
@@ -36,11 +37,10 @@ export async function fleetNow(
 ): Promise<FleetSettings | undefined> {
   let password: string | undefined;
   try {
-    const whose = { key: "fleet_password", what: "the password of the fleet's database" };
-    password = fleet.password === undefined ? undefined : await secretOf(whose, fleet.password, ports);
+    password = fleet.password === undefined ? undefined : await secretOf(PASSWORD, fleet.password, ports);
   } catch (error) {
     if (!isFailure(error)) throw error;
-    complain("fleet_password", `cannot be used: ${error.say} ${error.nextStep}`.trim());
+    complain(PASSWORD.key, `cannot be used: ${error.say} ${error.nextStep}`.trim());
     return undefined;
   }
   const settings = fleetSettingsOf(fleet, password, complain);
