@@ -135,6 +135,9 @@ export async function startWorld({
     contexts.set(key, made);
     return made;
   };
+  const closePages = async (): Promise<void> => {
+    for (const context of contexts.values()) for (const page of (await context).pages()) await page.close();
+  };
   return {
     simulator,
     splunkd,
@@ -153,11 +156,9 @@ export async function startWorld({
       }
       return page;
     },
-    async closePages() {
-      for (const context of contexts.values()) for (const page of (await context).pages()) await page.close();
-    },
+    closePages,
     async endTest() {
-      for (const context of contexts.values()) for (const page of (await context).pages()) await page.close();
+      await closePages();
       const wrong = faults.splice(0);
       if (wrong.length > 0) throw new Error(wrong.join("\n"));
     },
