@@ -471,6 +471,52 @@ describe("a spool whose sent files could not be deleted until after the stop", (
   });
 });
 
+describe.each(["sent", "confirmed"] as const)(
+  "a spool whose records wait until they are %s, and whose files cannot be deleted for a while",
+  (until) => {
+    function stuck(limitBytes: number) {
+      const clock = new FakeClock(EVENING_MS);
+      const folder = folderOf();
+      let isStuck = true;
+      const unlinkSync = (path: fs.PathLike): void => {
+        if (isStuck) throw Object.assign(new Error("EBUSY"), { code: "EBUSY" });
+        fs.unlinkSync(path);
+      };
+      const { spool, undeletable } = open(folder, { clock, until, limitBytes, disk: { ...fs, unlinkSync } });
+      const deliver = async (): Promise<boolean> => {
+        const isTaken = await spool.append(batchOf("x".repeat(40)));
+        for (let next = spool.next(); next !== undefined; next = spool.next())
+          if (until === "sent") spool.advance(next);
+          else {
+            spool.pass(next);
+            spool.confirm(next, KEPT);
+          }
+        return isTaken;
+      };
+      return { clock, folder, spool, undeletable, deliver, release: () => void (isStuck = false) };
+    }
+
+    test("takes records again afterwards, although it is full of such files and nothing else is done", async () => {
+      const { clock, undeletable, deliver, release } = stuck(400);
+      while (await deliver()) await clock.advance(1_000);
+      release();
+      await clock.advance(10_000);
+
+      expect(await deliver()).toBe(true);
+      expect(undeletable).toEqual(["000000001.spool", undefined]);
+    });
+
+    test("deletes them at the stop, although nothing else has to be deleted", async () => {
+      const { folder, spool, deliver, release } = stuck(100);
+      while (await deliver());
+      release();
+      spool.close();
+
+      expect(fs.readdirSync(folder)).toEqual([]);
+    });
+  },
+);
+
 test("a record that was released lends its memory to the next one, and one that was not keeps its bytes", async () => {
   const { spool } = open(folderOf(), { until: "confirmed" });
   for (const name of ["a", "b", "c"]) await spool.append(batchOf(name));

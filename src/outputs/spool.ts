@@ -24,7 +24,7 @@ const HEAD_BYTES = 12;
 const SENT_KEPT_BYTES = 16 << 20;
 /** Ages are as exact as this: an entry for each record would take more memory than it is worth. */
 const AGE_STEP_MS = 10_000;
-/** Files that cannot be deleted are tried again this often, when there is other work. */
+/** Files that cannot be deleted are tried again this often, when something is added or delivered. */
 const DELETE_AGAIN_MS = 10_000;
 
 export interface SpoolParts {
@@ -43,8 +43,8 @@ export interface SpoolParts {
   /** So many bytes of records could not be read, and nothing will send them: somebody has to hear of it. */
   readonly onSkipped: (bytes: number) => void;
   /**
-   * A file whose records are delivered cannot be deleted. It is tried again, and holds nothing up. Called
-   * once until all such files are gone, and then with undefined.
+   * A file whose records are delivered cannot be deleted. It is tried again, and holds nothing up until such
+   * files fill the spool. Called once until all of them are gone, and then with undefined.
    */
   readonly onUndeletable: (file: { readonly path: string; readonly error: unknown } | undefined) => void;
 }
@@ -102,7 +102,7 @@ export class Spool {
   readonly #p: SpoolParts;
   readonly #segments: Segment[] = [];
   /** Their records are delivered, and their files could not be deleted; they count for the limit. */
-  #undeleted: Segment[] = [];
+  readonly #undeleted: Segment[] = [];
   #deleteAgainAtMs = Number.NEGATIVE_INFINITY;
   #isUndeletableSaid = false;
   #nextId = 1;
@@ -179,6 +179,7 @@ export class Spool {
     if (records.length === 0) return true;
     const byteLength = records.reduce((sum, record) => sum + encodedBytes(record), 0);
     this.#dropSent(byteLength);
+    this.#deleteAgain();
     if (this.#total + byteLength > this.#p.limitBytes && this.#total > 0) return false;
     const { disk, segmentBytes = SEGMENT_BYTES } = this.#p;
     let segment = this.#segments.at(-1);
@@ -363,6 +364,7 @@ export class Spool {
   close(): void {
     this.#closeCurrent();
     this.#deleteAgainAtMs = Number.NEGATIVE_INFINITY;
+    this.#deleteAgain();
     if (this.#p.until === "confirmed") {
       for (const segment of this.#segments.filter((one) => one.confirmedBytes >= one.bytes)) this.#remove(segment);
       const confirmed = [...this.#undeleted, ...this.#segments].flatMap((segment) =>
@@ -446,10 +448,18 @@ export class Spool {
   #remove(segment: Segment): void {
     const at = this.#segments.indexOf(segment);
     if (at >= 0) this.#segments.splice(at, 1);
-    const nowMs = this.#p.clock.monotonicMs();
-    const again = nowMs < this.#deleteAgainAtMs ? [] : this.#undeleted;
-    const kept = nowMs < this.#deleteAgainAtMs ? this.#undeleted : [];
-    this.#undeleted = [...kept, ...[...again, segment].filter((one) => !this.#isDeleted(one))];
+    this.#deleteAgain();
+    this.#delete([segment]);
+  }
+
+  /** Files that could not be deleted, when it is time: they may be all that keeps the spool full. */
+  #deleteAgain(): void {
+    if (this.#undeleted.length === 0 || this.#p.clock.monotonicMs() < this.#deleteAgainAtMs) return;
+    this.#delete(this.#undeleted.splice(0));
+  }
+
+  #delete(segments: readonly Segment[]): void {
+    this.#undeleted.push(...segments.filter((one) => !this.#isDeleted(one)));
     if (this.#undeleted.length > 0 || !this.#isUndeletableSaid) return;
     this.#isUndeletableSaid = false;
     this.#p.onUndeletable(undefined);
