@@ -74,7 +74,7 @@ async function moved(
       files: realSecretFiles(dir, log),
       tokens: key && new FleetTokens({ database, fleet: fleet.name, key, timers: realClock }),
       customers,
-      spools: spoolsIn(join(dir, "outputs"), realDisk).map(({ where }) => where),
+      spools: () => spoolsIn(join(dir, "outputs"), realDisk).map(({ where }) => where),
       version: VERSION,
       newId: randomUUID,
     });

@@ -49,8 +49,11 @@ export interface TransferParts {
   /** Undefined: there is no key file. */
   readonly tokens: Pick<FleetTokens, "take" | "give"> | undefined;
   readonly customers: readonly MovedCustomer[];
-  /** Receivers for which events wait in the folder. */
-  readonly spools: readonly string[];
+  /**
+   * Receivers for which events wait in the folder. Called under its lock: a collector that stops meanwhile
+   * may leave some.
+   */
+  readonly spools: () => readonly string[];
   readonly version: string;
   readonly newId: () => string;
 }
@@ -221,8 +224,9 @@ function whyNotIn(
   }
   if (!folder.lastStopWasOrderly)
     return `The collector that used ${dir} last stopped abnormally, and some of its events must be sent again. Start it once more without fleet.url, stop it with SIGTERM, then run the command again.`;
-  if (spools.length > 0)
-    return `Events in ${dir} still wait for ${spools.join(", ")}, and members of a fleet do not send them. Run this machine without fleet.url until they are sent, then run the command again.`;
+  const receivers = spools();
+  if (receivers.length > 0)
+    return `Events in ${dir} still wait for ${receivers.join(", ")}, and members of a fleet do not send them. Run this machine without fleet.url until they are sent, then run the command again.`;
   return undefined;
 }
 

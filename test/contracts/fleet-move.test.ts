@@ -93,7 +93,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
         files: files(),
         tokens: new FleetTokens({ database: cut, fleet, key, timers: clock }),
         customers: CUSTOMERS,
-        spools: [],
+        spools: () => [],
         version: "test",
         newId: randomUUID,
         ...more,
@@ -290,7 +290,15 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     expect(await why()).toMatch(/stopped abnormally/);
     await alone(async (open) => void (await open(KEY)));
     await collected();
-    expect(await why({ spools: ["https://hec.example.com:8088"] })).toMatch(/still wait for https:\/\/hec.example.com/);
+    let left: readonly string[] = [];
+    // Of a collector that had the folder until then.
+    const stopsMeanwhile = () => {
+      left = ["https://hec.example.com:8088"];
+      return openFolder(true);
+    };
+    expect(await why({ openFolder: stopsMeanwhile, spools: () => left })).toMatch(
+      /still wait for https:\/\/hec.example.com/,
+    );
     expect(await why({ tokens: undefined })).toMatch(/fleet.key_file/);
     const member = await world.joined(fleet, "member", { key });
     expect(await why()).toMatch(/Members of the fleet .* live: member\. Nothing was moved\./);
