@@ -6,15 +6,13 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
-import { HEC_TOKEN, HecNetwork } from "../../test/harness/fakes/hec.ts";
+import { HecNetwork, hecParts } from "../../test/harness/fakes/hec.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
-import { errno, newFolder, Receiver } from "../../test/harness/fakes/receiver.ts";
+import { brokenDisk, errno, newFolder, Receiver } from "../../test/harness/fakes/receiver.ts";
 import { Failure, isFailure } from "../model/failure.ts";
-import { sealed } from "../model/sealed.ts";
 import type { Disk } from "../stores/disk/disk.ts";
 import { HecOutput } from "./hec.ts";
-import { HecClient } from "./hec-client.ts";
 import { KafkaOutput } from "./kafka.ts";
 import { type KafkaEvent, KafkaTooLarge } from "./kafka-error.ts";
 import type { Batch, Output } from "./output.ts";
@@ -23,41 +21,33 @@ import { SyslogOutput } from "./syslog.ts";
 
 type Operation = keyof Disk;
 
-/** The real disk, of which chosen calls fail with `code`. */
+/** The real disk, of which chosen calls fail with EIO. */
 class FailingDisk {
-  readonly disk: Disk;
-  code = "EIO";
   /** How often each operation was called since `arm`. */
   readonly calls = new Map<Operation, number>();
   failed = 0;
-  #fails: (operation: Operation, nth: number) => boolean = () => false;
+  readonly #broken = brokenDisk();
 
-  constructor() {
-    this.disk = new Proxy(fs, {
-      get: (target, name: Operation) => {
-        const real = target[name] as (...args: unknown[]) => unknown;
-        return (...args: unknown[]): unknown => {
-          const nth = (this.calls.get(name) ?? 0) + 1;
-          this.calls.set(name, nth);
-          if (!this.#fails(name, nth)) return real(...args);
-          this.failed += 1;
-          const error = errno(this.code);
-          const done = args.at(-1);
-          if (typeof done !== "function") throw error;
-          setImmediate(() => (done as (error: Error) => void)(error));
-          return undefined;
-        };
-      },
-    });
+  get disk(): Disk {
+    return this.#broken.disk;
   }
 
   arm(fails: (operation: Operation, nth: number) => boolean): void {
     this.calls.clear();
-    this.#fails = fails;
+    const operations = Object.keys(fs) as Operation[];
+    this.#broken.failing = Object.fromEntries(operations.map((one) => [one, () => this.#errorOf(one, fails)]));
   }
 
   heal(): void {
-    this.#fails = () => false;
+    this.#broken.failing = {};
+  }
+
+  #errorOf(operation: Operation, fails: (operation: Operation, nth: number) => boolean) {
+    const nth = (this.calls.get(operation) ?? 0) + 1;
+    this.calls.set(operation, nth);
+    if (!fails(operation, nth)) return undefined;
+    this.failed += 1;
+    return errno("EIO");
   }
 }
 
@@ -77,31 +67,9 @@ const REFUSED = "refused";
 function hecBench(clock: FakeClock): Bench {
   const network = new HecNetwork(clock);
   network.indexer(URL);
-  let channels = 0;
   return {
     open: (disk, folder, log) =>
-      new HecOutput({
-        name: NAME,
-        urls: [URL],
-        ack: "on",
-        client: new HecClient({
-          name: NAME,
-          token: sealed(HEC_TOKEN),
-          gzip: false,
-          caFile: undefined,
-          http: network,
-          clock,
-        }),
-        spoolBytes: 1 << 20,
-        stateFolder: join(folder, "outputs", "hec-1"),
-        stateName: "hec-1",
-        rejected: new RejectedEvents(folder, disk, clock),
-        disk,
-        clock,
-        random: FakeRandom.always(),
-        newChannel: () => `00000000-0000-4000-8000-${String((channels += 1)).padStart(12, "0")}`,
-        log,
-      }),
+      new HecOutput(hecParts({ urls: [URL], ack: "on", spoolBytes: 1 << 20, network, clock, folder, disk, log })),
     arrived: () => network.indexed,
     get isUp() {
       return network.down.size === 0;

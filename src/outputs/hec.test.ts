@@ -3,16 +3,14 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
-import { HEC_TOKEN, HecNetwork } from "../../test/harness/fakes/hec.ts";
+import { HEC_TOKEN, HecNetwork, hecParts } from "../../test/harness/fakes/hec.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
-import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
 import type { HecReply } from "../../test/harness/hec/indexer.ts";
 import { heldBytes } from "../../test/harness/held-bytes.ts";
 import { Failure } from "../model/failure.ts";
 import { sealed } from "../model/sealed.ts";
 import { HecOutput, type HecParts } from "./hec.ts";
-import { HecClient } from "./hec-client.ts";
 import type { Batch, OutputNotice } from "./output.ts";
 import { RejectedEvents } from "./rejected.ts";
 
@@ -93,24 +91,9 @@ function story(
   const log = new FakeLog();
   const notices: OutputNotice[] = [];
   options.network?.(network);
-  let channels = 0;
-  const name = "outputs[0]";
-  const output = new HecOutput({
-    name,
-    urls,
-    ack,
-    client: new HecClient({ name, token: sealed(HEC_TOKEN), gzip, caFile: undefined, http: network, clock }),
-    spoolBytes,
-    stateFolder: join(folder, "outputs", "hec-1"),
-    stateName: "hec-1",
-    rejected: new RejectedEvents(folder, disk, clock),
-    disk,
-    clock,
-    random: FakeRandom.always(),
-    newChannel: () => `00000000-0000-4000-8000-${String((channels += 1)).padStart(12, "0")}`,
-    log,
-    withoutSpool,
-  });
+  const output = new HecOutput(
+    hecParts({ urls, ack, spoolBytes, disk, gzip, withoutSpool, network, clock, folder, log }),
+  );
   output.listen({ noticed: (notice) => notices.push(notice) });
   open.push(output);
   folders.push(folder);

@@ -1,9 +1,40 @@
+import { join } from "node:path";
 import { Failure } from "../../../src/model/failure.ts";
 import type { Http, HttpAnswer, HttpRequest } from "../../../src/model/ports.ts";
+import { sealed } from "../../../src/model/sealed.ts";
+import type { HecParts } from "../../../src/outputs/hec.ts";
+import { HecClient } from "../../../src/outputs/hec-client.ts";
+import { RejectedEvents } from "../../../src/outputs/rejected.ts";
 import { FakeIndexer, type HecReply, type IndexerOptions } from "../hec/indexer.ts";
 import type { FakeClock } from "./clock.ts";
+import { FakeRandom } from "./random.ts";
 
 export const HEC_TOKEN = "0f0f0f0f-1111-4222-8333-444444444444";
+
+interface HecWorld extends Pick<HecParts, "urls" | "ack" | "spoolBytes" | "disk" | "log"> {
+  readonly network: HecNetwork;
+  readonly clock: FakeClock;
+  readonly folder: string;
+  readonly gzip?: boolean;
+  readonly withoutSpool?: boolean;
+}
+
+/** What an output `outputs[0]` needs that sends to this network and keeps its state in `folder`. */
+export function hecParts({ network, folder, gzip = false, ...world }: HecWorld): HecParts {
+  const { clock, disk } = world;
+  const name = "outputs[0]";
+  let channels = 0;
+  return {
+    ...world,
+    name,
+    client: new HecClient({ name, token: sealed(HEC_TOKEN), gzip, caFile: undefined, http: network, clock }),
+    stateFolder: join(folder, "outputs", "hec-1"),
+    stateName: "hec-1",
+    rejected: new RejectedEvents(folder, disk, clock),
+    random: FakeRandom.always(),
+    newChannel: () => `00000000-0000-4000-8000-${String((channels += 1)).padStart(12, "0")}`,
+  };
+}
 
 /** A network on which fake indexers answer under their addresses. */
 export class HecNetwork implements Http {

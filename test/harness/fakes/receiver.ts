@@ -23,8 +23,11 @@ export function brokenDisk(): {
       if (typeof real !== "function") return real;
       return (...args: unknown[]) => {
         const error = state.failing[name]?.(args[0]);
-        if (error) throw error;
-        return real(...args);
+        if (error === undefined) return real(...args);
+        const done = args.at(-1);
+        if (typeof done !== "function") throw error;
+        setImmediate(() => (done as (error: Error) => void)(error));
+        return undefined;
       };
     },
   });
