@@ -146,6 +146,7 @@ export interface FleetStore {
   register(member: MemberIdentity): Promise<void>;
   /** False when this identity expired: everything that it owned may belong to others. */
   renew(): Promise<boolean>;
+  /** Throws also `fleet-moved`, when this member owns nothing because the streams are elsewhere. */
   standing(): Promise<Standing>;
   /** Takes at most so many shards whose owner is gone. */
   claim(most: number): Promise<readonly Lease[]>;

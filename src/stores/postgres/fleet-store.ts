@@ -37,7 +37,7 @@ export interface PostgresFleetParts {
   readonly fleet: string;
   /** What the fleet's secrets are sealed with; absent: this member has no key file. */
   readonly key?: FleetKey | undefined;
-  /** Called before each `register`; throws the Failure for which members must stay out. */
+  /** Called before each `register`, and while this member owns nothing; throws why members must stay out. */
   readonly admits?: () => Promise<void>;
   /** Every stanza configured now: one without state adopts what its tenant left under another name. */
   readonly configured: () => readonly { readonly stanza: string; readonly tenantId: string }[];
@@ -260,12 +260,15 @@ export class PostgresFleet implements FleetStore {
       [this.#boot],
     );
     const self = rows.find(({ isSelf }) => isSelf);
+    const owned = (self?.owned ?? []).map(([shard, epoch]) => ({ shard, epoch: BigInt(epoch) }));
+    // The streams may have left the fleet in the moment in which this member registered.
+    if (owned.length === 0) await this.#p.admits?.();
     const others = sharing(rows);
     return {
       members: others.length,
       shares: others.some(({ isSelf }) => isSelf),
       shards: SHARD_COUNT,
-      owned: (self?.owned ?? []).map(([shard, epoch]) => ({ shard, epoch: BigInt(epoch) })),
+      owned,
       otherConfigurations: rows.filter(({ hash }) => self !== undefined && hash !== self.hash).map(({ name }) => name),
       isDraining: self?.isDraining ?? false,
       hasOtherKey: self?.hasOtherKey ?? false,
