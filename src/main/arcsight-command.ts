@@ -228,6 +228,7 @@ async function collectInto(
     openLocal: () => openState(stated),
     files,
     credentials,
+    stop,
     builderWith: (vaultOf: VaultOf) => fileCustomers(stateDir, { http, log, globals }, files, vaultOf),
   };
   try {

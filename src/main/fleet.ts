@@ -131,8 +131,10 @@ export interface FleetHost {
   readonly takeNotice?: (notice: Notice) => void;
   /** Called with what an output has confirmed, or taken. */
   readonly delivered?: (batch: readonly Delivery[]) => void;
+  /** Ends also a start that waits for the database. */
+  readonly stop: AbortSignal;
   /** How long outputs may take at a stop; absent: 10 s, and as long as the database's last answer takes. */
-  readonly stop?: OutputStopLimits;
+  readonly stopLimits?: OutputStopLimits;
   /** This machine's state folder, with its lock. */
   readonly openLocal: () => Promise<StateFolder>;
   readonly files: Pick<SecretFiles, "read">;
@@ -193,8 +195,9 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           shardCount: SHARD_COUNT,
           held: () => opened?.state.held ?? [],
         });
-        await member.begin().catch(async (error: unknown) => {
-          await store.close();
+        await member.begin(host.stop).catch((error: unknown) => {
+          // A statement that hangs would hold up the stop.
+          void store.close();
           throw error;
         });
         if (member.isAlive()) log.info("joined the fleet", { fleet: settings.name, member: name });
@@ -257,7 +260,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         conditions: () => all.conditions(),
         async close() {
           try {
-            return await closeOutputs({ lanes, sink: all, clock: realClock }, host.stop ?? STOP);
+            return await closeOutputs({ lanes, sink: all, clock: realClock }, host.stopLimits ?? STOP);
           } finally {
             await http.close().catch(() => undefined);
           }

@@ -206,7 +206,8 @@ async function fleetIn(
     hec,
     openLocal,
     credentials,
-  }: Pick<FleetHost, "openLocal" | "credentials"> & { readonly hec: SplunkHec | undefined },
+    stop,
+  }: Pick<FleetHost, "openLocal" | "credentials" | "stop"> & { readonly hec: SplunkHec | undefined },
 ): Promise<FleetPlace> {
   const { log, settings } = run;
   const { stateDir, globals } = host;
@@ -246,7 +247,8 @@ async function fleetIn(
         builderWith: (vaultOf) => new CustomerBuilder({ ...world, log, globals }, vaultOf),
         takeNotice: hec.takeNotice,
         delivered: (batch) => host.noteDelivered(batch),
-        stop: FLEET_STOP_IN_SPLUNK,
+        stop,
+        stopLimits: FLEET_STOP_IN_SPLUNK,
       },
       hec.log,
     );
@@ -301,7 +303,7 @@ async function collect(
     },
   };
   const openLocal = () => openState(configured.map(({ name, tenantId }) => ({ stanza: name, tenantId })));
-  const fleet = await fleetIn(host, run, world, { hec, openLocal, credentials });
+  const fleet = await fleetIn(host, run, world, { hec, openLocal, credentials, stop });
   const isWrong = settings.hec?.is === "wrong" || fleet.is === "wrong";
   const openDestination = (): Destination => {
     if (hec === undefined || isWrong) return pipeOf(host, log, isWrong);

@@ -68,6 +68,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("an output of
         openLocal: () => openStateFolder(chosen.stateDir, { clock: realClock, log }, { waitForLock: "10s" }),
         files: { read: () => undefined },
         credentials: { everyMs: 60_000, look: unused },
+        stop: new AbortController().signal,
         builderWith: () => ({}) as ReturnType<FleetHost["builderWith"]>,
       },
       log,

@@ -94,6 +94,18 @@ class FakeStore implements Pick<FleetStore, "register" | "renew" | "standing" | 
   }
 }
 
+function memberOf(store: Pick<FakeStore, "register">, clock: FakeClock, held: readonly string[] = []): FleetMember {
+  return new FleetMember({
+    store: store as unknown as FleetStore,
+    identity: { name: "one", version: "test", configHash: "x" },
+    clock,
+    random: { next: () => 0.5 },
+    log: new FakeLog(),
+    shardCount: 8,
+    held: () => held,
+  });
+}
+
 /**
  * @param dropping what giving a shard up takes.
  * @param failure what the database says when the member begins.
@@ -111,17 +123,9 @@ async function joined(
   const said: (string | undefined)[] = [];
   const held: string[] = [];
   const missed: { shards: readonly number[]; code: string }[] = [];
-  const member = new FleetMember({
-    store: store as unknown as FleetStore,
-    identity: { name: "one", version: "test", configHash: "x" },
-    clock,
-    random: { next: () => 0.5 },
-    log: new FakeLog(),
-    shardCount: 8,
-    held: () => held,
-  });
-  await member.begin();
+  const member = memberOf(store, clock, held);
   const stop = new AbortController();
+  await member.begin(stop.signal);
   const customers = {
     take: ({ shard }: Lease) => void taken.push(shard),
     drop: ({ shard }: Lease, { saves }: { readonly saves: boolean }) => {
@@ -375,6 +379,19 @@ describe("a member whose database does not answer when it starts", () => {
     await expect(joined(undefined, { failure: wrongPassword })).rejects.toBe(wrongPassword);
   });
 
+  test("and hangs does not hold up a stop, and nothing of the member goes on after it", async () => {
+    const clock = new FakeClock();
+    const store = new FakeStore();
+    const member = memberOf(Object.assign(store, { register: () => new Promise(() => undefined) }), clock);
+    const stop = new AbortController();
+    const begun = member.begin(stop.signal);
+    stop.abort("SIGTERM");
+
+    await expect(begun).rejects.toBe("SIGTERM");
+    await clock.advance(60_000);
+    expect(store.calls).toEqual([]);
+  });
+
   test("ends also later, when the database answers and waiting cannot help", async () => {
     const { clock, store, endedWith, end } = await joined(undefined, { failure: unreachable });
     store.failure = wrongPassword;
@@ -491,16 +508,9 @@ test("a member whose place expired while its output hangs joins again only when 
 
 test("a member that fails to begin a customer for a reason of this program ends, and keeps no silent customers", async () => {
   const clock = new FakeClock();
-  const member = new FleetMember({
-    store: new FakeStore() as unknown as FleetStore,
-    identity: { name: "one", version: "test", configHash: "x" },
-    clock,
-    random: { next: () => 0.5 },
-    log: new FakeLog(),
-    shardCount: 8,
-    held: () => [],
-  });
-  await member.begin();
+  const member = memberOf(new FakeStore(), clock);
+  const stop = new AbortController();
+  await member.begin(stop.signal);
   const defect = new TypeError("no such customer");
   const customers = {
     take: () => {
@@ -511,7 +521,6 @@ test("a member that fails to begin a customer for a reason of this program ends,
     miss: () => undefined,
     found: () => undefined,
   };
-  const stop = new AbortController();
   let ended: unknown;
   void member.run(customers, stop.signal).catch((error: unknown) => (ended = error));
   await clock.advance(1_000);

@@ -1,3 +1,4 @@
+import { aborted } from "../../model/aborted.ts";
 import { type Backoff, backoffMs } from "../../model/backoff.ts";
 import { asFailure, type Failure } from "../../model/failure.ts";
 import type { FleetStore, Lease, MemberIdentity, Standing } from "../../model/fleet.ts";
@@ -120,11 +121,11 @@ export class FleetMember {
 
   /**
    * Becomes a member; renews that until `leave`. Where the database does not answer, it becomes one later.
-   * Throws Failure as the store when waiting cannot help.
+   * Throws Failure as the store when waiting cannot help, and the reason of `stop`, which waits for no answer.
    */
-  async begin(): Promise<void> {
+  async begin(stop: AbortSignal): Promise<void> {
     try {
-      await this.#register();
+      await Promise.race([this.#register(), aborted(stop)]);
     } catch (error) {
       const failure = asFailure(error);
       if (!mayEndByItself(failure)) throw failure;
@@ -133,6 +134,7 @@ export class FleetMember {
       const shards = Array.from({ length: this.#p.shardCount }, (_, shard) => shard);
       this.#lapsed = { atMs: this.#p.clock.monotonicMs(), shards, isMissed: false };
     }
+    stop.throwIfAborted();
     this.#renewing = this.#renewUntilLeft();
     this.#watching = this.#watchStalls();
   }
