@@ -4,7 +4,7 @@ import type { Clock, Log } from "../model/ports.ts";
 import type { ConfiguredCustomer } from "../model/roster.ts";
 import type { FleetRosterRead } from "../stores/postgres/roster.ts";
 import type { Collector } from "./collector.ts";
-import type { RosterCustomers } from "./fleet-roster.ts";
+import { collectedElsewhere, type RosterCustomers } from "./fleet-roster.ts";
 
 /** A look reads one row. A change counts within a minute: the rest is for many customers that begin. */
 const LOOK_EVERY_MS = 5_000;
@@ -15,6 +15,8 @@ export interface RosterWatchParts {
   /** Names of members of an older release that must give up what they have. Throws Failure. */
   readonly drainOlder: () => Promise<readonly string[]>;
   readonly customersOf: (rows: readonly ConfiguredCustomer[]) => RosterCustomers;
+  /** False: this member collects none of them, and health of each says so. */
+  readonly areCollected: boolean;
   /** Begins and ends what is this member's. */
   readonly use: (customers: RosterCustomers) => Promise<void>;
   /** Of the roster: called when it cannot be read. */
@@ -45,7 +47,7 @@ export class RosterWatch {
 
   /** Rejects only for a defect. What is known stays in use while the database does not answer. */
   async look(): Promise<void> {
-    const { read, drainOlder, customersOf, use, log } = this.#p;
+    const { read, drainOlder, customersOf, areCollected, use, log } = this.#p;
     try {
       const changed = await read(this.#read?.revision);
       const rows = changed ?? this.#read;
@@ -54,7 +56,7 @@ export class RosterWatch {
         if (changed !== undefined)
           log.info("the customers of the fleet's database were read", { customers: rows.customers.length });
         for (const sentence of customers.differing) if (this.#reported.reportOnce(sentence)) log.warn(sentence);
-        await use(customers);
+        await use(areCollected ? customers : collectedElsewhere(customers));
         this.#read = rows;
         // A file that settings name may become readable, which changes no row.
         this.#mustParse = customers.entries.some((one) => "misconfigured" in one);

@@ -114,11 +114,13 @@ describe("customers of a fleet's database", () => {
 });
 
 describe("the watch of a fleet's customers", () => {
-  function watching() {
+  function watching({ areCollected = true }: { readonly areCollected?: boolean } = {}) {
     const clock = new FakeClock();
     const log = new FakeLog();
     const said: string[] = [];
     const used: string[][] = [];
+    const failures: (string | undefined)[] = [];
+    let parsed = 0;
     let now: FleetRosterRead | Failure = { revision: "1", customers: [] };
     let older: readonly string[] = [];
     const watch = new RosterWatch({
@@ -127,8 +129,15 @@ describe("the watch of a fleet's customers", () => {
         return now.revision === revision ? undefined : now;
       },
       drainOlder: async () => older,
-      customersOf: (rows) => rosterCustomers(rows, readerWith()),
-      use: async ({ entries }) => void used.push(entries.map(({ name }) => name)),
+      customersOf: (rows) => {
+        parsed += 1;
+        return rosterCustomers(rows, readerWith());
+      },
+      areCollected,
+      use: async ({ entries }) => {
+        used.push(entries.map(({ name }) => name));
+        failures.push(...entries.map((one) => ("stanza" in one ? undefined : one.misconfigured.failure.say)));
+      },
       health: () => ({ be: (state, failure) => void said.push(`${state} ${failure?.code ?? ""}`.trim()) }),
       clock,
       log,
@@ -139,6 +148,8 @@ describe("the watch of a fleet's customers", () => {
       log,
       said,
       used,
+      failures,
+      parsed: () => parsed,
       become: (next: FleetRosterRead | Failure) => void (now = next),
       drained: (names: readonly string[]) => void (older = names),
     };
@@ -155,6 +166,20 @@ describe("the watch of a fleet's customers", () => {
     await running;
 
     expect(used).toEqual([[], ["Contoso"]]);
+  });
+
+  test("of a member that collects none of them says so of each, and reads them once while nothing changes", async () => {
+    const { watch, clock, failures, parsed, become } = watching({ areCollected: false });
+    become({ revision: "2", customers: [row("Contoso", CONTOSO)] });
+    await watch.look();
+    const stop = new AbortController();
+    const running = watch.run(stop.signal);
+    for (let seconds = 0; seconds < 60; seconds += 1) await clock.advance(1_000);
+    stop.abort();
+    await running;
+
+    expect(failures).toEqual([expect.stringMatching(/^Contoso is not collected: it stands in the database/)]);
+    expect(parsed()).toBe(1);
   });
 
   test("goes on with what it knows while the database is gone, and says in health why it cannot read it else", async () => {

@@ -42,13 +42,7 @@ import {
   outputsAlike,
   withTransactionalIds,
 } from "./fleet-outputs.ts";
-import {
-  changesOf,
-  collectedElsewhere,
-  type RosterCustomers,
-  type RosterEntry,
-  rosterCustomers,
-} from "./fleet-roster.ts";
+import { changesOf, type RosterCustomers, type RosterEntry, rosterCustomers } from "./fleet-roster.ts";
 import { RosterWatch } from "./fleet-roster-watch.ts";
 import { lagByShard } from "./fleet-status.ts";
 import { FleetTokenWatch, fleetVaults, renewingAs } from "./fleet-tokens.ts";
@@ -281,10 +275,8 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         const roster = new RosterWatch({
           read: (revision) => readChangedRoster(database, settings.name, revision),
           drainOlder: () => drainMembersWithoutRoster(database, settings.name),
-          customersOf: (rows) => {
-            const customers = rosterCustomers(rows, readerOf(chosen));
-            return alsoFor === undefined ? collectedElsewhere(customers) : customers;
-          },
+          customersOf: (rows) => rosterCustomers(rows, readerOf(chosen)),
+          areCollected: alsoFor !== undefined,
           use: async (customers) => {
             noteCredentials(chosen, customers);
             alsoFor?.(customers.entries.flatMap((one) => ("stanza" in one ? [one.stanza] : [])));
