@@ -339,14 +339,16 @@ function noteCredentials({ credentials }: FleetChosen, { entries }: RosterCustom
 interface Placed {
   readonly name: string;
   readonly customer: Stanza | MisconfiguredCustomer;
+  /** Its settings may be others than those with which it was collected here before. */
+  readonly mayChange: boolean;
 }
 
 /** Which customers are in which shard, and how their collection begins and ends. */
 class FleetOfCustomers {
   readonly configHash: string;
   readonly #inFile: readonly { readonly stanza: string; readonly tenantId: string }[];
-  readonly #ofFile: readonly { readonly shard: number; readonly placed: Placed }[];
-  #configured: readonly { readonly stanza: string; readonly tenantId: string }[];
+  readonly #ofFile: readonly ReturnType<typeof placed>[];
+  #configured: readonly { readonly stanza: string; readonly tenantId: string }[] = [];
   #roster: readonly RosterEntry[] = [];
   #shards: ReadonlyMap<number, readonly Placed[]> = new Map();
   /** Collected or reported here now, by name. */
@@ -355,7 +357,6 @@ class FleetOfCustomers {
   constructor({ config, stanzas, misconfigured }: FleetChosen) {
     const all = [...config.settings.stanzas, ...config.settings.refused];
     this.#inFile = all.map(({ name, tenantId }) => ({ stanza: name, tenantId }));
-    this.#configured = this.#inFile;
     // As they are written: what a host has in its store does not count.
     this.configHash = configHashOf({ config, stanzas: config.settings.stanzas });
     const hasKey = config.fleet?.keyFile !== undefined;
@@ -367,7 +368,7 @@ class FleetOfCustomers {
       }),
       ...misconfigured.map((one) => placed(one.tenantId === "" ? (one.name as TenantId) : one.tenantId, one)),
     ];
-    this.#place();
+    this.#place([]);
   }
 
   /** Of the file and of the database; the same list until something changes. */
@@ -375,8 +376,12 @@ class FleetOfCustomers {
     return this.#configured;
   }
 
-  #place(): void {
-    const ofRoster = this.#roster.map((one) => placed(one.shardBy, "stanza" in one ? one.stanza : one.misconfigured));
+  #place(roster: readonly RosterEntry[]): void {
+    this.#roster = roster;
+    this.#configured = [...this.#inFile, ...roster.map(({ name, shardBy }) => ({ stanza: name, tenantId: shardBy }))];
+    const ofRoster = roster.map((one) =>
+      placed(one.shardBy, "stanza" in one ? one.stanza : one.misconfigured, { mayChange: true }),
+    );
     const byShard = Map.groupBy([...this.#ofFile, ...ofRoster], ({ shard }) => shard);
     this.#shards = new Map([...byShard].map(([shard, some]) => [shard, some.map((one) => one.placed)]));
   }
@@ -393,12 +398,7 @@ class FleetOfCustomers {
   ): Promise<void> {
     const { gone, fresh } = changesOf(this.#roster, entries);
     if (gone.length + fresh.length === 0) return;
-    this.#roster = entries;
-    this.#configured = [
-      ...this.#inFile,
-      ...entries.map(({ name, shardBy }) => ({ stanza: name, tenantId: shardBy as string })),
-    ];
-    this.#place();
+    this.#place(entries);
     // A removed customer's last page is saved, so that it continues there when it is added again.
     const ends = gone.filter(({ name }) => this.#taken.delete(name));
     await Promise.allSettled(ends.map(({ name }) => collector.drop(name, { saves: true })));
@@ -409,12 +409,11 @@ class FleetOfCustomers {
     }
   }
 
-  #take({ name, customer }: Placed, collector: CollectorForMembership): void {
+  #take({ name, customer, mayChange }: Placed, collector: CollectorForMembership): void {
     if (this.#taken.has(name)) return;
     this.#taken.add(name);
     if ("failure" in customer) collector.takeMisconfigured(customer);
-    // Its settings may be others than those with which it was collected here before.
-    else collector.take(customer, { isChanged: this.#roster.some((one) => one.name === name) });
+    else collector.take(customer, { isChanged: mayChange });
   }
 
   /** @param fleet its name. */
@@ -456,8 +455,12 @@ class FleetOfCustomers {
   }
 }
 
-function placed(shardBy: TenantId, customer: Stanza | MisconfiguredCustomer) {
-  return { shard: shardOf(shardBy), placed: { name: customer.name, customer } };
+function placed(
+  shardBy: TenantId,
+  customer: Stanza | MisconfiguredCustomer,
+  { mayChange = false }: { readonly mayChange?: boolean } = {},
+): { readonly shard: number; readonly placed: Placed } {
+  return { shard: shardOf(shardBy), placed: { name: customer.name, customer, mayChange } };
 }
 
 /** What works in one process and not yet in a fleet. */
