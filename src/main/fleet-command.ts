@@ -3,16 +3,14 @@ import type { FleetSettings } from "../config/fleet-settings.ts";
 import { EXIT, type ExitCode } from "../model/failure.ts";
 import type { Log } from "../model/ports.ts";
 import { sealed } from "../model/sealed.ts";
-import type { Connections } from "../stores/postgres/connections.ts";
-import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { initFleet, keyInUse } from "../stores/postgres/init.ts";
 import { applyConfiguration, drainMember, membersAtWork } from "../stores/postgres/operate.ts";
-import { checkSchemaVersion, roleSql, schemaOf, upgradeSql } from "../stores/postgres/schema.ts";
+import { roleSql, schemaOf, upgradeSql } from "../stores/postgres/schema.ts";
 import { type ArcSightFlags, type Chosen, choose } from "./chosen-configuration.ts";
 import { settingsFailure } from "./configuration.ts";
 import { fleetObstacle } from "./fleet.ts";
 import { configHashOf } from "./fleet-configuration.ts";
-import { fleetConnections } from "./fleet-database.ts";
+import { fleetConnections, withFleetDatabase } from "./fleet-database.ts";
 import { provideKeyFile } from "./fleet-key-file.ts";
 import { realClock } from "./world.ts";
 
@@ -70,14 +68,13 @@ const LOOK_EVERY_MS = 500;
 
 /** `fleet apply`: from now on members with this configuration share the customers. Throws as `fleetInit`. */
 export async function fleetApply(flags: ArcSightFlags, log: Log): Promise<ExitCode> {
-  const chosen = await choose(flags);
-  const fleet = fleetIn(chosen, flags);
+  const { chosen, fleet } = await chosenFleet(flags);
   const obstacle = fleetObstacle(chosen, { once: false, customer: undefined });
   if (obstacle !== undefined) {
     log.fatal(obstacle);
     return EXIT.usage;
   }
-  return withDatabase(fleet, async (database) => {
+  return withFleetDatabase(fleet, async (database) => {
     const hash = configHashOf(chosen);
     await applyConfiguration(database, fleet.name, hash);
     const members = await membersAtWork(database, fleet.name);
@@ -101,7 +98,7 @@ export async function fleetApply(flags: ArcSightFlags, log: Log): Promise<ExitCo
 export async function fleetDrain(flags: ArcSightFlags, member: string | undefined, log: Log): Promise<ExitCode> {
   const fleet = await fleetOf(flags);
   const name = member ?? fleet.member ?? hostname();
-  return withDatabase(fleet, async (database) => {
+  return withFleetDatabase(fleet, async (database) => {
     const before = await membersAtWork(database, fleet.name);
     const names = before.map((one) => one.name).join(", ") || "none";
     if (!before.some((one) => one.name === name)) {
@@ -130,19 +127,6 @@ export async function fleetDrain(flags: ArcSightFlags, member: string | undefine
   });
 }
 
-async function withDatabase(
-  fleet: FleetSettings,
-  work: (database: Connections) => Promise<ExitCode>,
-): Promise<ExitCode> {
-  const connections = await fleetConnections(fleet, 1);
-  try {
-    checkSchemaVersion(fleet.name, await schemaVersion(connections, fleet.name));
-    return await work(connections);
-  } finally {
-    await connections.close();
-  }
-}
-
 /** Throws Failure `settings` when there is none, or a wrong one. */
 export async function fleetOf(flags: ArcSightFlags): Promise<FleetSettings> {
   return (await chosenFleet(flags)).fleet;
@@ -153,11 +137,7 @@ export async function chosenFleet(
   flags: ArcSightFlags,
 ): Promise<{ readonly chosen: Chosen; readonly fleet: FleetSettings }> {
   const chosen = await choose(flags);
-  return { chosen, fleet: fleetIn(chosen, flags) };
-}
-
-/** Throws Failure `settings` when there is none, or a wrong one. */
-export function fleetIn({ config }: Chosen, flags: ArcSightFlags): FleetSettings {
+  const { config } = chosen;
   const wrong = config.problems.filter(({ stanza }) => stanza === "fleet");
   if (wrong.length > 0)
     throw settingsFailure(wrong.map(({ key, say }) => `${flags.config}: fleet.${key} ${say}`).join("\n"));
@@ -165,5 +145,5 @@ export function fleetIn({ config }: Chosen, flags: ArcSightFlags): FleetSettings
     throw settingsFailure(
       `${flags.config} has no fleet.url; write for example fleet.url=postgres://db.example.com:5432/fleet`,
     );
-  return config.fleet;
+  return { chosen, fleet: config.fleet };
 }

@@ -3,6 +3,8 @@ import { isLoopback } from "../model/loopback.ts";
 import type { Sealed } from "../model/sealed.ts";
 import { databaseTls } from "../net/database-tls.ts";
 import { Connections, type ConnectionsOptions } from "../stores/postgres/connections.ts";
+import { schemaVersion } from "../stores/postgres/fleet-store.ts";
+import { checkSchemaVersion } from "../stores/postgres/schema.ts";
 
 /** Who connects, where it is not the member's own role. */
 export interface DatabaseLogin {
@@ -33,4 +35,19 @@ export async function fleetConnections(
     count,
     ...within,
   });
+}
+
+/** For a command, with connections of its own. Throws also Failure `fleet-schema`. */
+export async function withFleetDatabase<T>(
+  settings: FleetSettings,
+  work: (database: Connections) => Promise<T>,
+  count = 1,
+): Promise<T> {
+  const database = await fleetConnections(settings, count);
+  try {
+    checkSchemaVersion(settings.name, await schemaVersion(database, settings.name));
+    return await work(database);
+  } finally {
+    await database.close();
+  }
 }

@@ -9,14 +9,12 @@ import { tenantIdFrom } from "../model/tenant.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import { openStateFolder } from "../stores/disk/folder.ts";
 import type { Database } from "../stores/postgres/connections.ts";
-import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens } from "../stores/postgres/fleet-tokens.ts";
 import { readRoster } from "../stores/postgres/roster.ts";
-import { checkSchemaVersion } from "../stores/postgres/schema.ts";
-import { type ArcSightFlags, type Chosen, choose } from "./chosen-configuration.ts";
+import type { ArcSightFlags, Chosen } from "./chosen-configuration.ts";
 import { settingsFailure } from "./configuration.ts";
-import { fleetIn } from "./fleet-command.ts";
-import { fleetConnections } from "./fleet-database.ts";
+import { chosenFleet } from "./fleet-command.ts";
+import { withFleetDatabase } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import { type MovedCustomer, type TransferParts, type Transferred, transferIn, transferOut } from "./fleet-transfer.ts";
 import { realSecretFiles } from "./real-collector.ts";
@@ -54,11 +52,8 @@ async function moved(
   transfer: (parts: TransferParts) => Promise<Transferred>,
   done: (dir: string, fleet: string) => string,
 ): Promise<ExitCode> {
-  const chosen = await choose(flags);
-  const fleet = fleetIn(chosen, flags);
-  const database = await fleetConnections(fleet, CONNECTIONS);
-  try {
-    checkSchemaVersion(fleet.name, await schemaVersion(database, fleet.name));
+  const { chosen, fleet } = await chosenFleet(flags);
+  const work = async (database: Database): Promise<ExitCode> => {
     const dir = resolve(chosen.stateDir);
     const customers = await customersOf(chosen, database, fleet.name);
     const configured = customers.map(({ stanza, tenantId }) => ({ stanza, tenantId: tenantId as string }));
@@ -84,9 +79,8 @@ async function moved(
     }
     log.info(done(dir, fleet.name), { streams: result.streams, refresh_tokens: result.tokens });
     return EXIT.done;
-  } finally {
-    await database.close();
-  }
+  };
+  return withFleetDatabase(fleet, work, CONNECTIONS);
 }
 
 /** Of the file and of the database. Throws Failure `settings`: members share customers by GUID. */

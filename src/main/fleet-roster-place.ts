@@ -2,7 +2,6 @@ import type { FleetSettings } from "../config/fleet-settings.ts";
 import { Failure, isFailure } from "../model/failure.ts";
 import type { ConfiguredCustomer, FleetRoster, RosterChange } from "../model/roster.ts";
 import type { Database } from "../stores/postgres/connections.ts";
-import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import {
   addToRoster,
   changeInRoster,
@@ -11,13 +10,11 @@ import {
   readRoster,
   removeFromRoster,
 } from "../stores/postgres/roster.ts";
-import { checkSchemaVersion } from "../stores/postgres/schema.ts";
-import { choose } from "./chosen-configuration.ts";
 import { placeOf } from "./command-place.ts";
 import { type RawConfiguration, settingsFailure } from "./configuration.ts";
-import { fleetIn } from "./fleet-command.ts";
+import { chosenFleet } from "./fleet-command.ts";
 import { readerOf } from "./fleet-configuration.ts";
-import { fleetConnections } from "./fleet-database.ts";
+import { withFleetDatabase } from "./fleet-database.ts";
 import { rosterCustomers } from "./fleet-roster.ts";
 
 /**
@@ -32,18 +29,11 @@ export async function fleetRoster(
   if (typeof config !== "string")
     throw settingsFailure("--to fleet needs --config FILE, the properties file of a member");
   const flags = { config, overrides: {}, environment, place: placeOf(argv, { typed: true, secrets: "files" }) };
-  const chosen = await choose(flags);
-  const fleet = fleetIn(chosen, flags);
-  /** A connection that stays open would keep the command alive while tenants are looked up. */
-  const withDatabase = async <T>(work: (database: Database) => Promise<T>): Promise<T> => {
-    const database = await fleetConnections(fleet, 1);
-    try {
-      return await work(database);
-    } finally {
-      await database.close();
-    }
-  };
-  await withDatabase(async (database) => checkSchemaVersion(fleet.name, await schemaVersion(database, fleet.name)));
+  const { chosen, fleet } = await chosenFleet(flags);
+  // A connection that stays open would keep the command alive while tenants are looked up.
+  const withDatabase = <T>(work: (database: Database) => Promise<T>) => withFleetDatabase(fleet, work);
+  // Before a list is read and tenants are looked up.
+  await withDatabase(async () => undefined);
   return {
     name: `the database of the fleet ${fleet.name}`,
     usesIndex: chosen.config.outputs.some(({ type }) => type === "hec"),
@@ -74,16 +64,11 @@ export async function withRoster(
   const lacks = wanted?.some((one) => !inFile.has(one.toLowerCase())) ?? false;
   if (wanted?.length && !lacks) return raw;
   try {
-    const database = await fleetConnections(fleet, 1);
-    try {
-      const { customers } = await readRoster(database, fleet.name);
-      const others = customers.filter(
-        ({ name, values }) => !inFile.has(name.toLowerCase()) && !inFile.has(values["tenant_id"]),
-      );
-      return { ...raw, stanzas: [...raw.stanzas, ...others], mayBeEmpty: true };
-    } finally {
-      await database.close();
-    }
+    const { customers } = await withFleetDatabase(fleet, (database) => readRoster(database, fleet.name));
+    const others = customers.filter(
+      ({ name, values }) => !inFile.has(name.toLowerCase()) && !inFile.has(values["tenant_id"]),
+    );
+    return { ...raw, stanzas: [...raw.stanzas, ...others], mayBeEmpty: true };
   } catch (error) {
     if (!isFailure(error) || lacks) throw error;
     const warning = `customers of the fleet's database are left out: ${error.say}`;

@@ -3,11 +3,9 @@ import type { Sealed } from "../model/sealed.ts";
 import type { SecretPlace, StoredCredential } from "../model/sign-in.ts";
 import { authOf, type Stanza } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type FleetVaultOwner } from "../stores/postgres/fleet-tokens.ts";
-import { checkSchemaVersion } from "../stores/postgres/schema.ts";
 import { type ArcSightFlags, choose } from "./chosen-configuration.ts";
-import { fleetConnections } from "./fleet-database.ts";
+import { withFleetDatabase } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import type { FileSecrets } from "./stored-secrets.ts";
 import { presentFingerprint, realClock } from "./world.ts";
@@ -103,13 +101,9 @@ export async function sharedTokensOf(
   const { keyFile, name } = fleet;
   const within = async <T>(work: (tokens: FleetTokens) => Promise<T>): Promise<T> => {
     const key = readKeyFile(keyFile);
-    const database = await fleetConnections(fleet, 1);
-    try {
-      checkSchemaVersion(name, await schemaVersion(database, name));
-      return await work(new FleetTokens({ database, fleet: name, key, timers: realClock }));
-    } finally {
-      await database.close();
-    }
+    return withFleetDatabase(fleet, (database) =>
+      work(new FleetTokens({ database, fleet: name, key, timers: realClock })),
+    );
   };
   return {
     name,

@@ -3,11 +3,10 @@ import type { Stanza } from "../model/stanza.ts";
 import type { CustomerStatus, StatusDocument } from "../model/status.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
 import type { Database } from "../stores/postgres/connections.ts";
-import { schemaVersion, shardOf } from "../stores/postgres/fleet-store.ts";
+import { shardOf } from "../stores/postgres/fleet-store.ts";
 import { type ExpectedCustomer, lookAtFleet, lookAtLag } from "../stores/postgres/look.ts";
 import { readRoster } from "../stores/postgres/roster.ts";
-import { checkSchemaVersion } from "../stores/postgres/schema.ts";
-import { fleetConnections } from "./fleet-database.ts";
+import { withFleetDatabase } from "./fleet-database.ts";
 import { type RosterReader, rosterCustomers } from "./fleet-roster.ts";
 
 /** A walk that finds nothing is saved so often; the rest is for a busy machine. */
@@ -44,14 +43,10 @@ export async function fleetStatusOf(
   reader: RosterReader,
   version: string,
 ): Promise<StatusDocument> {
-  const connections = await fleetConnections(settings, 1);
-  try {
-    checkSchemaVersion(settings.name, await schemaVersion(connections, settings.name));
-    const expected = await expectedOf(connections, settings.name, reader);
-    return await fleetStatus(connections, settings.name, expected, version);
-  } finally {
-    await connections.close();
-  }
+  return withFleetDatabase(settings, async (database) => {
+    const expected = await expectedOf(database, settings.name, reader);
+    return fleetStatus(database, settings.name, expected, version);
+  });
 }
 
 /**
