@@ -168,7 +168,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       const local = await host.openLocal();
       try {
         const database = await fleetConnections(settings, CONNECTIONS);
-        const store = PostgresFleet.of({
+        const store = new PostgresFleet({
           database,
           heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
           fleet: settings.name,

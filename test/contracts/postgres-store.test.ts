@@ -21,7 +21,6 @@ import {
   MEMBER_PASSWORD,
   MEMBER_ROLE,
   type MemberChoice,
-  memberOf,
 } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
@@ -724,7 +723,7 @@ withPostgres("the fleet's store", () => {
 
       expect(await codeOf(member.keepHouse())).toBe("fleet-refused");
       server.query(`revoke execute on function ${s}.make_packet_hours() from ${MEMBER_ROLE}`);
-      expect(await codeOf(memberOf(server, fleet))).toBe("fleet-refused");
+      expect(await codeOf(joined(fleet, "member"))).toBe("fleet-refused");
     });
 
     test("are committed after the server's clock has left the hours that were made", async () => {
@@ -766,8 +765,8 @@ withPostgres("the fleet's store", () => {
       server.query(`update ${schemaOf(fleet)}.fleet set version = ${SCHEMA_VERSION + 1}`);
 
       expect(await codeOf(initFleet(admin, fleet))).toBe("fleet-schema");
-      expect(await codeOf(memberOf(server, fleet))).toBe("fleet-schema");
-      expect(await codeOf(memberOf(server, "missing"))).toBe("fleet-schema");
+      expect(await codeOf(joined(fleet, "member"))).toBe("fleet-schema");
+      expect(await codeOf(joined("missing", "member"))).toBe("fleet-schema");
     });
 
     test("of an older release is refused by members, and upgraded by init with everything that it holds", async () => {
@@ -776,7 +775,7 @@ withPostgres("the fleet's store", () => {
       await admin.query(upgradeSql(fleet, 0, 1));
       server.query(`grant usage on schema ${s} to ${MEMBER_ROLE}; grant select on ${s}.fleet to ${MEMBER_ROLE}`);
       server.query(`update ${s}.shard set epoch = ${1n << 60n}`);
-      expect(await codeOf(memberOf(server, fleet))).toBe("fleet-schema");
+      expect(await codeOf(joined(fleet, "member"))).toBe("fleet-schema");
 
       expect(await initFleet(admin, fleet)).toEqual({ before: 1, now: SCHEMA_VERSION });
       server.query(roleSql(fleet, MEMBER_ROLE));

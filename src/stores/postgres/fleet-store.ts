@@ -140,7 +140,11 @@ export async function schemaVersion(database: Database, fleet: string): Promise<
   }
 }
 
-/** The store that the members of a fleet share in PostgreSQL. */
+/**
+ * The store that the members of a fleet share in PostgreSQL. It asks the database nothing before `register`,
+ * which throws also Failure `fleet-schema`, and with `retry: never` what waiting cannot help with, such as a
+ * wrong password.
+ */
 export class PostgresFleet implements FleetStore {
   readonly #p: PostgresFleetParts;
   readonly #schema: string;
@@ -152,27 +156,12 @@ export class PostgresFleet implements FleetStore {
         readonly byShard: ReadonlyMap<number, readonly TenantId[]>;
       }
     | undefined;
-
   #isPrepared = false;
 
-  /**
-   * Asks the database nothing before `register`, which then throws also Failure `fleet-schema`. What waiting
-   * cannot help with, such as a wrong password, it throws with `retry: never`.
-   */
-  static of(parts: PostgresFleetParts): PostgresFleet {
-    return new PostgresFleet(parts);
-  }
-
-  /** Throws Failure `fleet-schema`, and as `Database.query`: both connections are closed then. */
-  static async open(parts: PostgresFleetParts): Promise<PostgresFleet> {
-    const store = new PostgresFleet(parts);
-    try {
-      await store.#prepare();
-    } catch (error) {
-      await store.close();
-      throw error;
-    }
-    return store;
+  constructor(parts: PostgresFleetParts) {
+    this.#p = parts;
+    this.#schema = schemaOf(parts.fleet);
+    this.#streams = new ShardStreams(() => this.#tenantsByShard());
   }
 
   async #prepare(): Promise<void> {
@@ -184,12 +173,6 @@ export class PostgresFleet implements FleetStore {
       throw asWrongSetting(error);
     }
     this.#isPrepared = true;
-  }
-
-  private constructor(parts: PostgresFleetParts) {
-    this.#p = parts;
-    this.#schema = schemaOf(parts.fleet);
-    this.#streams = new ShardStreams(() => this.#tenantsByShard());
   }
 
   /** Sorted once for each list: every shard of a takeover asks. */

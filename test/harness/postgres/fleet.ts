@@ -53,11 +53,11 @@ export function memberOf(
   server: Pick<PostgresServer, "port">,
   fleet: string,
   choice: MemberChoice = {},
-): Promise<PostgresFleet> {
+): PostgresFleet {
   const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], key, sees, admits } = choice;
   const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
   const database = connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) });
-  return PostgresFleet.open({
+  return new PostgresFleet({
     database: {
       async query(sql, values) {
         sees?.(sql);

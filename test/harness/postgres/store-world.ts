@@ -52,7 +52,7 @@ export class StoreWorld {
 
   /** A member that is registered; KEY is configured unless others are. */
   joined = async (fleet: string, name: string, choice: MemberChoice = {}): Promise<PostgresFleet> => {
-    const member = await memberOf(this.#running.server, fleet, { configured: [KEY], ...choice });
+    const member = memberOf(this.#running.server, fleet, { configured: [KEY], ...choice });
     this.#members.push(member);
     await member.register({ name, version: "test", configHash: "one" });
     return member;
