@@ -26,7 +26,7 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-function world() {
+function world({ settings = [] }: { readonly settings?: readonly string[] } = {}) {
   const clock = new FakeClock(EVENING_MS);
   const network = new HecNetwork(clock);
   const store = new OneStream(TENANT);
@@ -39,6 +39,7 @@ function world() {
         "outputs[0].type=hec",
         `outputs[0].urls=${HEC}`,
         `outputs[0].token=${HEC_TOKEN}`,
+        ...settings,
         "",
       ].join("\n"),
     ),
@@ -99,6 +100,19 @@ describe("packets of a fleet on their way to HEC", () => {
     await clock.pass(10_000);
 
     expect([network.posts.length, store.progress, network.indexed.length]).toEqual([1, 1n, 2]);
+  });
+
+  test("count as delivered when HEC took them where it acknowledges nothing, and are not sent again", async () => {
+    const { clock, network, store, member, lease } = world({ settings: ["outputs[0].ack=off"] });
+    network.indexer(HEC, { ack: "off", indexAfterMs: 3_600_000 });
+    store.commit(1, 2);
+    member().add(STREAM, lease(1n), "Contoso");
+    await clock.pass(4_000);
+    expect([network.posts.length, store.progress, network.indexed]).toEqual([1, 1n, []]);
+    member().add(STREAM, lease(2n), "Contoso");
+    await clock.pass(10_000);
+
+    expect(network.posts).toHaveLength(1);
   });
 
   test("are sent again by the member that takes over, byte for byte, and the old one's late confirmation does not count", async () => {

@@ -26,7 +26,13 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-function world({ replayBytes = 1_000_000 } = {}) {
+function world({
+  replayBytes = 1_000_000,
+  settings = [],
+}: {
+  readonly replayBytes?: number;
+  readonly settings?: readonly string[];
+} = {}) {
   const clock = new FakeClock(EVENING_MS);
   const store = new OneStream(TENANT);
   const config = readArcSightConfig(
@@ -38,6 +44,7 @@ function world({ replayBytes = 1_000_000 } = {}) {
         "outputs[0].type=syslog",
         "outputs[0].host=siem.example",
         "outputs[0].port=6514",
+        ...settings,
         "",
       ].join("\n"),
     ),
@@ -117,6 +124,24 @@ describe("packets of a fleet on their way to a syslog receiver", () => {
     await clock.pass(15_000);
 
     expect([arrived(receiver), store.progress]).toEqual([["1", "2", "3"], 2n]);
+  });
+
+  test("go out once over UDP, and count as delivered although nobody may have got them", async () => {
+    const { clock, store, member, lease } = world({ settings: ["outputs[0].protocol=udp"] });
+    const receiver = new Receiver();
+    receiver.swallows = true;
+    const old = member(receiver);
+    store.commit(1);
+    old.lanes.add(STREAM, lease(1n), "Contoso");
+    await clock.pass(2_000);
+    expect([arrived(receiver), store.progress]).toEqual([[], 1n]);
+    receiver.swallows = false;
+    const successor = member(receiver);
+    successor.lanes.add(STREAM, lease(2n), "Contoso");
+    successor.commit(2);
+    await clock.pass(2_000);
+
+    expect([arrived(receiver), store.progress]).toEqual([["2"], 2n]);
   });
 
   test("count as delivered before an hour once replay_mib of events were taken after them", async () => {

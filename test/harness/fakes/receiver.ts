@@ -125,7 +125,7 @@ export class Receiver implements Dialer {
     return {
       send: async (datagram) => {
         if (!this.up) throw errno("ECONNREFUSED");
-        this.text += `${Buffer.from(datagram).toString("utf8")}\n`;
+        if (!this.swallows) this.text += `${Buffer.from(datagram).toString("utf8")}\n`;
       },
       close: () => undefined,
     };
