@@ -36,7 +36,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("an output of
   });
   afterAll(() => world.end());
 
-  test("that delivers nothing says why to whoever says the health of its customers", async () => {
+  test("that delivers nothing says why to whoever says the health of its customers, and the member is ready once it joined", async () => {
     const name = await world.newFleet();
     const config = join(folder, "member.properties");
     writeFileSync(
@@ -73,7 +73,10 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("an output of
       },
       log,
     );
+    // What /healthz/ready answers: 503 before it is a member.
+    expect(parts.membership.isReady?.()).toBe(false);
     const state = await parts.openState();
+    while (parts.membership.isReady?.() !== true) await pause(10);
     const destination = parts.openDestination();
     expect(destination.outages?.()).toEqual([]);
     await destination.sink.health({
