@@ -1,4 +1,4 @@
-import { expect, test } from "@jest/globals";
+import { expect, jest, test } from "@jest/globals";
 import fc from "fast-check";
 import { JoinSlots } from "./join-slots.ts";
 
@@ -24,4 +24,14 @@ test("each customer gets the first slot at or after its due time that nobody has
 
 test("who is never due is asked at once, if nobody else is", () => {
   expect(new JoinSlots(100).acquire(20, Number.POSITIVE_INFINITY)).toBe(0);
+});
+
+test("customers that are all due at once look at few slots each, however many there are", () => {
+  const slots = new JoinSlots(100);
+  const customers = 2_000;
+  const looks = jest.spyOn(Map.prototype, "get");
+  for (let n = 0; n < customers; n += 1) slots.acquire(2 * n, 0);
+  const count = looks.mock.calls.length;
+  looks.mockRestore();
+  expect(count).toBeLessThan(10 * customers);
 });
