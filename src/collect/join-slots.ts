@@ -21,19 +21,15 @@ export class JoinSlots {
   acquire(nowMs: number, dueInMs: number): number {
     if (this.#last * this.#slotMs < nowMs) this.#after.clear();
     const first = Math.ceil((nowMs + (Number.isFinite(dueInMs) ? dueInMs : 0)) / this.#slotMs);
-    const slot = this.#free(first);
-    this.#after.set(slot, slot + 1);
+    const passed: number[] = [];
+    let slot = first;
+    for (let after = this.#after.get(slot); after !== undefined; after = this.#after.get(slot)) {
+      passed.push(slot);
+      slot = after;
+    }
+    // The next search has a short way.
+    for (const taken of [...passed, slot]) this.#after.set(taken, slot + 1);
     this.#last = Math.max(this.#last, slot);
     return slot * this.#slotMs - nowMs;
-  }
-
-  #free(first: number): number {
-    let slot = first;
-    for (let next = this.#after.get(slot); next !== undefined; next = this.#after.get(slot)) {
-      // Each search shortens the way of the next one.
-      this.#after.set(slot, this.#after.get(next) ?? next);
-      slot = next;
-    }
-    return slot;
   }
 }
