@@ -251,7 +251,6 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         renew: (output, secrets) => all.renew(output, secrets),
         outages: () => outagesOf(all.conditions(), outputs),
         outputs: () => outputStatuses(all.conditions(), outputs, realClock.nowMs()),
-        conditions: () => all.conditions(),
         async close() {
           try {
             return await closeOutputs({ lanes, sink: all, clock: realClock }, host.stopLimits ?? STOP);
