@@ -121,7 +121,8 @@ export class FleetMember {
 
   /**
    * Becomes a member; renews that until `leave`. Where the database does not answer, it becomes one later.
-   * Throws Failure as the store when waiting cannot help, and the reason of `stop`, which waits for no answer.
+   * Throws Failure as the store when waiting cannot help.
+   * Throws the reason of `stop` too, at once: a stop waits for no answer.
    */
   async begin(stop: AbortSignal): Promise<void> {
     try {

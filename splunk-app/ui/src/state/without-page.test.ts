@@ -25,7 +25,8 @@ test.each(["consent", "doctor", "credentials", "credential-replace", "credential
     const { takes = [], to = [] } = PRINTABLE_COMMANDS[commandName(words) ?? ""] ?? {};
     const flags = words.flatMap((word) => (word.startsWith("--") ? [word.slice(2)] : []));
     expect(takes).toEqual(expect.arrayContaining(flags.filter((flag) => flag !== "to")));
-    if (flags.includes("to")) expect(to).toContain(words.at(words.indexOf("--to") + 1));
+    const destinations = flags.includes("to") ? [words.at(words.indexOf("--to") + 1)] : [];
+    expect(to).toEqual(expect.arrayContaining(destinations));
     expect(flags.length).toBeGreaterThan(0);
   },
 );
