@@ -46,3 +46,23 @@ test("a stop while thousands of customers are being opened takes effect at the n
   await third.release({ orderly: true });
   rmSync(dir, { recursive: true });
 });
+
+test("a start signs in at most fifty customers a second, and no stream of a customer waits for another's turn", async () => {
+  const world = new World();
+  const streams = Array.from({ length: 120 }, (_, n) =>
+    (["alerts", "incidents"] as const).map((name) => new SimStream(world.clock, { name, budgetKey: `${n}` })),
+  );
+  for (const sources of streams) world.customer(sources[0]!, { sources });
+  const startedMs = world.clock.nowMs();
+  await world.start();
+  await world.clock.advance(10_000);
+  const firstMs = streams.map((sources) => sources.map(({ askedAtMs: [first] }) => first! - startedMs));
+  await world.stop();
+
+  expect(firstMs.filter(([alerts, incidents]) => alerts !== incidents)).toEqual([]);
+  const inOrder = firstMs.flatMap(([first]) => first!).sort((a, b) => a - b);
+  // Each has a fiftieth of a second, and a random place in it.
+  const perSecond = inOrder.map((from) => inOrder.filter((at) => at >= from && at < from + 1000 - 20).length);
+  expect(Math.max(...perSecond)).toBeLessThanOrEqual(50);
+  expect(inOrder.at(-1)).toBeLessThanOrEqual((120 / 50) * 1000);
+});

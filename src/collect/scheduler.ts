@@ -25,7 +25,8 @@ import { CustomerReport, FIRST_HEALTH_WITHIN_MS, type ReportedTenant } from "./r
 import type { Runner } from "./runner.ts";
 
 /**
- * First polls are spread, so that a restart with many customers requests tokens at no more than this rate.
+ * First polls of customers are spread, so that a restart with many of them requests tokens at no more than
+ * this rate.
  */
 const FIRST_POLLS_PER_SECOND = 50;
 /** Likewise where thousands of customers of another collector are taken over; they have waited already. */
@@ -471,11 +472,15 @@ export class Scheduler {
       m.runners.map((runner) => ({ member: m, runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
     );
     all.sort((a, b) => a.runner.checkpoint.nextPollAtMs - b.runner.checkpoint.nextPollAtMs);
-    all.forEach(({ member, runner, pollMs }, place) => {
-      const spreadMs = Math.min(pollMs, ((place + random.next()) * 1000) / FIRST_POLLS_PER_SECOND);
+    // A customer's streams share its token.
+    const slots = new Map<Member, number>();
+    for (const { member, runner, pollMs } of all) {
+      const slot = slots.get(member) ?? slots.size + random.next();
+      slots.set(member, slot);
+      const spreadMs = Math.min(pollMs, (slot * 1000) / FIRST_POLLS_PER_SECOND);
       const dueMs = Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - now));
       this.#launch?.(member, runner, Math.max(dueMs, spreadMs));
-    });
+    }
     loops.push(this.#watch(stopAll));
     // Customers may join while the others run.
     for (let waited = 0; waited < loops.length; waited++) await loops[waited];
