@@ -202,7 +202,7 @@ export class Rest {
     if (path[0] === "data" && path[1] === "inputs" && path[2] === this.options.schemeName)
       return this.inputsCall(method, path[3], path[4], url.searchParams, body);
     if (path[0] === "configs" && path[1]?.startsWith("conf-"))
-      return this.confCall(method, path[1].slice(5), path[2], body);
+      return this.confCall(method, path[1].slice(5), path[2], url.searchParams, body);
     return refuse(404, "Not Found");
   }
 
@@ -401,23 +401,40 @@ export class Rest {
     return { status, entries };
   }
 
-  private confCall(method: string, file: string, stanza: string | undefined, body: URLSearchParams): Reply {
+  private confCall(
+    method: string,
+    file: string,
+    stanza: string | undefined,
+    query: URLSearchParams,
+    body: URLSearchParams,
+  ): Reply {
     const { folder, app } = this.options;
     if (!/^[a-z_]+$/.test(file)) return refuse(404, "Not Found");
     const conf = readLayered(folder, file);
-    const entry = (name: string): Entry => ({ name, app, content: Object.fromEntries(conf.get(name) ?? []) });
-    if (method === "GET" && stanza === undefined) return { status: 200, entries: [...conf.keys()].map(entry) };
+    const entry = (name: string): Entry => ({
+      name,
+      app,
+      content: {
+        disabled: false,
+        "eai:appName": app,
+        "eai:userName": "nobody",
+        ...Object.fromEntries(conf.get(name) ?? []),
+      },
+    });
+    if (method === "GET" && stanza === undefined) return listPage([...conf.keys()].map(entry), query);
     if (method === "GET")
       return stanza !== undefined && conf.has(stanza)
-        ? { status: 200, entries: [entry(stanza)] }
+        ? listPage([entry(stanza)], query)
         : refuse(404, `Could not find object id=${stanza}`);
     const name = stanza ?? body.get("name") ?? "";
     if (name === "") return refuse(400, "The following required arguments are missing: name.");
     if (stanza === undefined && conf.has(name)) return refuse(409, `An object with name=${name} already exists`);
     if (stanza !== undefined && !conf.has(name)) return refuse(404, `Could not find object id=${name}`);
     const local = readConf(`${folder}/local/${file}.conf`);
-    if (method === "DELETE") local.delete(name);
-    else
+    if (method === "DELETE") {
+      if (!local.has(name)) return refuse(400, `Object id=${name} cannot be deleted in config=${file}.`);
+      local.delete(name);
+    } else
       local.set(
         name,
         new Map([...(local.get(name) ?? []), ...[...body].filter(([key]) => key !== "name" && key !== "output_mode")]),

@@ -378,6 +378,30 @@ describe("the management port of the fake splunkd", () => {
     });
     expect((await ask(splunkd, "GET", `${path}/nothing`)).status).toBe(404);
   });
+
+  test("a configuration file of the app is listed in pages of 30, with the named settings only, and loses stanzas of local/ alone", async () => {
+    const splunkd = await start({ conf: one("well") });
+    const path = "/servicesNS/nobody/fake_app/configs/conf-own";
+    const names = Array.from({ length: 31 }, (_, at) => `request ${at}`);
+    for (const name of names) expect((await ask(splunkd, "POST", path, { name, a: "1", b: "2" })).status).toBe(201);
+    expect((await ask(splunkd, "POST", path, { name: "request 0" })).status).toBe(409);
+
+    expect((await ask(splunkd, "GET", path)).body.entry).toHaveLength(30);
+    const all = (await ask(splunkd, "GET", `${path}?count=0&f=a`)).body.entry ?? [];
+    expect(all.map(({ name }) => name)).toEqual(names);
+    expect(Object.keys(all[0]?.content ?? {}).filter((key) => key !== "eai:acl")).toEqual(["a"]);
+    expect((await ask(splunkd, "GET", `${path}/request%200`)).body.entry?.[0]?.content).toMatchObject({
+      disabled: false,
+      "eai:appName": "fake_app",
+      b: "2",
+    });
+
+    expect((await ask(splunkd, "DELETE", `${path}/request%200`)).status).toBe(200);
+    expect((await ask(splunkd, "DELETE", `${path}/request%200`)).status).toBe(404);
+    expect((await ask(splunkd, "POST", `${path}/request%200`, { a: "3" })).status).toBe(404);
+    const shipped = "/servicesNS/nobody/fake_app/configs/conf-app/package";
+    expect((await ask(splunkd, "DELETE", shipped)).status).toBe(400);
+  });
 });
 
 describe("the command splunkd", () => {
