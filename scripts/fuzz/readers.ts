@@ -16,6 +16,7 @@ import { decodedText } from "../../src/config/text-encoding.ts";
 import { apiFailure } from "../../src/defender/api-failures.ts";
 import { pageLink } from "../../src/defender/page-link.ts";
 import { readArcSightConfig } from "../../src/hosts/arcsight/configuration.ts";
+import { ConfRequests } from "../../src/hosts/splunk/conf-requests.ts";
 import { listInputs } from "../../src/hosts/splunk/input-list.ts";
 import { KvCollection } from "../../src/hosts/splunk/kv-collection.ts";
 import { customerSecretId, PasswordStore } from "../../src/hosts/splunk/passwords.ts";
@@ -593,6 +594,7 @@ const readSplunkd: Reader = {
         return store.get(customerSecretId("a", "client_secret"));
       },
       () => new KvCollection(splunkd, "status").rows(),
+      () => new ConfRequests(splunkd).rows(),
     ];
     const refused = (await refusalOf(ways[choose(ways.length)] as () => unknown)) ?? "";
     return wrongIn(refused) ?? repeats(refused, [PLANTED]);

@@ -1,4 +1,5 @@
 import { type Sealed, sealed } from "../model/sealed.ts";
+import { asciiJson } from "./ascii-json.ts";
 
 /**
  * How a secret travels from a page in Splunk Web to the input: in entries of Splunk's credential store, so
@@ -54,11 +55,8 @@ export function intakeEntries(
   clock: SlotClock = "splunkd",
   page = "",
 ): readonly { readonly name: string; readonly password: string }[] {
-  // In ASCII, because entries may be trimmed and the limit may count bytes.
-  const text = JSON.stringify({ v: 1, secret, where, clock }).replace(
-    /[^!-~]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  // No spaces either: a piece may begin with one.
+  const text = asciiJson({ v: 1, secret, where, clock }, /[^!-~]/g);
   const pieces = text.match(new RegExp(`.{1,${PIECE_MAX}}`, "g")) ?? [];
   return pieces.map((password, at) => ({
     name: [encodedStanza(stanza), key, nowMs.toString(36), at + 1, pieces.length, ...(page === "" ? [] : [page])].join(

@@ -37,6 +37,7 @@ import { pipeSink } from "../../outputs/pipe-sink.ts";
 import type { ByteSink } from "../../outputs/stream-pipe.ts";
 import { SPLUNK_STREAM, StreamPipe } from "../../outputs/stream-pipe.ts";
 import type { StampOf } from "../../stores/disk/file-stamps.ts";
+import { ConfRequests } from "./conf-requests.ts";
 import type { LookResult, PasswordAccess, SplunkCustomer } from "./customer-credentials.ts";
 import { CustomerCredentials } from "./customer-credentials.ts";
 import { reportDisabledInputs } from "./disabled-inputs.ts";
@@ -402,7 +403,8 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         log,
       });
       const requests = new PageRequests({
-        collection: () => collection(REQUESTS_COLLECTION),
+        stores: () => [collection(REQUESTS_COLLECTION), new ConfRequests(ownSplunkd())],
+        states: statusRows,
         inputOf,
         credentials: pageCredentials,
         answers,

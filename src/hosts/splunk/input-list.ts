@@ -33,13 +33,16 @@ export async function listInputs(
       say: `splunkd answered a request for its list of inputs in an unknown form (${status}).`,
       nextStep: "Look for the cause in splunkd.log.",
     });
-  return entries.flatMap((entry: unknown): ListedInput[] => {
-    const { name, acl, content } = (entry ?? {}) as {
-      readonly name?: unknown;
-      readonly acl?: { readonly app?: unknown };
-      readonly content?: Readonly<Record<string, unknown>>;
-    };
-    if (typeof name !== "string") return [];
-    return [{ name, app: typeof acl?.app === "string" ? acl.app : APP, content: content ?? {} }];
-  });
+  return entries.flatMap(entryIn);
+}
+
+/** What splunkd lists, with the app that holds it. */
+export function entryIn(entry: unknown): readonly ListedInput[] {
+  const { name, acl, content } = (entry ?? {}) as {
+    readonly name?: unknown;
+    readonly acl?: { readonly app?: unknown };
+    readonly content?: Readonly<Record<string, unknown>>;
+  };
+  if (typeof name !== "string") return [];
+  return [{ name, app: typeof acl?.app === "string" ? acl.app : APP, content: content ?? {} }];
 }

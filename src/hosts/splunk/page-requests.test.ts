@@ -4,7 +4,8 @@ import { FakeLog } from "../../../test/harness/fakes/log.ts";
 import { Failure } from "../../model/failure.ts";
 import type { ConsentState, DoctorCheck } from "../../model/sign-in.ts";
 import type { Stanza } from "../../model/stanza.ts";
-import { type AskedInput, PageRequests } from "./page-requests.ts";
+import { type AskedInput, PageRequests, type RequestStore } from "./page-requests.ts";
+import type { StatusRow } from "./status-rows.ts";
 
 type Row = Record<string, unknown> & { readonly _key: string };
 
@@ -30,14 +31,41 @@ const CREDENTIAL = {
   is_home_app: false,
 } as const;
 
-function bench(rows: readonly Row[], input: AskedInput | undefined = READY, checks: readonly DoctorCheck[] = []) {
+/** A place for requests; each fault is one read that fails. */
+function storeOf(rows: readonly Row[], written: Row[], faults: Failure[]) {
   const stored = new Map(rows.map((row) => [row["_key"], row]));
+  const store: RequestStore = {
+    async rows() {
+      const fault = faults.shift();
+      if (fault !== undefined) throw fault;
+      return [...stored.values()];
+    },
+    async replace(row) {
+      if (!stored.has(row["_key"])) return false;
+      stored.set(row["_key"], row as Row);
+      written.push(structuredClone(row) as Row);
+      return true;
+    },
+    remove: (key) => Promise.resolve(void stored.delete(key)),
+  };
+  return { stored, store };
+}
+
+const STATES = ["contoso", "fabrikam"].map((input) => ({ input, first_event_at: null }) as StatusRow);
+
+function bench(
+  rows: readonly Row[],
+  input: AskedInput | undefined = READY,
+  checks: readonly DoctorCheck[] = [],
+  more: readonly RequestStore[] = [],
+) {
   const written: Row[] = [];
   const clock = new FakeClock();
   const log = new FakeLog();
   const stop = new AbortController();
   const consent: { state: ConsentState; asked: number } = { state: { missing: [], say: "" }, asked: 0 };
   const faults: Failure[] = [];
+  const { stored, store } = storeOf(rows, written, faults);
   const asked: string[] = [];
   const credentials = {
     list: async () => [CREDENTIAL],
@@ -48,20 +76,8 @@ function bench(rows: readonly Row[], input: AskedInput | undefined = READY, chec
     },
   };
   const requests = new PageRequests({
-    collection: () => {
-      const fault = faults.shift();
-      if (fault !== undefined) throw fault;
-      return {
-        rows: () => Promise.resolve([...stored.values()]),
-        async replace(row) {
-          if (!stored.has(row["_key"])) return false;
-          stored.set(row["_key"], row as Row);
-          written.push(structuredClone(row) as Row);
-          return true;
-        },
-        remove: (key) => Promise.resolve(void stored.delete(key)),
-      };
-    },
+    stores: () => [store, ...more],
+    states: { known: () => STATES },
     inputOf: (name) => Promise.resolve(name === "contoso" ? input : undefined),
     answers: {
       checks: () => checks,
@@ -337,4 +353,71 @@ test("looks come often for a minute after the start and for ten minutes after a 
   expect(await perMinute()).toBe(30);
   stop.abort();
   await running;
+});
+
+test("a request is answered where it was left, also while the other place cannot be read, and nothing is warned of", async () => {
+  const written: Row[] = [];
+  const other = storeOf([{ ...doctor("in conf") }], written, []);
+  const off = refusal("The KV store is off.");
+  const { clock, log, stop, faults, requests } = bench([], READY, [], [other.store]);
+  faults.push(off, off, off);
+  const running = requests.run(stop.signal);
+  await clock.advance(5 * SECOND_MS);
+  stop.abort();
+  await running;
+
+  expect(written.at(-1)).toMatchObject({ _key: "in conf", state: "done", ok: true });
+  expect(log.lines).toEqual([]);
+});
+
+test("a KV store that comes back hides no request that was left elsewhere meanwhile", async () => {
+  const written: Row[] = [];
+  const other = storeOf([doctor("in conf")], written, []);
+  const { look } = bench([], READY, [], [other.store]);
+
+  await look();
+  expect(written.at(-1)).toMatchObject({ _key: "in conf", state: "done" });
+});
+
+test("the states of all inputs, or of one, are answered from what this run knows", async () => {
+  const rows: Row[] = [
+    { _key: "all", customer: "", ask: "states" },
+    { _key: "one", customer: "fabrikam", ask: "states" },
+  ];
+  const { look, stored } = bench(rows);
+
+  await look();
+  expect(stored.get("all")).toMatchObject({ state: "done", ok: true, states: STATES });
+  expect(stored.get("one")).toMatchObject({ state: "done", ok: true, states: [{ input: "fabrikam" }] });
+});
+
+test("a row that splunkd does not delete, and an answer that it does not take, hold up no other request", async () => {
+  const written: Row[] = [];
+  const tooLarge = { _key: "too large", customer: "", ask: "states" };
+  const { store } = storeOf([{ _key: "undeletable" }, tooLarge, doctor("next")], written, []);
+  const say = "Object cannot be deleted.";
+  const no = new Failure("splunkd-answer", { actor: "operator", retry: { when: "later" }, say, nextStep: "" });
+  let refused = 0;
+  const stubborn: RequestStore = {
+    rows: () => store.rows(),
+    async replace(row) {
+      if (row["_key"] === "too large") throw no;
+      return store.replace(row);
+    },
+    async remove() {
+      refused += 1;
+      throw no;
+    },
+  };
+  const { clock, log, look } = bench([], READY, [], [stubborn]);
+
+  await look();
+  await clock.advance(SECOND_MS);
+  await look();
+  expect(refused).toBe(1);
+  await clock.advance(30 * SECOND_MS);
+  await look();
+  expect(refused).toBe(2);
+  expect(written.at(-1)).toMatchObject({ _key: "next", state: "done" });
+  expect(log.lines.map(({ fields }) => fields["say"])).toEqual([say, say]);
 });

@@ -6,16 +6,19 @@ import type { ConsentState, DoctorCheck, DoctorLine } from "../../model/sign-in.
 import type { Stanza } from "../../model/stanza.ts";
 import { withTimeLimit } from "../../net/time-limit.ts";
 import { TIME_LIMITS } from "../../net/time-limits.ts";
-import type { KeyedRow, KvCollection } from "./kv-collection.ts";
+import type { KeyedRow } from "./kv-collection.ts";
 import type { PageCredentials } from "./page-credentials.ts";
+import type { StatusRow, StatusRows } from "./status-rows.ts";
 
 export const REQUESTS_COLLECTION = "defender_mssp_requests";
 
 /** What a page may ask; nothing else is ever done for a row. */
-const ASKS = ["doctor", "consent", "credentials", "credential-replace", "credential-delete"] as const;
+const ASKS = ["doctor", "consent", "states", "credentials", "credential-replace", "credential-delete"] as const;
 type Ask = (typeof ASKS)[number];
 /** In these requests `customer` is the name of a shared credential; for their list it is empty. */
 const OF_CREDENTIALS: ReadonlySet<Ask> = new Set(["credentials", "credential-replace", "credential-delete"]);
+/** In these an empty `customer` means all of them. */
+const OF_ALL: ReadonlySet<Ask> = new Set(["credentials", "states"]);
 
 const LOOK_MS = 2_000;
 const LOOK_WHEN_QUIET_MS = 15_000;
@@ -59,12 +62,22 @@ export type AskedInput =
   | { readonly is: "refused"; readonly stanza: Stanza; readonly failure: Failure }
   | { readonly is: "misconfigured"; readonly failure: Failure };
 
+/** A place where pages leave their requests. Every method throws Failure. */
+export interface RequestStore {
+  /** What is stored; nothing of it can be trusted but that it is an object. */
+  rows(): Promise<readonly Row[]>;
+  /** Writes an answer. False when the request is gone: then nothing is written. */
+  replace(row: KeyedRow): Promise<boolean>;
+  remove(key: string): Promise<void>;
+}
+
 export interface PageRequestsParts {
-  /** Throws Failure while splunkd cannot be asked. */
-  readonly collection: () => Pick<KvCollection, "rows" | "replace" | "remove">;
+  /** Where none can be read, the first one's failure is said. Throws Failure while splunkd cannot be asked. */
+  readonly stores: () => readonly RequestStore[];
   readonly inputOf: (name: string) => Promise<AskedInput | undefined>;
   readonly answers: PageAnswers;
   readonly credentials: Pick<PageCredentials, "list" | "replace" | "remove">;
+  readonly states: Pick<StatusRows, "known">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -73,6 +86,7 @@ export interface PageRequestsParts {
 type Row = Readonly<Record<string, unknown>>;
 
 interface Request extends KeyedRow {
+  readonly store: RequestStore;
   readonly customer: string;
   readonly ask: Ask;
   readonly seenAtMs: number;
@@ -86,17 +100,20 @@ interface Answer {
   /** Permissions that are still missing. */
   readonly missing?: readonly string[];
   readonly credentials?: readonly SharedCredentialRow[];
+  readonly states?: readonly StatusRow[];
   readonly say?: string;
   readonly next_step?: string;
 }
 
 /**
- * Answers the pages' requests, which are rows of the KV store: a page has neither the customer's secrets nor
- * this host's way to Microsoft. One at a time, in the order in which they were seen.
+ * Answers the pages' requests: a page has neither the customer's secrets nor this host's way to Microsoft. One
+ * at a time, in the order in which they were seen. All places are looked at each time: a page chooses the one
+ * that it can write, and the KV store may come and go meanwhile.
  */
 export class PageRequests {
   readonly #p: PageRequestsParts;
   readonly #seenAtMs = new Map<string, number>();
+  readonly #refusedUntilMs = new Map<string, number>();
   /** `<ask> <customer>` to the time of the last check. */
   readonly #askedAtMs = new Map<string, number>();
   #oftenUntilMs: number;
@@ -136,10 +153,18 @@ export class PageRequests {
 
   /** One look: answers what waits and deletes what has expired. */
   async look(stop: AbortSignal): Promise<void> {
-    const collection = this.#p.collection();
+    const stores = this.#p.stores();
+    const found = await Promise.allSettled(stores.map((store) => store.rows()));
+    const all = found.map((one) => (one.status === "fulfilled" ? one.value : []));
+    this.#forgetOthers(all.flat());
+    const problems = found.flatMap((one): unknown[] => (one.status === "rejected" ? [one.reason] : []));
+    const unexpected = problems.find((problem) => !isFailure(problem));
+    if (unexpected !== undefined || problems.length === stores.length) throw unexpected ?? problems[0];
+    for (const [at, store] of stores.entries()) await this.#lookAt(store, all[at] ?? [], stop);
+  }
+
+  async #lookAt(store: RequestStore, rows: readonly Row[], stop: AbortSignal): Promise<void> {
     const nowMs = this.#p.clock.monotonicMs();
-    const rows = await collection.rows();
-    this.#forgetOthers(rows);
     for (const row of inTurn(rows)) {
       if (stop.aborted) return;
       const key = row["_key"];
@@ -149,10 +174,27 @@ export class PageRequests {
         if (!isAnswered(row)) this.#oftenUntilMs = nowMs + OFTEN_AFTER_REQUEST_MS;
       }
       const seenAtMs = this.#seenAtMs.get(key) ?? nowMs;
-      const request = requestIn(row, key, seenAtMs);
-      if (request === undefined || this.#hasExpired(row, seenAtMs)) await collection.remove(key);
-      else if (!isAnswered(row)) await this.#answer(request, row, stop);
+      if (nowMs < (this.#refusedUntilMs.get(key) ?? nowMs)) continue;
+      const request = requestIn(row, { _key: key, store, seenAtMs });
+      try {
+        if (request === undefined || this.#hasExpired(row, seenAtMs)) await store.remove(key);
+        else if (!isAnswered(row)) await this.#answer(request, row, stop);
+      } catch (error) {
+        if (!isFailure(error) || error.code !== "splunkd-answer") throw error;
+        this.#noteRefused(key, error);
+      }
     }
+  }
+
+  /** splunkd does not take this answer, or does not delete this row: others wait behind it. */
+  #noteRefused(key: string, { code, say, nextStep }: Failure): void {
+    if (!this.#refusedUntilMs.has(key))
+      this.#p.log.warn("a request of a page in Splunk Web can be neither answered nor deleted", {
+        failure: code,
+        say,
+        next_step: nextStep || undefined,
+      });
+    this.#refusedUntilMs.set(key, this.#p.clock.monotonicMs() + SAME_AGAIN_AFTER_MS);
   }
 
   /** An answer expires by its own time, as this program may be newer; else by when it was seen. */
@@ -163,13 +205,19 @@ export class PageRequests {
 
   #forgetOthers(rows: readonly Row[]): void {
     const present = new Set(rows.map((row) => row["_key"]));
-    for (const key of this.#seenAtMs.keys()) if (!present.has(key)) this.#seenAtMs.delete(key);
+    for (const keys of [this.#seenAtMs, this.#refusedUntilMs])
+      for (const key of keys.keys()) if (!present.has(key)) keys.delete(key);
     const oldest = this.#p.clock.monotonicMs() - SAME_AGAIN_AFTER_MS;
     for (const [what, atMs] of this.#askedAtMs) if (atMs < oldest) this.#askedAtMs.delete(what);
   }
 
   async #answer(request: Request, row: Row, stop: AbortSignal): Promise<void> {
     if (OF_CREDENTIALS.has(request.ask)) return this.#credentials(request);
+    if (request.ask === "states") {
+      const states = this.#p.states.known().filter(({ input }) => [input, ""].includes(request.customer));
+      await this.#write(request, { state: "done", ok: true, states });
+      return;
+    }
     const nowMs = this.#p.clock.monotonicMs();
     const input = await this.#p.inputOf(request.customer);
     if (input === undefined) {
@@ -264,9 +312,9 @@ export class PageRequests {
   }
 
   /** False when the page has deleted its request. */
-  #write({ _key, customer, ask }: Request, answer: Answer): Promise<boolean> {
+  #write({ store, _key, customer, ask }: Request, answer: Answer): Promise<boolean> {
     const at = new Date(this.#p.clock.nowMs()).toISOString();
-    return this.#p.collection().replace({ _key, customer, ask, ...answer, answered_at: at } as KeyedRow);
+    return store.replace({ _key, customer, ask, ...answer, answered_at: at } as KeyedRow);
   }
 }
 
@@ -286,10 +334,10 @@ function inTurn(rows: readonly Row[]): readonly Row[] {
   return [...waiting.slice(0, ROWS_MAX), ...answered.slice(0, ROWS_MAX)];
 }
 
-function requestIn(row: Row, key: string, seenAtMs: number): Request | undefined {
+function requestIn(row: Row, where: Pick<Request, "_key" | "store" | "seenAtMs">): Request | undefined {
   const { customer } = row;
   const ask = ASKS.find((one) => one === row["ask"]);
   if (typeof customer !== "string" || customer.length > NAME_MAX || ask === undefined) return undefined;
-  if (customer === "" && ask !== "credentials") return undefined;
-  return { _key: key, customer, ask, seenAtMs };
+  if (customer === "" && !OF_ALL.has(ask)) return undefined;
+  return { ...where, customer, ask };
 }

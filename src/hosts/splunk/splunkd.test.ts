@@ -265,6 +265,17 @@ describe("a request that splunkd answers with 403 names the capability that is m
     });
   });
 
+  test.each([
+    "/servicesNS/nobody/TA_defender_mssp/storage/collections/data/defender_mssp_status",
+    "/servicesNS/nobody/TA_defender_mssp/configs/conf-defender_mssp_requests",
+  ])("none for what the pages use: access to the app (%s)", async (path) => {
+    expect(await failureOf((await refusing("<response/>")).getOnce(path))).toMatchObject({
+      code: "splunkd-forbidden",
+      say: "splunkd does not allow this program to read what the pages in Splunk Web ask and show (403).",
+      nextStep: "Give the user that owns the input write access to the app TA_defender_mssp.",
+    });
+  });
+
   test("the one that splunkd's answer names, and nothing else of it", async () => {
     const text =
       '<msg type="ERROR">You (user=mssp) do not have permission to perform this operation (requires capability: edit_modinput_defender_mssp). Body: hunter2</msg>';

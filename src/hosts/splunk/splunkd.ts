@@ -1,4 +1,5 @@
 import path from "node:path";
+import { REQUESTS_CONF } from "../../config/request-stanza.ts";
 import { SCHEME } from "../../config/scheme.ts";
 import { Failure, isFailure } from "../../model/failure.ts";
 import { isLoopback } from "../../model/loopback.ts";
@@ -87,6 +88,11 @@ export class Splunkd {
 
   post(pathAndQuery: string, form: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
     return this.#withRetries("POST", pathAndQuery, form);
+  }
+
+  /** One try with a form, for what is sent again soon anyway; the stop ends it. */
+  postFormOnce(pathAndQuery: string, form: Readonly<Record<string, string>>): Promise<SplunkdAnswer> {
+    return this.#once("POST", pathAndQuery, formBody(form), this.#options.stop);
   }
 
   /** One try with a JSON body, for what is sent again soon anyway; the stop ends it. */
@@ -341,6 +347,14 @@ async function capabilityNamedIn(answer: HttpAnswer): Promise<string | undefined
  */
 function forbidden(method: string, pathAndQuery: string, named: string | undefined): Failure {
   const isRead = method === "GET";
+  if (pathAndQuery.includes("/storage/collections/") || pathAndQuery.includes(`/conf-${REQUESTS_CONF}`))
+    return new Failure("splunkd-forbidden", {
+      actor: "operator",
+      retry: { when: "later" },
+      status: 403,
+      say: `splunkd does not allow this program to ${isRead ? "read" : "write"} what the pages in Splunk Web ask and show (403).`,
+      nextStep: `Give the user that owns the input write access to the app ${APP}.`,
+    });
   const isInput = pathAndQuery.includes("/data/inputs/");
   const [what, usual] = isInput
     ? isRead

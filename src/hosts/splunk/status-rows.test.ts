@@ -157,6 +157,27 @@ test("rows that cannot be saved are saved later, with one warning", async () => 
   expect(log.lines.map(({ level, fields }) => [level, fields["failure"]])).toEqual([["warn", "splunkd-busy"]]);
 });
 
+test("what is not saved is known all the same, and says that first events before this run are not", async () => {
+  const earlier = { input: "contoso", tenant_id: "", first_event_at: "2026-01-01T00:00:00.000Z" };
+  const { rows, clock, end } = bench([earlier]);
+  rows.note(health("contoso", "1"));
+  rows.note(health("contoso", "2"));
+  rows.note(health("fabrikam"));
+  rows.delivered([{ stanza: "fabrikam" }]);
+  const contoso = { ...health("contoso", "2"), _key: "contoso" };
+
+  const now = "2026-11-24T12:00:00.000Z";
+  const since = { first_event_since: now };
+  expect(rows.known()).toEqual([
+    { ...contoso, first_event_at: null, ...since },
+    { ...health("fabrikam"), _key: "fabrikam", first_event_at: now, ...since },
+  ]);
+
+  await clock.advance(SECOND_MS);
+  await end();
+  expect(rows.known()[0]).toEqual({ ...contoso, first_event_at: "2026-01-01T00:00:00.000Z" });
+});
+
 test("a save that the stop ended is not warned of", async () => {
   const { rows, clock, log, end } = bench([], 1, (stop) => stop.abort());
   rows.note(health("contoso"));

@@ -20,6 +20,8 @@ const AGAIN: Backoff = { firstMs: 5_000, longestMs: 300_000 };
 export interface StatusRow extends KeyedRow, HealthEvent {
   /** ISO time; null until an event of Microsoft's went out. */
   readonly first_event_at: string | null;
+  /** ISO time: what was before it is not known. Absent where all of it is. */
+  readonly first_event_since?: string;
 }
 
 export interface StatusRowsParts {
@@ -32,7 +34,8 @@ export interface StatusRowsParts {
 
 /**
  * The last health event of each input in the KV store, for the pages in Splunk Web: a heavy forwarder often
- * cannot search. Nothing waits for these rows; a KV store that is off costs no event.
+ * cannot search. Nothing waits for these rows; a KV store that is off costs no event, and the pages then ask
+ * for them. They are in no configuration file: splunkd would write all of it anew at each change, and log it.
  */
 export class StatusRows {
   readonly #p: StatusRowsParts;
@@ -40,12 +43,15 @@ export class StatusRows {
   readonly #unsaved = new Set<string>();
   /** In this run. */
   readonly #firstEventAt = new Map<string, string>();
+  readonly #startedAt: string;
+  #isEarlierRead = false;
   /** In an earlier run: when, and of which tenant. */
   readonly #earlier = new Map<string, { readonly at: string; readonly tenantId: string }>();
   #wake: () => void = () => undefined;
 
   constructor(parts: StatusRowsParts) {
     this.#p = parts;
+    this.#startedAt = new Date(parts.clock.nowMs()).toISOString();
   }
 
   /** A health event went out. */
@@ -66,10 +72,15 @@ export class StatusRows {
     }
   }
 
+  /** What this run knows of all inputs, for pages that cannot read the KV store. */
+  known(): readonly StatusRow[] {
+    const since = this.#isEarlierRead ? {} : { first_event_since: this.#startedAt };
+    return [...this.#latest.keys()].map((key) => ({ ...this.#row(key), ...since }));
+  }
+
   /** Saves what is noted until `stop`. Never throws a Failure. */
   async run(stop: AbortSignal): Promise<void> {
     let failures = 0;
-    let isEarlierRead = false;
     let atOnceLeft = 0;
     let savedAtMs = Number.NEGATIVE_INFINITY;
     // Once: listeners of each wait would pile up.
@@ -86,8 +97,8 @@ export class StatusRows {
       this.#unsaved.clear();
       try {
         const collection = this.#p.collection();
-        if (!isEarlierRead) this.#takeEarlier(await collection.rows());
-        isEarlierRead = true;
+        if (!this.#isEarlierRead) this.#takeEarlier(await collection.rows());
+        this.#isEarlierRead = true;
         await collection.saveAll(keys.map((key) => this.#row(key)));
         failures = 0;
       } catch (error) {
@@ -96,11 +107,14 @@ export class StatusRows {
         for (const key of keys) this.#unsaved.add(key);
         failures += 1;
         if (failures === 1)
-          this.#p.log.warn("the pages in Splunk Web show old states, because they cannot be saved", {
-            failure: error.code,
-            say: error.say,
-            next_step: error.nextStep || undefined,
-          });
+          this.#p.log.warn(
+            "states are not saved in the KV store, so the pages in Splunk Web ask this program for them",
+            {
+              failure: error.code,
+              say: error.say,
+              next_step: error.nextStep || undefined,
+            },
+          );
         await this.#p.clock.pause(backoffMs(AGAIN, failures, this.#p.random), stop);
       }
     }

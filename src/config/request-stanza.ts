@@ -1,0 +1,48 @@
+import { asciiJson } from "./ascii-json.ts";
+
+/**
+ * How a page in Splunk Web asks the running input where there is no KV store: a stanza of a configuration file
+ * of this app is a request, and the input writes its answer into the same stanza. Each value is JSON on one
+ * line: a customer's name with a line break or a backslash at its end would else begin a setting of its own.
+ */
+
+/** The configuration file, without `.conf`; the KV store's collection has the same name. */
+export const REQUESTS_CONF = "defender_mssp_requests";
+/** What the input reads of each stanza; answers can be large, and it knows them. */
+export const REQUEST_KEYS = ["request", "state", "answered_at"] as const;
+
+type Values = Readonly<Record<string, unknown>>;
+
+/** The settings of a new request. */
+export function requestSettings(customer: string, ask: string): Readonly<Record<string, string>> {
+  return { request: asciiJson({ customer, ask }) };
+}
+
+/** The settings that an answer adds to its request. */
+export function answerSettings(answer: Values): Readonly<Record<string, string>> {
+  return {
+    state: String(answer["state"] ?? ""),
+    answered_at: String(answer["answered_at"] ?? ""),
+    answer: asciiJson(answer),
+  };
+}
+
+/** What a stanza asks, and whether it is answered; nothing of it can be trusted. */
+export function requestIn(settings: Values): Values {
+  const { customer, ask } = objectIn(settings["request"]);
+  return { customer, ask, state: settings["state"] || undefined, answered_at: settings["answered_at"] };
+}
+
+/** The answer of a stanza; empty before there is one. */
+export function answerIn(settings: Values): Values {
+  return objectIn(settings["answer"]);
+}
+
+function objectIn(text: unknown): Values {
+  try {
+    const value: unknown = JSON.parse(String(text));
+    return typeof value === "object" && value !== null ? (value as Values) : {};
+  } catch {
+    return {};
+  }
+}
