@@ -87,14 +87,14 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "Customers, worst first (click one for its alerts)",
       kind: "table",
-      after: `${ONE_ROW_PER_CUSTOMER} | eval lag_s=if(state="ok",null(),lag_s), last_health=strftime(_time,"%Y-%m-%d %H:%M:%S"), who_must_act=actor | sort 0 -rank -lag_s tenant | table tenant, input, state, stream, lag_s, failure, who_must_act, say, next_step, credential_days_left, last_health, tenant_id`,
+      after: `${ONE_ROW_PER_CUSTOMER} | eval lag_s=if(state="ok",null(),lag_s), who_must_act=actor, _tenant_id=tenant_id | sort 0 -rank -lag_s tenant | table tenant, input, state, lag_s, who_must_act, say, next_step, _tenant_id`,
       rows: 20,
       heightPx: 640,
       click: {
         type: "drilldown.setToken",
         options: {
           tokens: [
-            { token: "tenant_id", key: "row.tenant_id.value" },
+            { token: "tenant_id", key: "row._tenant_id.value" },
             { token: "tenant", key: "row.tenant.value" },
           ],
         },
@@ -117,9 +117,12 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
       after: `search NOT state="ok" | sort 0 -rank tenant input stream | table tenant, input, stream, state, lag_s, failure, actor, say, next_step`,
       rows: 20,
     },
+  ],
+  [
     {
       title: "Credentials, soonest end first",
       kind: "table",
+      heightPx: 240,
       after: `${ONE_ROW_PER_CUSTOMER} | where isnotnull(credential_days_left) | sort 0 credential_days_left | table tenant, input, credential, credential_days_left`,
       rows: 10,
     },
@@ -128,10 +131,13 @@ const CUSTOMER_PANELS: readonly (readonly Panel[])[] = [
     {
       title: "List against reality",
       kind: "table",
-      search: `\`${ROSTER.name}\` | table host, compared, under_contract, configured, consented, collected, silent, say, next_step`,
+      search: `\`${ROSTER.name}\` | table host, compared, under_contract, configured, collected, silent, say, next_step`,
       earliest: ROSTER_EARLIEST,
       rows: 10,
+      heightPx: 240,
     },
+  ],
+  [
     {
       title: "Customers that differ from the list",
       kind: "table",
@@ -186,8 +192,6 @@ const WIDTH = 1200;
 const COLUMN_PX = 90;
 /** Room for what stands in a column, where its heading is shorter. */
 const CONTENT_PX: Readonly<Record<string, number>> = {
-  say: 260,
-  next_step: 260,
   tenant: 120,
   input: 120,
   host: 120,
@@ -202,6 +206,11 @@ const CONTENT_PX: Readonly<Record<string, number>> = {
 /** A letter of a heading, in bold, and what stands around it: the arrows that sort, and the padding. */
 const HEADING_LETTER_PX = 8.5;
 const HEADING_AROUND_PX = 48;
+/** Sentences: they share what the other columns leave. */
+const SENTENCES: ReadonlySet<string> = new Set(["say", "next_step"]);
+const SENTENCE_MIN_PX = 190;
+/** Of a panel's width, what is not its table's: the gap to the next panel, the padding, and a scroll bar. */
+const AROUND_TABLE_PX = 40;
 const HEIGHTS: Readonly<Record<Panel["kind"], number>> = { single: 120, table: 360, column: 300, bar: 300 };
 const FINE = "#53a051";
 const ALARMS = { red: "#dc4e41", yellow: "#f8be34" } as const;
@@ -241,7 +250,7 @@ function definition(): unknown {
       ...Object.fromEntries(placed.map(({ panel, name }) => [`search_${name}`, dataSource(panel)])),
     },
     visualizations: Object.fromEntries(
-      placed.map(({ panel, name }) => [`panel_${name}`, visualization(panel, `search_${name}`)]),
+      placed.map(({ panel, name, position }) => [`panel_${name}`, visualization(panel, `search_${name}`, position.w)]),
     ),
     inputs: {
       range: {
@@ -272,25 +281,35 @@ function dataSource({ title, search, after, earliest = "-24h", latest = "now" }:
     : { type: "ds.search", name: title, options: { query: search, queryParameters: { earliest, latest } } };
 }
 
-/** Widths of a table's columns by field, where the usual one would break a word. */
-function columnWidths({
-  kind,
-  search = "",
-  after = "",
-  fields: named,
-}: Panel): Readonly<Record<string, { readonly width: number }>> {
+/** Columns that a click reads and nobody sees: Splunk's tables can hide what begins with an underscore. */
+function isHidden(field: string): boolean {
+  return field.startsWith("_");
+}
+
+function columnsOf({ kind, search = "", after = "", fields: named }: Panel): readonly string[] {
   const last = /\| table ([\w, ]+)$/.exec(search || after)?.[1]?.split(", ");
-  const fields = kind === "table" ? (named ?? last ?? []) : [];
-  const widths = fields.map((field) => {
+  return kind === "table" ? (named ?? last ?? []) : [];
+}
+
+/** Widths of a table's columns by field, where the usual one would break a word. Throws for too many columns. */
+function columnWidths(panel: Panel, panelPx: number): Readonly<Record<string, { readonly width: number }>> {
+  const fields = columnsOf(panel).filter((field) => !isHidden(field));
+  const sentences = fields.filter((field) => SENTENCES.has(field));
+  const leastOf = (field: string): number => {
+    if (SENTENCES.has(field)) return SENTENCE_MIN_PX;
     const heading = Math.ceil(field.length * HEADING_LETTER_PX + HEADING_AROUND_PX);
-    return [field, { width: Math.max(heading, CONTENT_PX[field] ?? COLUMN_PX) }] as const;
-  });
+    return Math.max(heading, CONTENT_PX[field] ?? COLUMN_PX);
+  };
+  const left = panelPx - AROUND_TABLE_PX - fields.reduce((sum, field) => sum + leastOf(field), 0);
+  if (left < 0) throw new Error(`the table "${panel.title}" is ${-left} pixels wider than its panel`);
+  const more = sentences.length === 0 ? 0 : Math.floor(left / sentences.length);
+  const widths = fields.map((field) => [field, { width: leastOf(field) + (SENTENCES.has(field) ? more : 0) }] as const);
   return Object.fromEntries(widths.filter(([, { width }]) => width > COLUMN_PX));
 }
 
-function visualization(panel: Panel, search: string): unknown {
+function visualization(panel: Panel, search: string, panelPx: number): unknown {
   const { title, kind, rows, alarm, click } = panel;
-  const widths = columnWidths(panel);
+  const widths = columnWidths(panel, panelPx);
   return {
     type: TYPES[kind],
     title,
@@ -298,6 +317,7 @@ function visualization(panel: Panel, search: string): unknown {
     options: {
       ...(rows === undefined ? {} : { count: rows }),
       ...(Object.keys(widths).length === 0 ? {} : { columnFormat: widths }),
+      ...(columnsOf(panel).some(isHidden) ? { showInternalFields: false } : {}),
       ...(kind === "column" ? { stackMode: "stacked" } : {}),
       ...(alarm === undefined ? {} : { majorColor: "> majorValue | rangeValue(colours)" }),
     },

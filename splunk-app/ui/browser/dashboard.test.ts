@@ -117,6 +117,17 @@ inBrowser("the dashboard Customers, shown by Splunk's own packages", () => {
     expect(faults).toEqual([]);
   });
 
+  test("no table is wider than its panel, so that nobody has to scroll for the next step", async () => {
+    const page = await shown();
+    const wide = (await page.evaluate(`[...document.querySelectorAll("table")].flatMap((table) => {
+      let room = table.parentElement;
+      while (room !== null && room.scrollWidth <= room.clientWidth) room = room.parentElement;
+      return room === null ? [] : [table.innerText.slice(0, 60) + ": " + room.scrollWidth + " in " + room.clientWidth];
+    })`)) as readonly string[];
+    expect(await page.locator("table").count()).toBeGreaterThan(2);
+    expect(wide).toEqual([]);
+  });
+
   test("a click on a customer chooses it", async () => {
     const page = await shown();
     await page.getByRole("cell", { name: "fabrikam", exact: true }).first().click();
