@@ -85,9 +85,10 @@ export function stateAfter({ code, actor, area }: Failure): HealthState {
   return area === "sign-in" ? "signed-out" : "failing";
 }
 
-/** May another credential, or a file that can be read again, end this failure? */
-export function concernsCredential(failure: Failure): boolean {
-  return failure.area === "sign-in" || MISCONFIGURED.has(failure.code);
+/** May another credential, a file that can be read again, or a consent end this failure? */
+export function concernsSignIn(failure: Failure): boolean {
+  const isMissing = MISCONFIGURED.has(failure.code) || AWAITING_CONSENT.has(failure.code);
+  return failure.area === "sign-in" || isMissing;
 }
 
 /** Does a credential fail here, or its file? Consent that a customer has to give does not count. */

@@ -1,7 +1,7 @@
 import { asFailure, type Failure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
 import { customerBackoffMs } from "./backoff.ts";
-import { concernsCredential, endsTheProcess, stateAfter } from "./failures.ts";
+import { concernsSignIn, endsTheProcess, stateAfter } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {
@@ -36,12 +36,12 @@ export class RoundLoop {
   }
 
   /**
-   * A credential changed. A wait after a failed sign-in ends, and counts as no failure. A round that is under
+   * A credential changed, or a consent was given. A wait after a failed sign-in ends, and counts as no failure. A round that is under
    * way may still fail with the old credential: then the next one begins at once. True when a wait ended.
    */
   tryAgain(): boolean {
     this.#isChanged = true;
-    if (this.#waitsAfter === undefined || !concernsCredential(this.#waitsAfter)) return false;
+    if (this.#waitsAfter === undefined || !concernsSignIn(this.#waitsAfter)) return false;
     this.#waitsAfter = undefined;
     this.#failures = 0;
     this.#wake.abort();
@@ -97,7 +97,7 @@ export class RoundLoop {
     const { clock, random, report } = this.#p;
     const failure = asFailure(error);
     if (endsTheProcess(failure)) throw failure;
-    if (this.#isChanged && concernsCredential(failure)) return 0;
+    if (this.#isChanged && concernsSignIn(failure)) return 0;
     this.#failures += 1;
     this.#waitsAfter = failure;
     const waitMs = customerBackoffMs(this.#failures, failure, clock.nowMs(), random);

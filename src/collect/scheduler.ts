@@ -564,7 +564,7 @@ export class Scheduler {
   }
 
   /**
-   * The credential of these stanzas changed: their streams that could not sign in try again at once, so many
+   * The credential of these stanzas changed, or their customer consented: their streams that could not sign in try again at once, so many
    * customers a second. All others use it for their next token. Resolves when all were woken.
    */
   async tryAgain(stanzas: ReadonlySet<string>, stop: AbortSignal): Promise<void> {

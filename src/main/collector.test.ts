@@ -569,6 +569,26 @@ test("a customer whose answer hangs has its health event within 60 s of the star
   bench.stop.abort();
 });
 
+test("a customer that waits for its consent is polled at once when it is found, in the middle of its longest wait", async () => {
+  const bench = new Bench(2);
+  const [first, second] = ["customer-1", "customer-2"].map((name) => bench.streams.get(name) as SimStream);
+  let isGiven = false;
+  first!.fault = () => (isGiven ? undefined : failureOf("consent-missing", { when: "never" }));
+  second!.fault = () => failureOf("service-error");
+  const collector = await bench.open();
+  void collector.run();
+  await bench.clock.advance(2 * HOUR);
+  const before = [first, second].map((stream) => stream!.askedAtMs.length);
+  isGiven = true;
+  collector.tryAgain("customer-1");
+  collector.tryAgain("customer-2");
+  await bench.clock.advance(10);
+  expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+  expect(first!.askedAtMs.length).toBeGreaterThan(before[0]!);
+  expect(second!.askedAtMs.length).toBe(before[1]);
+  bench.stop.abort();
+});
+
 describe("a changed credential", () => {
   const wrongSecret = failureOf("secret-wrong", { when: "never" }, "sign-in");
   const askedAt = (bench: Bench, name: string) =>

@@ -570,6 +570,11 @@ export class Collector {
     }
   }
 
+  /** What kept this customer from signing in may be over: its streams that wait after that try again at once. */
+  tryAgain(stanza: string): void {
+    void this.#scheduler.tryAgain(new Set([stanza]), this.#stop);
+  }
+
   /** Customers that are collected use a changed credential for their next token, those that fail at once. */
   async #take({ ready, refused }: CredentialChanges, failing: ReadonlySet<string>): Promise<void> {
     const { builder } = this.#p.customers;

@@ -122,22 +122,30 @@ export async function runModularInput(distrusted: readonly string[], document?: 
 
   const host = await openSplunkHost(run, world, stop.signal);
   host.gone.addEventListener("abort", () => stop.abort("host-gone"), { once: true });
-  void servePages(host, run, world, stop.signal).catch((error: unknown) =>
+  // Pages are answered before there is a collector.
+  let collector: Collector | undefined;
+  void servePages(host, run, world, (input) => collector?.tryAgain(input), stop.signal).catch((error: unknown) =>
     log.error("the pages in Splunk Web get no answers", { failure: asFailure(error).say }),
   );
   if (document === undefined) void stopWithHost(world, stop);
   const code =
     host.customers.length + host.refused.length + host.misconfigured.length === 0
       ? await idle(host, world, stop.signal)
-      : await collect(host, run, world, { stop: stop.signal, startedAtMs });
+      : await collect(host, run, world, { stop: stop.signal, startedAtMs, opened: (one) => void (collector = one) });
   log.info("stopped", { exit_code: code });
   return code;
 }
 
 /** For the pages in Splunk Web. What it needs is loaded beside the collecting. */
-async function servePages(host: SplunkHost, run: SplunkRun, world: SplunkWorld, stop: AbortSignal): Promise<void> {
+async function servePages(
+  host: SplunkHost,
+  run: SplunkRun,
+  world: SplunkWorld,
+  mayCollect: (input: string) => void,
+  stop: AbortSignal,
+): Promise<void> {
   const { pageAnswers } = await import("./page-answers.ts");
-  await host.servePages(pageAnswers(host, run, world), stop);
+  await host.servePages(pageAnswers(host, run, world, mayCollect), stop);
 }
 
 async function stopWithHost({ clock }: SplunkWorld, stop: AbortController): Promise<void> {
@@ -273,7 +281,11 @@ async function collect(
   host: SplunkHost,
   run: SplunkRun,
   world: SplunkWorld,
-  { stop, startedAtMs }: { readonly stop: AbortSignal; readonly startedAtMs: number },
+  {
+    stop,
+    startedAtMs,
+    opened,
+  }: { readonly stop: AbortSignal; readonly startedAtMs: number; readonly opened: (collector: Collector) => void },
 ): Promise<ExitCode> {
   const { log, settings } = run;
   const { globals, stateDir } = host;
@@ -349,6 +361,7 @@ async function collect(
     await Promise.all([host.close(), monitor.close()]);
     return stopped ? EXIT.done : exitCodeOf(failure);
   }
+  opened(collector);
   monitor.watch(collector, stop);
   const running = collector.run();
   void host

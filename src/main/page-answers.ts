@@ -5,8 +5,17 @@ import type { PageAnswers, SplunkHost, SplunkRun, SplunkWorld } from "../hosts/s
 import { goesThroughProxy } from "../net/http.ts";
 import { probe } from "./probe.ts";
 
-/** What the pages in Splunk Web ask the running input: the same checks and links as the commands have. */
-export function pageAnswers(host: SplunkHost, run: SplunkRun, world: SplunkWorld): PageAnswers {
+/**
+ * What the pages in Splunk Web ask the running input: the same checks and links as the commands have.
+ *
+ * @param mayCollect called with an input whose consent was found, or whose every check passed.
+ */
+export function pageAnswers(
+  host: SplunkHost,
+  run: SplunkRun,
+  world: SplunkWorld,
+  mayCollect: (input: string) => void,
+): PageAnswers {
   const { http, clock } = world;
   const signInService = createSignInService({
     http,
@@ -26,6 +35,7 @@ export function pageAnswers(host: SplunkHost, run: SplunkRun, world: SplunkWorld
       return { url: link.url, permissions: link.permissions, mail };
     },
     consentState: (stanza) => signInService.consentState(stanza, credentialOf(stanza)),
+    mayCollect,
     inText: (sentence, customer) => run.commands.inText(sentence, customer),
   };
 }

@@ -86,6 +86,7 @@ function bench(
         consent.asked += 1;
         return Promise.resolve(consent.state);
       },
+      mayCollect: (customer) => void asked.push(`collect ${customer}`),
       inText: (sentence) => sentence.replace("`x`", "`/opt/x`"),
     },
     credentials,
@@ -197,7 +198,7 @@ test("a request for an input that this run does not know waits for the restart, 
 });
 
 test("a request for consent stays open, asks every 10 seconds, and is done when the consent is given", async () => {
-  const { clock, look, written, consent } = bench([{ _key: "1", customer: "contoso", ask: "consent" }]);
+  const { clock, look, written, consent, asked } = bench([{ _key: "1", customer: "contoso", ask: "consent" }]);
   consent.state = { missing: ["Alert.Read", "Alert.Read"], say: "Not yet." };
 
   await look();
@@ -209,6 +210,18 @@ test("a request for consent stays open, asks every 10 seconds, and is done when 
   await clock.advance(10 * SECOND_MS);
   await look();
   expect(written.at(-1)).toMatchObject({ state: "done", ok: true, missing: [] });
+  expect(asked).toEqual(["collect contoso"]);
+});
+
+test("a customer whose every check passed may be collected at once, and one with a failed check may not", async () => {
+  const row = { _key: "1", customer: "contoso", ask: "doctor" };
+  const good = bench([row], READY, [check("dns", () => Promise.resolve("Found."))]);
+  await good.look();
+  expect(good.asked).toEqual(["collect contoso"]);
+
+  const bad = bench([row], READY, [check("consent graph", () => Promise.reject(refusal("No consent.")))]);
+  await bad.look();
+  expect(bad.asked).toEqual([]);
 });
 
 test("a request for a consent that is not given within half an hour is done, and says what is missing", async () => {

@@ -45,6 +45,8 @@ export interface PageAnswers {
   checks(stanza: Stanza): readonly DoctorCheck[];
   consent(stanza: Stanza): ConsentOffer | undefined;
   consentState(stanza: Stanza): Promise<ConsentState>;
+  /** Consent was found, or every check passed: what waits after a failure need not wait any longer. */
+  mayCollect(customer: string): void;
   /** With the commands as they run here. */
   inText(sentence: string, customer: string): string;
 }
@@ -264,6 +266,7 @@ export class PageRequests {
           done,
         );
     }
+    if (failure === undefined && !stop.aborted) answers.mayCollect(request.customer);
     // What a stop interrupted is asked again by the next run.
     if (isWanted && !stop.aborted) await this.#write(request, { state: "done", checks, ok: failure === undefined });
   }
@@ -284,6 +287,7 @@ export class PageRequests {
     try {
       const { missing, say } = await answers.consentState(input.stanza);
       const isOver = missing.length === 0 || nowMs - request.seenAtMs > CONSENT_WAITS_MS;
+      if (missing.length === 0) answers.mayCollect(request.customer);
       const found = { ...offer, missing: [...new Set(missing)], say, ok: missing.length === 0 };
       await this.#write(request, { ...found, state: isOver ? "done" : "running" });
     } catch (error) {
