@@ -137,10 +137,11 @@ inBrowser("the page Settings", () => {
 
   test("a reader without rights sees which capabilities are missing, and that the KV store is off", async () => {
     const { context, kvStore } = world.splunkd.rest;
-    world.splunkd.rest.context = { username: "reader", capabilities: ["search"] };
+    world.splunkd.rest.context = { username: "reader", roles: ["user"], capabilities: ["search"] };
     kvStore.isOff = true;
     try {
-      const page = await shown();
+      const page = await world.open({ hash: "#/settings" });
+      await page.getByText("What your roles allow").waitFor();
       const missing = page.getByTestId("capability").filter({ hasText: "no: ask for the role admin" });
       await page.getByText("off: no states").waitFor();
       expect(await missing.count()).toBe(3);

@@ -7,6 +7,7 @@ import styled from "styled-components";
 import { CustomersPage } from "./pages/customers.tsx";
 import { Navigation } from "./pages/navigation.tsx";
 import { Progress } from "./pages/progress.tsx";
+import { PersonProvider } from "./pages/rights.tsx";
 import { routeOf } from "./state/route.ts";
 
 // One bundle holds them all; what only these import is evaluated when one of them is opened.
@@ -69,7 +70,12 @@ export function showApp(place: HTMLElement): void {
 
 /** In the page that Splunk's own template makes. */
 export function showAppInLayout(theme: string): void {
-  layout(<App />, { pageTitle: "Customers in Defender", theme });
+  layout(
+    <PersonProvider>
+      <App />
+    </PersonProvider>,
+    { pageTitle: "Customers in Defender", theme },
+  );
 }
 
 export function showProgress(place: HTMLElement): void {
@@ -79,7 +85,7 @@ export function showProgress(place: HTMLElement): void {
 function render(page: ReactElement, place: HTMLElement): void {
   createRoot(place).render(
     <SplunkThemeProvider family="enterprise" colorScheme="light" density="comfortable">
-      {page}
+      <PersonProvider>{page}</PersonProvider>
     </SplunkThemeProvider>,
   );
 }

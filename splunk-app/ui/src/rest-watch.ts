@@ -1,6 +1,7 @@
 /** Calls of the pages that watch and set up the whole process. */
 import { username } from "@splunk/splunk-utils/config";
 import { call, RestProblem } from "./rest.ts";
+import type { Person } from "./state/rights.ts";
 
 type Values = Readonly<Record<string, string>>;
 
@@ -29,25 +30,26 @@ export interface Installation {
   readonly splunk: string;
   readonly host: string;
   readonly addOn: string;
-  readonly user: string;
-  readonly capabilities: readonly string[];
 }
 
-/** Versions, and what the person who is logged in may do. */
+/** Versions. */
 export async function readInstallation(): Promise<Installation> {
-  const [server, launcher, context] = await Promise.all([
-    contentOf("server/info"),
-    contentOf("configs/conf-app/launcher"),
-    contentOf("authentication/current-context"),
-  ]);
-  const { capabilities } = context;
+  const [server, launcher] = await Promise.all([contentOf("server/info"), contentOf("configs/conf-app/launcher")]);
   return {
     splunk: textOf(server["version"]),
     host: textOf(server["serverName"]),
     addOn: textOf(launcher["version"]),
-    user: textOf(context["username"]),
-    capabilities: Array.isArray(capabilities) ? capabilities.filter((one) => typeof one === "string") : [],
   };
+}
+
+/** Who is logged in. */
+export async function readPerson(): Promise<Person> {
+  const { username, roles, capabilities } = await contentOf("authentication/current-context");
+  return { user: textOf(username), roles: textsOf(roles), capabilities: textsOf(capabilities) };
+}
+
+function textsOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
 }
 
 function textOf(value: unknown): string {

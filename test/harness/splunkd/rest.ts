@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
+import { ADMIN, type Person, refusalFor } from "./access.ts";
 import { type Entry, type Reply, renderReply } from "./atom.ts";
 import type { ServerCertificate } from "./certificate.ts";
 import { type Conf, inputsOf } from "./conf.ts";
@@ -81,16 +82,15 @@ export class Rest {
   readonly kvStore: KvStore;
   readonly calls: Call[] = [];
   unavailableCalls: number;
-  /** Who asks, as `authentication/current-context` says. */
-  context: { readonly username: string; readonly capabilities: readonly string[] } = {
-    username: "admin",
-    capabilities: ["admin_all_objects", "edit_storage_passwords", "list_storage_passwords", "list_inputs", "search"],
-  };
+  /** Who has logged in. The program itself and basic authentication may do everything. */
+  context: Person = ADMIN;
   /** How far its clock is ahead, for those who ask it the time. */
   clockAheadMs = 0;
   /** Answers searches; throws what is wrong with one. A forwarder has no events and finds none. */
   answerSearch: (search: Search) => readonly Readonly<Record<string, unknown>>[] = () => [];
   private readonly sessionKeys = new Set<string>();
+  /** Those of people: what they may do is what `context` says. */
+  private readonly loggedIn = new Set<string>();
   private readonly server: https.Server;
   private readonly options: RestOptions;
 
@@ -175,6 +175,10 @@ export class Rest {
     if (parts[0] === "servicesNS") namespace = parts.splice(1, 2)[1] ?? "-";
     const [, ...path] = parts;
     const route = path.join("/");
+    const refusal = this.isPerson(authorization)
+      ? refusalFor(this.context, method, path, this.options.folder)
+      : undefined;
+    if (refusal !== undefined) return refuse(403, refusal);
     if (route === "server/info")
       return {
         status: 200,
@@ -192,7 +196,7 @@ export class Rest {
         ],
       };
     if (route === "authentication/current-context")
-      return { status: 200, entries: [{ name: "context", app: "", content: this.context }] };
+      return { status: 200, entries: [{ name: "context", app: "", content: { ...this.context } }] };
     if (route === "search/timeparser") return this.timeCall(url.searchParams);
     if (route === "search/v2/jobs" && method === "POST") return this.searchCall(body);
     if (route.startsWith("storage/passwords")) return this.passwordsCall(method, namespace, path[2], url, body);
@@ -233,7 +237,13 @@ export class Rest {
     const { admin } = this.options;
     if (body.get("username") !== admin.name || body.get("password") !== admin.password)
       return { status: 401, message: { type: "WARN", text: "Login failed" } };
-    return { status: 200, body: { sessionKey: this.newSessionKey(), message: "", code: "" } };
+    const sessionKey = this.newSessionKey();
+    this.loggedIn.add(sessionKey);
+    return { status: 200, body: { sessionKey, message: "", code: "" } };
+  }
+
+  private isPerson(authorization = ""): boolean {
+    return this.loggedIn.has(authorization.replace(/^\w+ +/, ""));
   }
 
   private isAuthorised(authorization: string | undefined): boolean {

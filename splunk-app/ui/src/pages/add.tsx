@@ -15,11 +15,13 @@ import { isThere } from "../state/create.ts";
 import { firstEventOf } from "../state/customers.ts";
 import { STEP_FIELDS } from "../state/fields.ts";
 import { FIRST_EVENT_PACE } from "../state/poll-pace.ts";
+import { ADDS } from "../state/rights.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { CopyButton } from "./copy-button.tsx";
 import { Form, Help, type Values } from "./form.tsx";
 import { SecretWarning, usePolled } from "./parts.tsx";
+import { MissingRights, useMay } from "./rights.tsx";
 import { mustTick } from "./transport.ts";
 import { useRequest } from "./use-request.ts";
 
@@ -40,6 +42,16 @@ const Wide = styled.div`
  * @param model a customer whose settings are copied; empty for none.
  */
 export function AddPage({ model }: { readonly model: string }): ReactElement {
+  return (
+    <>
+      <Heading level={1}>Add a customer</Heading>
+      <MissingRights needs={ADDS} />
+      {useMay(ADDS) ? <Wizard model={model} /> : <Link to="#/customers">To all customers</Link>}
+    </>
+  );
+}
+
+function Wizard({ model }: { readonly model: string }): ReactElement {
   const [step, setStep] = useState(0);
   const [name, setName] = useState("");
   const [values, setValues] = useState<Values>({});
@@ -106,7 +118,6 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
   const elsewhere = Object.entries(problems).filter(([key]) => OF_STEP[step]?.includes(key) !== true);
   return (
     <>
-      <Heading level={1}>Add a customer</Heading>
       <Wide>
         <StepBar activeStepId={step}>
           {STEPS.map((title, at) => (

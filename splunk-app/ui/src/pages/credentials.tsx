@@ -13,8 +13,10 @@ import { type Answer, listInputs, RestProblem, sendCredential, statusRows } from
 import { credentialProblems, daysLeft, type TypedCredential } from "../state/credentials.ts";
 import type { Status } from "../state/customers.ts";
 import { slice } from "../state/paging.ts";
+import { ADDS, CHANGES } from "../state/rights.ts";
 import { type Problems, sentence } from "../state/validate.ts";
 import { Dialog, PageSwitch, SecretWarning } from "./parts.tsx";
+import { MissingRights, useMay, useMayAtOnce } from "./rights.tsx";
 import { mustTick } from "./transport.ts";
 import { answerOf, useRequest } from "./use-request.ts";
 
@@ -27,6 +29,18 @@ const NOBODY_ANSWERS =
 
 /** Apps that many customers share: when they end, who uses them. */
 export function CredentialsPage(): ReactElement {
+  return (
+    <>
+      <Heading level={1}>Credentials</Heading>
+      <p>A shared credential is one app of yours that many customers use. Its secret is stored once.</p>
+      <MissingRights needs={ADDS} />
+      {useMayAtOnce(CHANGES) && <Credentials />}
+    </>
+  );
+}
+
+function Credentials(): ReactElement {
+  const mayStore = useMay(ADDS);
   const [attempt, setAttempt] = useState(1);
   const { answer, note } = useRequest("", "credentials", attempt);
   const [changed, setChanged] = useState<readonly SharedCredentialRow[]>();
@@ -83,10 +97,8 @@ export function CredentialsPage(): ReactElement {
   };
   return (
     <>
-      <Heading level={1}>Credentials</Heading>
-      <p>A shared credential is one app of yours that many customers use. Its secret is stored once.</p>
       <p>
-        <Button appearance="primary" label="Add a credential" onClick={() => setEditing("new")} />{" "}
+        {mayStore && <Button appearance="primary" label="Add a credential" onClick={() => setEditing("new")} />}{" "}
         <Button
           label="Load again"
           onClick={() => {
@@ -141,11 +153,13 @@ export function CredentialsPage(): ReactElement {
                   </Table.Cell>
                   <Table.Cell>
                     <div>
-                      <Button
-                        label="Replace secret"
-                        aria-label={`Replace secret of ${row.name}`}
-                        onClick={() => setEditing(row)}
-                      />{" "}
+                      {mayStore && (
+                        <Button
+                          label="Replace secret"
+                          aria-label={`Replace secret of ${row.name}`}
+                          onClick={() => setEditing(row)}
+                        />
+                      )}{" "}
                       {row.used_by.length === 0 && !row.is_home_app && (
                         <Button label="Delete" aria-label={`Delete ${row.name}`} onClick={() => setDeleting(row)} />
                       )}

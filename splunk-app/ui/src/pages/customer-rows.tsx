@@ -172,6 +172,8 @@ export const CustomerTableStyle = styled.div`
 `;
 
 interface RowActions {
+  readonly mayAdd: boolean;
+  readonly mayChange: boolean;
   readonly onSwitch: (row: CustomerRow) => void;
   readonly onTest: (row: CustomerRow) => void;
   readonly onDelete: (row: CustomerRow) => void;
@@ -198,6 +200,8 @@ export function CustomerRows(): ReactElement {
           key={row.name}
           row={row}
           nowMs={shown.nowMs}
+          mayAdd={shown.mayAdd}
+          mayChange={shown.mayChange}
           onSwitch={shown.onSwitch}
           onTest={shown.onTest}
           onDelete={shown.onDelete}
@@ -212,7 +216,7 @@ interface RowProps extends RowActions {
   readonly nowMs: number;
 }
 
-function PlainRow({ row, nowMs, onSwitch, onTest, onDelete }: RowProps): ReactElement {
+function PlainRow({ row, nowMs, mayAdd, mayChange, onSwitch, onTest, onDelete }: RowProps): ReactElement {
   const { name, tenant, isDisabled } = row;
   const path = encodeURIComponent(name);
   return (
@@ -239,28 +243,36 @@ function PlainRow({ row, nowMs, onSwitch, onTest, onDelete }: RowProps): ReactEl
         )}
       </td>
       <td>
-        <button
-          type="button"
-          role="switch"
-          className="mssp-switch"
-          aria-checked={!isDisabled}
-          aria-label={`Collect ${tenant}`}
-          onClick={() => onSwitch(row)}
-        />
+        {mayChange ? (
+          <button
+            type="button"
+            role="switch"
+            className="mssp-switch"
+            aria-checked={!isDisabled}
+            aria-label={`Collect ${tenant}`}
+            onClick={() => onSwitch(row)}
+          />
+        ) : (
+          <>{isDisabled ? "no" : "yes"}</>
+        )}
       </td>
-      <td>
-        <div className="mssp-actions">
-          <button type="button" className="mssp-button" aria-label={`Test ${tenant}`} onClick={() => onTest(row)}>
-            Test
-          </button>
-          <a className="mssp-button" href={`#/add/${path}`} aria-label={`Clone ${tenant}`}>
-            Clone
-          </a>
-          <button type="button" className="mssp-button" aria-label={`Delete ${tenant}`} onClick={() => onDelete(row)}>
-            Delete
-          </button>
-        </div>
-      </td>
+      {mayChange && (
+        <td>
+          <div className="mssp-actions">
+            <button type="button" className="mssp-button" aria-label={`Test ${tenant}`} onClick={() => onTest(row)}>
+              Test
+            </button>
+            {mayAdd && (
+              <a className="mssp-button" href={`#/add/${path}`} aria-label={`Clone ${tenant}`}>
+                Clone
+              </a>
+            )}
+            <button type="button" className="mssp-button" aria-label={`Delete ${tenant}`} onClick={() => onDelete(row)}>
+              Delete
+            </button>
+          </div>
+        </td>
+      )}
     </tr>
   );
 }

@@ -23,9 +23,11 @@ import {
   type Status,
 } from "../state/customers.ts";
 import { STATES_PACE } from "../state/poll-pace.ts";
+import { ADDS, CHANGES } from "../state/rights.ts";
 import { DeleteDialog, TestDialog } from "./customer-dialogs.tsx";
 import { CustomerRows, CustomerTableStyle, ShownRowsContext } from "./customer-rows.tsx";
 import { PageSwitch, usePolled } from "./parts.tsx";
+import { MissingRights, useMay } from "./rights.tsx";
 
 const COLUMNS: readonly (readonly [SortKey, string])[] = [
   ["name", "Customer"],
@@ -39,13 +41,12 @@ const COLUMNS: readonly (readonly [SortKey, string])[] = [
 const STATUSES_SOON_MS = 250;
 const NO_ROWS: readonly CustomerRow[] = [];
 
+const NEEDS = ["list_inputs", ...ADDS] as const;
+
 const TOP = (
-  <>
-    <Heading level={1}>Customers</Heading>
-    <p>
-      <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />
-    </p>
-  </>
+  <p>
+    <Button appearance="primary" to="#/add" label="Add a customer" /> <Button to="#/import" label="Import a list" />
+  </p>
 );
 
 /** All customers: their states, and who must act. */
@@ -59,6 +60,8 @@ export function CustomersPage(): ReactElement {
   const [testing, setTesting] = useState<CustomerRow>();
   /** Stays until the next action: the list is loaded again by itself. */
   const [refused, setRefused] = useState("");
+  const mayAdd = useMay(ADDS);
+  const mayChange = useMay(CHANGES);
   const statusesBefore = useRef<readonly Status[]>([]);
   const load = useCallback(async () => {
     const { inputs: inputsAsked, statuses: statusesAsked } = customersAsked.ask();
@@ -113,11 +116,13 @@ export function CustomersPage(): ReactElement {
     () => ({
       rows: page.rows,
       nowMs,
+      mayAdd,
+      mayChange,
       onSwitch: (row: CustomerRow) => void act(() => switchInput(row.name, row.isDisabled)),
       onTest: setTesting,
       onDelete: setLeaving,
     }),
-    [page, nowMs, act],
+    [page, nowMs, mayAdd, mayChange, act],
   );
   // Of these, a key in the field Find renders only what it changes.
   const pageSwitch = useMemo(
@@ -166,7 +171,7 @@ export function CustomersPage(): ReactElement {
               </Table.HeadCell>
             ))}
             <Table.HeadCell>On</Table.HeadCell>
-            <Table.HeadCell>Actions</Table.HeadCell>
+            {mayChange && <Table.HeadCell>Actions</Table.HeadCell>}
           </Table.Head>
           <Table.Body>
             <CustomerRows key="rows" />
@@ -174,11 +179,13 @@ export function CustomersPage(): ReactElement {
         </Table>
       </CustomerTableStyle>
     );
-  }, [order, change]);
+  }, [order, change, mayChange]);
   return (
     <>
-      {TOP}
+      <Heading level={1}>Customers</Heading>
+      {mayAdd && TOP}
       <div aria-live="polite">
+        <MissingRights needs={NEEDS} />
         {failure !== "" && <Message type="error">{failure}</Message>}
         {refused !== "" && <Message type="error">{refused}</Message>}
         {note !== "" && <Message type="warning">{note}</Message>}

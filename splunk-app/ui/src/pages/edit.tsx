@@ -9,15 +9,19 @@ import { comparedWith } from "../state/create.ts";
 import type { Input } from "../state/customers.ts";
 import { FIELDS, FORM_PARTS } from "../state/fields.ts";
 import { maskProblems, meantBy, shownOf } from "../state/proxy-password.ts";
+import { ADDS, CAPABILITIES, CHANGES } from "../state/rights.ts";
 import { boundSecrets, changesOf, meanwhileOf, type Problems, problemsOf, sentence } from "../state/validate.ts";
 import { Checks } from "./checks.tsx";
 import { CustomerHealth } from "./customer-health.tsx";
 import { Form, type Values } from "./form.tsx";
 import { SecretWarning } from "./parts.tsx";
+import { Fields, MissingRights, useMay } from "./rights.tsx";
 import { mustTick } from "./transport.ts";
 import { useRequest } from "./use-request.ts";
 
 const DELETED = "Nothing is saved. What you typed stays here; add the customer again to use it.";
+
+const NEEDS = CAPABILITIES.map(([capability]) => capability);
 
 function ownValues({ values }: Input): Values {
   return Object.fromEntries(FIELDS.map(({ key }) => [key, values[key] ?? ""]));
@@ -44,6 +48,8 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   /** What was sent when no answer came: splunkd may have taken it. */
   const [tried, setTried] = useState<Values>();
   const [saves, setSaves] = useState(0);
+  const mayAdd = useMay(ADDS);
+  const mayChange = useMay(CHANGES);
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
   useEffect(() => {
@@ -55,7 +61,13 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       })
       .catch((error: unknown) => setFailure(error instanceof RestProblem ? error.message : String(error)));
   }, [name]);
-  if (before === undefined) return failure === "" ? <p>Loading</p> : <Message type="error">{failure}</Message>;
+  if (before === undefined)
+    return (
+      <>
+        <MissingRights needs={NEEDS} />
+        {failure === "" ? <p>Loading</p> : <Message type="error">{failure}</Message>}
+      </>
+    );
 
   const save = async (): Promise<void> => {
     const meant = meantBy(values, before);
@@ -114,20 +126,23 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
       <p>
         <Link to="#/customers">All customers</Link>
       </p>
+      <MissingRights needs={NEEDS} />
       <CustomerHealth key={name} name={name} saves={saves} />
       <form onSubmit={(event) => event.preventDefault()}>
-        <SecretWarning isTicked={isTicked} onTick={setTicked} />
-        {FORM_PARTS.map(({ title, fields }) => (
-          <section key={title} aria-label={title}>
-            <Heading level={2}>{title}</Heading>
-            <Form
-              fields={fields}
-              values={values}
-              problems={problems}
-              onChange={(key, value) => setValues((old) => ({ ...old, [key]: value }))}
-            />
-          </section>
-        ))}
+        {mayChange && <SecretWarning isTicked={isTicked} onTick={setTicked} />}
+        <Fields isLocked={!mayChange}>
+          {FORM_PARTS.map(({ title, fields }) => (
+            <section key={title} aria-label={title}>
+              <Heading level={2}>{title}</Heading>
+              <Form
+                fields={mayAdd ? fields : fields.filter(({ secret }) => secret !== true)}
+                values={values}
+                problems={problems}
+                onChange={(key, value) => setValues((old) => ({ ...old, [key]: value }))}
+              />
+            </section>
+          ))}
+        </Fields>
         {/* Where whoever saves is looking: the form is long. */}
         <div aria-live="polite">
           {failure !== "" && <Message type="error">{failure}</Message>}
@@ -140,19 +155,25 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
             </Message>
           )}
         </div>
-        <Button
-          appearance="primary"
-          label={isSaving ? "Saving" : "Save"}
-          disabled={isSaving || (mustTick() && !isTicked)}
-          onClick={() => void save()}
-        />
+        {mayChange && (
+          <Button
+            appearance="primary"
+            label={isSaving ? "Saving" : "Save"}
+            disabled={isSaving || (mustTick() && !isTicked)}
+            onClick={() => void save()}
+          />
+        )}
       </form>
-      <Heading level={2} style={{ marginTop: 32 }}>
-        Test
-      </Heading>
-      <Button label={attempt === 0 ? "Test" : "Test again"} onClick={() => setAttempt(attempt + 1)} />
-      {note !== "" && <Message type="warning">{note}</Message>}
-      {attempt > 0 && <Checks answer={answer} />}
+      {mayChange && (
+        <>
+          <Heading level={2} style={{ marginTop: 32 }}>
+            Test
+          </Heading>
+          <Button label={attempt === 0 ? "Test" : "Test again"} onClick={() => setAttempt(attempt + 1)} />
+          {note !== "" && <Message type="warning">{note}</Message>}
+          {attempt > 0 && <Checks answer={answer} />}
+        </>
+      )}
     </>
   );
 }

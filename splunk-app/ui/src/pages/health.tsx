@@ -28,9 +28,11 @@ import { STATES_PACE } from "../state/poll-pace.ts";
 import { Listing } from "./listing.tsx";
 import { usePolled, useTick } from "./parts.tsx";
 import { EventsPlot, LagPlot } from "./plot.tsx";
+import { MissingRights } from "./rights.tsx";
 import { SEARCH_MS, useHistory } from "./use-history.ts";
 
 const NAMED_MOST = 5;
+const NEEDS = ["list_inputs", "search"] as const;
 
 /** How all customers are, and who must act. */
 export function HealthPage(): ReactElement {
@@ -66,6 +68,7 @@ export function HealthPage(): ReactElement {
     <>
       <Heading level={1}>Health</Heading>
       <div aria-live="polite">
+        <MissingRights needs={NEEDS} />
         {failure !== "" && <Message type="error">{failure}</Message>}
         {failure === "" && inputs === undefined && <p>Loading the states from splunkd</p>}
         {inputs?.length === 0 && <Message type="info">No customer yet.</Message>}

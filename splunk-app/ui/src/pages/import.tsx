@@ -23,8 +23,11 @@ import {
   type Verdict,
 } from "../state/import.ts";
 import { slice } from "../state/paging.ts";
+import { ADDS } from "../state/rights.ts";
 import { PageSwitch, pauseUntil } from "./parts.tsx";
+import { MissingRights, useMay } from "./rights.tsx";
 
+const NEEDS = ["list_inputs", ...ADDS] as const;
 const TRY_AGAIN_MS = 3_000;
 /** Thousands of customers are some hundred kilobytes. */
 const FILE_MAX_BYTES = 2_000_000;
@@ -52,6 +55,7 @@ export function ImportPage(): ReactElement {
   const [outcomes, setOutcomes] = useState<ReadonlyMap<number, Outcome>>(new Map());
   const [running, setRunning] = useState<AbortController>();
   const [hasRun, setHasRun] = useState(false);
+  const mayAdd = useMay(ADDS);
   useLeaving(running);
 
   const retype = (changed: () => void): void => {
@@ -104,6 +108,7 @@ export function ImportPage(): ReactElement {
   return (
     <>
       <Heading level={1}>Import customers</Heading>
+      <MissingRights needs={NEEDS} />
       <form onSubmit={(event) => event.preventDefault()}>
         <p>
           A CSV list with a header: {LIST_COLUMNS.join(", ")}. Only name and tenant are required. Separate the fields
@@ -169,7 +174,7 @@ export function ImportPage(): ReactElement {
           <Button label="Stop" onClick={() => running.abort()} disabled={running.signal.aborted} />
         </p>
       )}
-      {plan !== undefined && !isRunning && (
+      {plan !== undefined && !isRunning && mayAdd && (
         <div style={{ display: "flex", flexWrap: "wrap", gap: 8, margin: "16px 0" }}>
           {left.length > 0 && (
             <Button

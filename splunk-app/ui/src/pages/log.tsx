@@ -8,13 +8,26 @@ import Text from "@splunk/react-ui/Text";
 import { createURL } from "@splunk/splunk-utils/url";
 import { type ReactElement, useState } from "react";
 import { type Level, LOG_EARLIEST, type LogLine, logLinesOf, logRowsSearch, logSearch } from "../state/log.ts";
+import { SEARCHES } from "../state/rights.ts";
 import { Listing } from "./listing.tsx";
+import { MissingRights, useMayAtOnce } from "./rights.tsx";
 import { useSearch } from "./use-history.ts";
 
 const ROWS_MOST = 50;
 
 /** What the program logged in the last 24 hours. */
 export function LogPage({ about }: { readonly about: string }): ReactElement {
+  return (
+    <>
+      <Heading level={1}>Log</Heading>
+      <p>Lines of this program in splunkd.log, the last 24 hours, the newest first.</p>
+      <MissingRights needs={SEARCHES} />
+      {useMayAtOnce(SEARCHES) && <Lines about={about} />}
+    </>
+  );
+}
+
+function Lines({ about }: { readonly about: string }): ReactElement {
   const [level, setLevel] = useState<Level>("all");
   const [typed, setTyped] = useState(about);
   const [text, setText] = useState(about);
@@ -24,8 +37,6 @@ export function LogPage({ about }: { readonly about: string }): ReactElement {
   const query = { q: `search ${logSearch(level, text)}`, earliest: LOG_EARLIEST, latest: "now" };
   return (
     <>
-      <Heading level={1}>Log</Heading>
-      <p>Lines of this program in splunkd.log, the last 24 hours, the newest first.</p>
       <form
         onSubmit={(event) => {
           event.preventDefault();

@@ -2,6 +2,10 @@ import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useEffect, useState } from "react";
 import { listInputs, RestProblem, statusRows } from "../rest.ts";
 import { progressOf } from "../state/customers.ts";
+import { ADDS } from "../state/rights.ts";
+import { MissingRights } from "./rights.tsx";
+
+const NEEDS = ["list_inputs", ...ADDS] as const;
 
 /** On the page `start`: how far this Splunk is. */
 export function Progress(): ReactElement {
@@ -11,7 +15,14 @@ export function Progress(): ReactElement {
       const inputs = await listInputs();
       return progressOf(inputs, inputs.length === 0 ? [] : await statusRows());
     };
-    look().then(setSaid, (error: unknown) => setSaid(error instanceof RestProblem ? error.message : ""));
+    look().then(setSaid, (error: unknown) =>
+      setSaid(error instanceof RestProblem ? `How far this Splunk is cannot be shown. ${error.message}` : ""),
+    );
   }, []);
-  return <div aria-live="polite">{said !== "" && <Message type="info">{said}</Message>}</div>;
+  return (
+    <div aria-live="polite">
+      {said !== "" && <Message type="info">{said}</Message>}
+      <MissingRights needs={NEEDS} />
+    </div>
+  );
 }

@@ -8,7 +8,6 @@ import { editInput, inheritedSettings, listInputs, RestProblem, readInput, statu
 import { type Installation, readInstallation, saveProcessSettings } from "../rest-watch.ts";
 import type { Input } from "../state/customers.ts";
 import {
-  CAPABILITIES,
   ownValues,
   PROCESS_FIELDS,
   PROCESS_KEYS,
@@ -17,14 +16,19 @@ import {
   restartInput,
 } from "../state/process-settings.ts";
 import { maskProblems, meantBy, shownOf } from "../state/proxy-password.ts";
+import { CAPABILITIES, type Capability, CHANGES, type Person } from "../state/rights.ts";
 import { changesOf, meanwhileOf, type Problems, sentence } from "../state/validate.ts";
 import { Form, type Values } from "./form.tsx";
+import { Fields, MissingRights, useMay, usePerson } from "./rights.tsx";
+
+const NEEDS = ["list_inputs", ...CHANGES] as const;
 
 /** What is set once for all customers, and what this Splunk offers. */
 export function SettingsPage(): ReactElement {
   return (
     <>
       <Heading level={1}>Settings</Heading>
+      <MissingRights needs={NEEDS} />
       <ProcessSettings />
       <ThisSplunk />
     </>
@@ -48,6 +52,7 @@ function ProcessSettings(): ReactElement {
   const [said, setSaid] = useState<Said>();
   const [attempt, setAttempt] = useState(0);
   const [isSaving, setSaving] = useState(false);
+  const mayChange = useMay(CHANGES);
   useEffect(() => {
     const load = async (): Promise<void> => {
       const [process, all] = await Promise.all([inheritedSettings(), listInputs([...PROCESS_KEYS, "credential"])]);
@@ -113,20 +118,22 @@ function ProcessSettings(): ReactElement {
         </Message>
       )}
       <form onSubmit={(event) => event.preventDefault()}>
-        {PROCESS_PARTS.map(({ title, fields }) => (
-          <section key={title} aria-label={title} style={{ marginTop: 24 }}>
-            <Heading level={2}>{title}</Heading>
-            <Form
-              fields={fields}
-              values={values}
-              problems={problems}
-              onChange={(key, value) => {
-                setValues((old) => ({ ...old, [key]: value }));
-                setProblems(({ [key]: _gone, ...rest }) => rest);
-              }}
-            />
-          </section>
-        ))}
+        <Fields isLocked={!mayChange}>
+          {PROCESS_PARTS.map(({ title, fields }) => (
+            <section key={title} aria-label={title} style={{ marginTop: 24 }}>
+              <Heading level={2}>{title}</Heading>
+              <Form
+                fields={fields}
+                values={values}
+                problems={problems}
+                onChange={(key, value) => {
+                  setValues((old) => ({ ...old, [key]: value }));
+                  setProblems(({ [key]: _gone, ...rest }) => rest);
+                }}
+              />
+            </section>
+          ))}
+        </Fields>
         <div aria-live="assertive">
           {Object.entries(problems).map(([key, say]) => (
             <Message key={key} type="error">
@@ -135,7 +142,7 @@ function ProcessSettings(): ReactElement {
           ))}
           {said !== undefined && <Message type={said.type}>{said.text}</Message>}
         </div>
-        <Button appearance="primary" label="Save" disabled={isSaving} onClick={() => void save()} />
+        {mayChange && <Button appearance="primary" label="Save" disabled={isSaving} onClick={() => void save()} />}
       </form>
     </>
   );
@@ -183,6 +190,7 @@ interface Present {
 }
 
 function ThisSplunk(): ReactElement {
+  const person = usePerson();
   const [present, setPresent] = useState<Present>();
   const [failure, setFailure] = useState("");
   useEffect(() => {
@@ -207,7 +215,7 @@ function ThisSplunk(): ReactElement {
     ["Add-on", installation.addOn],
     ["Program, as it last reported", program],
     ["KV store", kvStore],
-    ["You", installation.user],
+    ["You", person?.user ?? "not known"],
   ];
   return (
     <>
@@ -245,7 +253,7 @@ function ThisSplunk(): ReactElement {
               <Table.Row key={capability} data-test="capability">
                 <Table.Cell>{capability}</Table.Cell>
                 <Table.Cell>
-                  {installation.capabilities.includes(capability) ? "yes" : <strong>no: ask for the role admin</strong>}
+                  {person === undefined ? "not known" : <Has person={person} capability={capability} />}
                 </Table.Cell>
                 <Table.Cell>{use}</Table.Cell>
               </Table.Row>
@@ -255,6 +263,10 @@ function ThisSplunk(): ReactElement {
       </div>
     </>
   );
+}
+
+function Has({ person, capability }: { readonly person: Person; readonly capability: Capability }): ReactElement {
+  return person.capabilities.includes(capability) ? <>yes</> : <strong>no: ask for the role admin</strong>;
 }
 
 function messageOf(error: unknown): string {

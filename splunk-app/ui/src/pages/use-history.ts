@@ -2,7 +2,9 @@ import { useEffect, useState } from "react";
 import { RestProblem } from "../rest.ts";
 import { type Found, search } from "../rest-watch.ts";
 import { HISTORY_EARLIEST, historySearch, type Moment, momentsOf } from "../state/history.ts";
+import { SEARCHES } from "../state/rights.ts";
 import { useTick } from "./parts.tsx";
+import { useMayAtOnce } from "./rights.tsx";
 
 /** Health events come hourly and at changes; a search costs more than a look into the KV store. */
 export const SEARCH_MS = 300_000;
@@ -50,7 +52,10 @@ export interface History {
 
 /** The last 24 hours of these inputs. */
 export function useHistory(inputs: readonly string[]): History {
-  const { rows, failure } = useSearch(inputs.length === 0 ? undefined : historySearch(inputs), HISTORY_EARLIEST);
+  // The page says what is missing.
+  const maySearch = useMayAtOnce(SEARCHES);
+  const text = inputs.length === 0 || !maySearch ? undefined : historySearch(inputs);
+  const { rows, failure } = useSearch(text, HISTORY_EARLIEST);
   if (failure !== "") return { moments: momentsOf(rows ?? []), note: `The last 24 hours cannot be shown. ${failure}` };
   if (rows === undefined) return { moments: [], note: "" };
   return { moments: momentsOf(rows), note: rows.length === 0 && inputs.length > 0 ? NOTHING_FOUND : "" };

@@ -98,11 +98,3 @@ export async function restartInput(calls: RestartCalls): Promise<string | undefi
   await calls.edit(enabled.name, unchanged, unchanged);
   return enabled.name;
 }
-
-/** What an administrator needs on these pages, and what for. */
-export const CAPABILITIES: readonly (readonly [capability: string, use: string])[] = [
-  ["admin_all_objects", "save, enable and delete inputs, and save settings"],
-  ["edit_storage_passwords", "add an input, and hand a typed secret to it"],
-  ["list_inputs", "see the inputs"],
-  ["search", "plots on Health, 24 hours of a customer, Log"],
-];
