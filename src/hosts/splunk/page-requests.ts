@@ -20,7 +20,8 @@ const OF_CREDENTIALS: ReadonlySet<Ask> = new Set(["credentials", "credential-rep
 /** In these an empty `customer` means all of them. */
 const OF_ALL: ReadonlySet<Ask> = new Set(["credentials", "states"]);
 
-const LOOK_MS = 2_000;
+/** While a page is used. */
+export const LOOK_MS = 2_000;
 const LOOK_WHEN_QUIET_MS = 15_000;
 /** After an hour without a request nobody uses the pages, or there is no KV store. */
 const LOOK_WHEN_UNUSED_MS = 30_000;

@@ -1,15 +1,20 @@
+import Button from "@splunk/react-ui/Button";
 import Message from "@splunk/react-ui/Message";
+import { versionLabel } from "@splunk/splunk-utils/config";
 import { type ReactElement, useEffect, useState } from "react";
 import { listInputs, RestProblem, statusRows } from "../rest.ts";
 import { progressOf } from "../state/customers.ts";
 import { ADDS } from "../state/rights.ts";
-import { MissingRights } from "./rights.tsx";
+import { viewOfVersion } from "../state/view-of-version.ts";
+import { MissingRights, useMay } from "./rights.tsx";
 
 const NEEDS = ["list_inputs", ...ADDS] as const;
 
-/** On the page `start`: how far this Splunk is. */
+/** On the page `start`: how far this Splunk is, and the shortest way on. */
 export function Progress(): ReactElement {
   const [said, setSaid] = useState("");
+  const mayAdd = useMay(ADDS);
+  const view = viewOfVersion(String(versionLabel));
   useEffect(() => {
     const look = async (): Promise<string> => {
       const inputs = await listInputs();
@@ -23,6 +28,7 @@ export function Progress(): ReactElement {
     <div aria-live="polite">
       {said !== "" && <Message type="info">{said}</Message>}
       <MissingRights needs={NEEDS} />
+      {mayAdd && view !== undefined && <Button appearance="primary" to={`${view}#/add`} label="Add a customer" />}
     </div>
   );
 }
