@@ -36,8 +36,9 @@ export class RoundLoop {
   }
 
   /**
-   * A credential changed, or a consent was given. A wait after a failed sign-in ends, and counts as no failure. A round that is under
-   * way may still fail with the old credential: then the next one begins at once. True when a wait ended.
+   * A credential changed, or a consent was given. A wait after a failed sign-in ends, and counts as no
+   * failure. A round that is under way may still fail with the old credential: then the next one begins at
+   * once. True when a wait ended.
    */
   tryAgain(): boolean {
     this.#isChanged = true;

@@ -564,8 +564,9 @@ export class Scheduler {
   }
 
   /**
-   * The credential of these stanzas changed, or their customer consented: their streams that could not sign in try again at once, so many
-   * customers a second. All others use it for their next token. Resolves when all were woken.
+   * The credential of these stanzas changed, or their customer consented: their streams that could not sign
+   * in try again at once, so many customers a second. All others use it for their next token. Resolves when
+   * all were woken.
    */
   async tryAgain(stanzas: ReadonlySet<string>, stop: AbortSignal): Promise<void> {
     for (const { customer, runners } of this.#members) {

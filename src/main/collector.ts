@@ -570,7 +570,7 @@ export class Collector {
     }
   }
 
-  /** What kept this customer from signing in may be over: its streams that wait after that try again at once. */
+  /** What kept this customer from signing in may be over: streams that wait because of it try again. */
   tryAgain(stanza: string): void {
     void this.#scheduler.tryAgain(new Set([stanza]), this.#stop);
   }

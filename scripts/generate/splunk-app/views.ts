@@ -291,7 +291,7 @@ function columnsOf({ kind, search = "", after = "", fields: named }: Panel): rea
   return kind === "table" ? (named ?? last ?? []) : [];
 }
 
-/** Widths of a table's columns by field, where the usual one would break a word. Throws for too many columns. */
+/** Widths of a table's columns by field, where the usual one breaks a word. Throws for too many columns. */
 function columnWidths(panel: Panel, panelPx: number): Readonly<Record<string, { readonly width: number }>> {
   const fields = columnsOf(panel).filter((field) => !isHidden(field));
   const sentences = fields.filter((field) => SENTENCES.has(field));

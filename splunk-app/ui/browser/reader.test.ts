@@ -149,7 +149,7 @@ inBrowser("somebody without the capabilities of an administrator", () => {
     expect(refused()).toEqual([]);
   });
 
-  test("an administrator of Splunk Cloud, and one of whom nobody can say, is offered everything", async () => {
+  test("an administrator of Splunk Cloud, and one whose rights are not known, is offered everything", async () => {
     world.splunkd.rest.context = { ...ADMIN, roles: ["sc_admin"], capabilities: ["list_inputs"] };
     const cloud = await world.open();
     await cloud.getByRole("switch", { name: "Collect sleeping" }).waitFor();

@@ -16,8 +16,9 @@ export const ADMIN: Person = {
 };
 
 /**
- * Splunk's words where this person may not do it; undefined where it may. (Public source: authorize.conf.spec;
- * which capability a modular input needs is what the pages assume, and no real Splunk has shown it.)
+ * Splunk's words where this person may not do it; undefined where it may. (Public source:
+ * authorize.conf.spec; which capability a modular input needs is what the pages assume, and no real Splunk
+ * has shown it.)
  *
  * @param path below `services`, decoded.
  * @param app its folder holds metadata/default.meta, whose collections have access lists.
