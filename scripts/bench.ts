@@ -7,6 +7,8 @@ import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { plainLoopRate } from "./bench/catch-up.ts";
+import { RateTargets } from "./bench/rate-target.ts";
 import { MEASUREMENTS } from "./bench/rows.ts";
 import type { Outcome } from "./bench/runs.ts";
 import { binaryPath, hostPlatform } from "./build/platforms.ts";
@@ -61,10 +63,17 @@ async function main(): Promise<void> {
     `commit ${commit()}, Node ${RUNTIME}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}, ${Math.round(totalmem() / 1e9)} GB, ${runs} runs\n`,
   );
   const outcomes: Outcome[] = [];
+  const bench = {
+    binary: resolve(ROOT, binaryPath(platform)),
+    runs,
+    minutes,
+    rateTargets: new RateTargets(plainLoopRate),
+    say,
+  };
   for (const { rows, about, measure } of MEASUREMENTS) {
     if (positionals.length > 0 && !rows.some((name) => positionals.includes(name))) continue;
     say(`${rows.join(", ")}: ${about}`);
-    for (const outcome of await measure({ binary: resolve(ROOT, binaryPath(platform)), runs, minutes, say })) {
+    for (const outcome of await measure(bench)) {
       outcomes.push(outcome);
       const { name, value, unit, target, holds, memory } = outcome;
       const used =

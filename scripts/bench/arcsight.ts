@@ -12,6 +12,7 @@ import { type Bench, median, type Outcome, percentile, round, WITHIN_MS, withMic
 
 const CUSTOMERS = 25;
 const ALERTS_EACH = 8000;
+const TLS_TARGET = 25_000;
 const LOAD = resolve(ROOT, "test/scenarios/load-25x8000.yaml");
 const LARGE_PAGES = resolve(ROOT, "test/scenarios/load-large-pages.yaml");
 
@@ -20,12 +21,17 @@ const LARGE_PAGES = resolve(ROOT, "test/scenarios/load-large-pages.yaml");
  * TLS.
  */
 export async function alertsToRsyslog(bench: Bench): Promise<Outcome[]> {
+  if (isLeftOut(bench)) return [];
   const wanted = CUSTOMERS * ALERTS_EACH;
   return withMicrosoft(LOAD, async (microsoft) => {
     // The first reader makes the simulator prepare its pages.
     await toRsyslog(bench, microsoft, wanted, "first: ");
     const seen: Arrived[] = [];
-    for (let run = 0; run < bench.runs; run += 1) seen.push(await toRsyslog(bench, microsoft, wanted));
+    for (let run = 0; run < bench.runs; run += 1) {
+      await bench.rateTargets.beside("arcsight-tls", microsoft);
+      seen.push(await toRsyslog(bench, microsoft, wanted));
+    }
+    const target = bench.rateTargets.of(TLS_TARGET);
     const rates = seen.map(({ seconds }) => wanted / seconds);
     const rate = median(rates);
     return [
@@ -33,8 +39,8 @@ export async function alertsToRsyslog(bench: Bench): Promise<Outcome[]> {
         name: "arcsight-tls",
         value: round(rate),
         unit: "alerts/s",
-        target: ">= 25000",
-        holds: rate >= 25_000,
+        target: target.said,
+        holds: rate >= target.rate,
         runs: rates.map(round),
         ...peakOf(seen),
       },
@@ -44,6 +50,7 @@ export async function alertsToRsyslog(bench: Bench): Promise<Outcome[]> {
 
 /** Row `arcsight-memory`: the peak of `arcsight run` over four times the history. */
 export async function historyOfArcSight(bench: Bench): Promise<Outcome[]> {
+  if (isLeftOut(bench)) return [];
   const histories: Arrived[][] = [];
   for (const alerts of [10_000, 40_000]) {
     const generate = [{ stream: "alerts", count: alerts, from: "-6d", to: "-1h", bytes: 5700, digits: "seven" }];
@@ -82,6 +89,7 @@ export async function historyOfArcSight(bench: Bench): Promise<Outcome[]> {
  * over incidents of 2,000 alerts each.
  */
 export async function pagesOfArcSight(bench: Bench): Promise<Outcome[]> {
+  if (isLeftOut(bench)) return [];
   const pages = [
     { customer: "contoso", streams: "mde-alerts", wanted: 10_000, seen: [] as Arrived[] },
     { customer: "fabrikam", streams: "xdr-incidents", wanted: 12 * 2000, seen: [] as Arrived[] },
@@ -110,6 +118,13 @@ export async function pagesOfArcSight(bench: Bench): Promise<Outcome[]> {
   ];
 }
 
+/** Without rsyslog a row is left out with a sentence, as rows of a fleet are without PostgreSQL. */
+function isLeftOut({ say }: Bench): boolean {
+  if (Rsyslog.isPresent()) return false;
+  say("  left out, because it needs rsyslog: install Debian's packages rsyslog and rsyslog-gnutls.");
+  return true;
+}
+
 export interface Arrived {
   readonly seconds: number;
   readonly memory: Memory;
@@ -131,8 +146,6 @@ async function toRsyslog(
   label = "",
   streams = "alerts",
 ): Promise<Arrived> {
-  if (!Rsyslog.isPresent())
-    throw new ScriptProblem("This row needs rsyslog (Debian packages rsyslog and rsyslog-gnutls).");
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
   const rsyslog = await receiver(folder);
   const outputs = {

@@ -22,7 +22,11 @@ export async function alertsToHec(bench: Bench): Promise<Outcome[]> {
     // The first reader makes the simulator prepare its pages.
     await toHec(bench, microsoft, "first");
     const seen: Arrived[] = [];
-    for (let run = 0; run < bench.runs; run += 1) seen.push(await toHec(bench, microsoft, `run ${run + 1}`));
+    for (let run = 0; run < bench.runs; run += 1) {
+      await bench.rateTargets.beside("hec", microsoft);
+      seen.push(await toHec(bench, microsoft, `run ${run + 1}`));
+    }
+    const target = bench.rateTargets.of(TARGET);
     const rates = seen.map(({ seconds }) => WANTED / seconds);
     const rate = median(rates);
     const peak = median(seen.map(({ memory }) => memory.peakMb));
@@ -32,8 +36,8 @@ export async function alertsToHec(bench: Bench): Promise<Outcome[]> {
         name: "hec",
         value: round(rate),
         unit: "alerts/s",
-        target: `>= ${TARGET}, <= rest + 150 MB (rest ${round(rest.peakMb)} MB, peak ${round(peak)} MB)`,
-        holds: rate >= TARGET && peak <= rest.peakMb + 150,
+        target: `${target.said}, <= rest + 150 MB (rest ${round(rest.peakMb)} MB, peak ${round(peak)} MB)`,
+        holds: rate >= target.rate && peak <= rest.peakMb + 150,
         runs: rates.map(round),
         ...highest,
       },

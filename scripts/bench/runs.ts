@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
 import { type Microsoft, type Scenario, startMicrosoft } from "./microsoft.ts";
+import type { RateTargets } from "./rate-target.ts";
 
 /** Long enough for the slowest measurement on a slow machine. */
 export const WITHIN_MS = 300_000;
@@ -28,6 +29,8 @@ export interface Bench {
   readonly runs: number;
   /** How long row `chaos` runs. */
   readonly minutes: number;
+  /** What rows with an absolute rate must reach on this machine. */
+  readonly rateTargets: RateTargets;
   readonly say: (text: string) => void;
 }
 
