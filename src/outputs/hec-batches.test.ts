@@ -69,3 +69,36 @@ test("the halves of a batch that is too large keep their bytes while other batch
   batches.taken(first);
   expect(letters(batches.next() as HecBatch)).toBe("b");
 });
+
+test("a line that is acknowledged for two sendings of it counts once, and never for another line of its record", () => {
+  const queue = new UnconfirmedBatches(new FakeClock(EVENING_MS));
+  const names = ["a", "b", "c", "d"];
+  void queue.add({ bytes: Buffer.from(names.map((name) => `${name}\n`).join("")), keys: names.map(keyOf), ends: [] });
+  const batches = new HecBatches(queue);
+  const confirmed = { keepsAWhile: false };
+  const whole = batches.next() as HecBatch;
+  batches.taken(whole);
+  batches.sendAgain([whole]);
+  batches.halve(batches.next() as HecBatch);
+  const first = batches.next() as HecBatch;
+  batches.taken(first);
+  const second = batches.next() as HecBatch;
+  for (const one of [first, first]) batches.confirm(one, confirmed);
+  expect([queue.waitingBytes, [first, second, whole].map((one) => batches.isConfirmed(one))]).toEqual([
+    8,
+    [true, false, false],
+  ]);
+  batches.confirm(whole, confirmed);
+  expect([queue.waitingBytes, batches.isConfirmed(second)]).toEqual([0, true]);
+});
+
+test("what an earlier sending confirmed meanwhile is not sent again, whether it was put back or never left", () => {
+  const batches = batchesOf("a", "b", "c");
+  const [a, b] = [batches.next(), batches.next()] as [HecBatch, HecBatch];
+  batches.taken(a);
+  batches.sendAgain([a]);
+  batches.putBack(b);
+  for (const one of [a, b]) batches.confirm(one, { keepsAWhile: false });
+  expect(letters(batches.next() as HecBatch)).toBe("c");
+  expect(batches.next()).toBeUndefined();
+});

@@ -12,6 +12,11 @@ const NEWLINE = 0x0a;
 interface OpenRecord {
   readonly place: SpoolPlace;
   openLines: number;
+  /**
+   * Lines `[from, to)` that are confirmed, apart from each other. A line that was sent twice is acknowledged
+   * twice, and must not count for another one.
+   */
+  confirmed: readonly (readonly [from: number, to: number])[];
 }
 
 /** Lines of one record that are sent together. */
@@ -71,9 +76,19 @@ export class HecBatches {
    * `state-unreadable`: nothing is lost, and it is tried again at the next call.
    */
   next(): HecBatch | undefined {
-    const ready = this.#again.findIndex(({ after }) => after === undefined || after.isTaken);
-    if (ready >= 0) return this.#again.splice(ready, 1)[0];
+    for (;;) {
+      const ready = this.#again.findIndex(({ after }) => after === undefined || after.isTaken);
+      if (ready < 0) break;
+      const [batch] = this.#again.splice(ready, 1) as [HecBatch];
+      if (!this.isConfirmed(batch)) return batch;
+      // Another sending of it was acknowledged meanwhile.
+      this.taken(batch);
+    }
     for (let old = this.#resend[0]; old !== undefined; old = this.#resend[0]) {
+      if (this.isConfirmed(old)) {
+        this.#resend.shift();
+        continue;
+      }
       const batch = this.#readAgain(old);
       this.#resend.shift();
       if (batch !== undefined) return this.#claim(batch);
@@ -105,11 +120,21 @@ export class HecBatches {
     }
   }
 
+  /** Also of a batch that was confirmed before, as a whole or in parts: each line counts once. */
   confirm({ slices }: TakenBatch, options: { readonly keepsAWhile: boolean }): void {
-    for (const { record, count } of slices) {
-      record.openLines -= count;
+    for (const { record, first, count } of slices) {
+      if (record.openLines === 0) continue;
+      record.openLines -= noteConfirmed(record, first, first + count);
       if (record.openLines === 0) this.#spool.confirm(record.place, options);
     }
+  }
+
+  /** True when nothing of it has to be sent any more. */
+  isConfirmed({ slices }: TakenBatch): boolean {
+    return slices.every(
+      ({ record: { openLines, confirmed }, first, count }) =>
+        openLines === 0 || confirmed.some(([from, to]) => from <= first && first + count <= to),
+    );
   }
 
   /**
@@ -295,8 +320,26 @@ export class HecBatches {
     const { segment, startsAt, endsAt, lines } = spooled;
     let openLines = 0;
     for (let at = 0; at < lines.length; at = lineEnd(lines, at)) openLines += 1;
-    return { record: { place: { segment, startsAt, endsAt }, openLines }, spooled, at: 0, line: 0 };
+    return { record: { place: { segment, startsAt, endsAt }, openLines, confirmed: [] }, spooled, at: 0, line: 0 };
   }
+}
+
+/** How many of the lines `[from, to)` were not confirmed before. */
+function noteConfirmed(record: OpenRecord, from: number, to: number): number {
+  let [mergedFrom, mergedTo, known] = [from, to, 0];
+  const apart: (readonly [number, number])[] = [];
+  for (const range of record.confirmed) {
+    const [begin, end] = range;
+    if (end < from || begin > to) {
+      apart.push(range);
+      continue;
+    }
+    known += Math.min(to, end) - Math.max(from, begin);
+    mergedFrom = Math.min(mergedFrom, begin);
+    mergedTo = Math.max(mergedTo, end);
+  }
+  record.confirmed = [...apart, [mergedFrom, mergedTo]];
+  return to - from - known;
 }
 
 /** Behind the line break of the line that begins at `at`. */

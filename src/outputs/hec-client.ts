@@ -178,7 +178,7 @@ export function hecSilent(name: string, url: string, answer: string | undefined)
   return new Failure("output-unconfirmed", {
     actor: "operator",
     retry: { when: "later" },
-    say: `${name}: HEC at ${url} takes events and acknowledges none of them (${why}). They wait, and are sent again every 5 minutes with the same keys.`,
+    say: `${name}: HEC at ${url} takes events and acknowledges none of them (${why}). They wait, and are sent again with the same keys: after 5 minutes, then after pauses that double up to one hour.`,
     nextStep:
       answer === undefined
         ? "Check the indexing queues and the disk of Splunk's indexers, and that a load balancer keeps each client at one indexer."

@@ -55,6 +55,8 @@ const HOUR = {
   growthMostBytes: 4 << 20,
 };
 
+const LOST = { actor: "operator", retry: { when: "soon" } } as const;
+
 const open: HecOutput[] = [];
 const folders: string[] = [];
 const clocks: FakeClock[] = [];
@@ -379,14 +381,33 @@ describe("with acknowledgement", () => {
       expect(it.output.condition()).toMatchObject({ state: "down", failure: { code: "output-unconfirmed" } });
     });
 
-    test("and gets one batch each 300 s from then on, not everything again", async () => {
+    test("and gets one batch at a time from then on, after pauses that double up to an hour", async () => {
       const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
       const big = (name: string) => versions(name + "x".repeat(900_000));
+      const atS: number[] = [];
+      it.network.onReply = (reply, { url }) => {
+        if (url.endsWith("/event")) atS.push(it.clock.monotonicMs() / 1000);
+        return reply;
+      };
       for (const name of ["a", "b", "c"]) await it.output.write(big(name));
-      await it.clock.pass(600_000, 5_000);
-      it.network.asked.splice(0);
-      await it.clock.pass(900_000, 5_000);
-      expect(it.network.posts).toHaveLength(3);
+      await it.clock.pass(5 * 3_600_000, 5_000);
+      const pausesS = atS.slice(3).map((at, i) => at - (atS[i + 2] as number));
+      // A question every 10 s notices the end of each wait.
+      const wanted = [300, 600, 1_200, 2_400, 3_600, 3_600, 3_600];
+      expect(pausesS.map((s, i) => s >= (wanted[i] ?? 0) && s < (wanted[i] ?? 0) + 25)).toEqual(wanted.map(() => true));
+      expect(it.output.condition()).toMatchObject({ state: "down", failure: { code: "output-unconfirmed" } });
+    });
+
+    test("and when it may have restarted it is not waited for as long as before", async () => {
+      const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+      await it.output.write(versions("a"));
+      await it.clock.pass(2 * 3_600_000, 5_000);
+      it.network.down.add(A);
+      await it.clock.pass(30_000, 5_000);
+      it.network.down.clear();
+      it.network.indexer(A);
+      await it.clock.pass(330_000, 5_000);
+      expect([it.network.indexed.at(-1), waiting(it)]).toEqual(["a", 0]);
     });
 
     test("and one that was idle for hours is not", async () => {
@@ -409,6 +430,108 @@ describe("with acknowledgement", () => {
       }
       expect(it.output.condition()).toMatchObject({ state: "up", failure: { code: "output-unconfirmed" } });
     });
+  });
+
+  describe("an indexer that acknowledges after 400 s", () => {
+    const LATE = { indexAfterMs: 400_000 };
+    const copiesIn = ({ network }: Story) => network.posts.flatMap(({ body }) => eventsIn(body));
+
+    test("has delivered an event that it was sent twice, and is sent the next one once", async () => {
+      const it = story({ network: (n) => n.indexer(A, LATE) });
+      await it.output.write(versions("a"));
+      await it.clock.pass(420_000, 5_000);
+      expect([copiesIn(it), waiting(it)]).toEqual([["a", "a"], 0]);
+      expect(it.output.condition()).toMatchObject({ state: "up", unconfirmed: 0 });
+
+      await it.output.write(versions("b"));
+      await it.clock.pass(420_000, 5_000);
+
+      expect([copiesIn(it), waiting(it)]).toEqual([["a", "a", "b"], 0]);
+      expect(it.log.lines.filter(({ message }) => message.includes("acknowledges events late"))).toMatchObject([
+        { level: "warn", message: expect.stringMatching(/after 4\d\d s\. They are waited for up to 8\d\d s now/) },
+      ]);
+    });
+
+    test("is sent no event more than twice while new ones come all the time", async () => {
+      const it = story({ network: (n) => n.indexer(A, LATE) });
+      const names = Array.from({ length: 120 }, (_, n) => `v${n}`);
+      for (const name of names) {
+        await it.output.write(versions(name));
+        await it.clock.pass(20_000, 5_000);
+      }
+      await it.clock.pass(900_000, 5_000);
+      const sent = copiesIn(it);
+      expect([waiting(it), [...new Set(it.network.indexed)].sort()]).toEqual([0, [...names].sort()]);
+      expect(Math.max(...names.map((name) => sent.filter((one) => one === name).length))).toBe(2);
+      // What it takes in 400 s is 20 events; only those can have been sent again.
+      expect(sent.length).toBeLessThanOrEqual(names.length + 20);
+    });
+
+    test("and is known to be late is down only after twice that time", async () => {
+      const it = story({ network: (n) => n.indexer(A, LATE) });
+      await it.output.write(versions("a"));
+      await it.clock.pass(420_000, 5_000);
+      it.network.indexer(A, { ack: "never" });
+      await it.output.write(versions("b"));
+      await it.clock.pass(700_000, 5_000);
+      expect(it.output.condition().state).toBe("up");
+      await it.clock.pass(200_000, 5_000);
+      expect(it.output.condition().state).toBe("down");
+    });
+
+    test("and loses what it took in a restart gets it again, and has it once", async () => {
+      const it = story();
+      const indexer = it.network.indexer(A, LATE);
+      await it.output.write(versions("a"));
+      await it.clock.pass(100_000, 5_000);
+      indexer.restart();
+      await it.clock.pass(800_000, 5_000);
+      expect([copiesIn(it), it.network.indexed, waiting(it)]).toEqual([["a", "a"], ["a"], 0]);
+    });
+
+    test("has delivered everything although this program is killed in between", async () => {
+      const first = story({ network: (n) => n.indexer(A, LATE) });
+      await first.output.write(versions("a", "b"));
+      await first.clock.pass(350_000, 5_000);
+      await crash(first);
+      first.network.asked.splice(0);
+
+      // Another address: A stays closed to the killed program.
+      const again = story({ from: first, urls: [B], network: (n) => n.down.delete(B) && n.indexer(B, LATE) });
+      await again.clock.pass(1_000_000, 5_000);
+
+      expect([new Set(again.network.indexed), waiting(again)]).toEqual([new Set(["a", "b"]), 0]);
+      // Once because nobody knows, and once because the first acknowledgement is late.
+      expect(copiesIn(again)).toEqual(["a", "b", "a", "b"]);
+    });
+
+    test.each([
+      ["breaks", () => Promise.reject(new Failure("connection-reset", { ...LOST, say: "The connection broke." }))],
+      ["is a proxy's", () => Promise.resolve({ status: 502, body: "Bad Gateway" })],
+    ])(
+      "and restarts while a request is under way whose answer %s confirms nothing under the id of a lost event",
+      async (_, answer) => {
+        const it = story({ network: (n) => n.indexer(A, LATE) });
+        await it.output.write(versions("a"));
+        await it.clock.pass(296_000, 1_000);
+        // It restarts, loses `a`, and takes `b` under the id that `a` had.
+        it.network.indexer(A, { indexAfterMs: 1_000 });
+        const answered = Promise.withResolvers<void>();
+        it.network.onReply = async (reply, { body, url }) => {
+          if (!url.endsWith("/event") || eventsIn(body)[0] !== "b") return reply;
+          await answered.promise;
+          it.network.onReply = (other) => other;
+          return answer();
+        };
+        await it.output.write(versions("b"));
+        await it.clock.pass(60_000, 1_000);
+        expect(waiting(it)).toBeGreaterThan(0);
+        answered.resolve();
+        await it.clock.pass(60_000, 1_000);
+
+        expect([new Set(it.network.indexed), waiting(it)]).toEqual([new Set(["a", "b"]), 0]);
+      },
+    );
   });
 
   test("an indexer that restarts and begins its ids at 0 gets what it may have lost again", async () => {

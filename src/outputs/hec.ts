@@ -27,8 +27,12 @@ const ASK_GROWTH = 1.5;
 const LONGEST_ASK_MS = 10_000;
 /** While the program stops, an acknowledgement saves a copy at the next start. */
 const STOPPING_ASK_MS = 250;
-/** Without an acknowledgement for this long the channel is given up, and its events are sent again. */
+/** Without an acknowledgement for this long a batch is sent again, on another channel. */
 const UNACKNOWLEDGED_AFTER_MS = 300_000;
+/** The wait doubles with each repeat, up to this. */
+const LONGEST_UNACKNOWLEDGED_MS = 3_600_000;
+/** More channels of which acknowledgements may still come are not asked for: each costs a request. */
+const OLD_CHANNELS_MOST = 8;
 /** A lane whose acknowledgements come again sends without this limit. */
 const WINDOW_MOST = 64;
 /** A balancer that sets another cookie each time does not say that the indexer changed. */
@@ -63,6 +67,19 @@ export interface HecParts {
 
 interface OpenBatch extends TakenBatch {
   readonly atMs: number;
+  /** Without an acknowledgement for this long it is sent again. */
+  waitMs: number;
+  /** An acknowledgement of this sending counts all the same. */
+  isSentAgain: boolean;
+}
+
+/** What one indexer acknowledges under one GUID. */
+interface Channel {
+  readonly id: string;
+  cookie: string | undefined;
+  highestAckId: number;
+  /** Taken, and not confirmed yet, by acknowledgement id. */
+  readonly open: Map<number, OpenBatch>;
 }
 
 /** HEC takes events and acknowledges none of them. A new channel does not end it. */
@@ -75,18 +92,29 @@ interface Silence {
   failure: Failure | undefined;
 }
 
+/** What a request was sent with. */
+interface BeforeAnswer {
+  readonly channel: Channel;
+  readonly highestAckId: number;
+}
+
 /** One URL with its present channel. */
 interface Lane {
   readonly url: string;
-  channel: string;
-  /** Changes with the channel: what a request of the old one says counts no longer. */
-  generation: number;
-  cookie: string | undefined;
+  channel: Channel;
+  /**
+   * Nothing is sent on these any more. Their acknowledgements are still asked for, because an indexer may be
+   * late; oldest first.
+   */
+  oldChannels: Channel[];
   cookieChanges: number;
   usesAck: boolean;
-  highestAckId: number;
-  /** Taken, and not confirmed yet, by acknowledgement id. */
-  readonly open: Map<number, OpenBatch>;
+  /** What is sent now waits this long for its acknowledgement. */
+  waitMs: number;
+  /** How long the slowest of the last acknowledgements took, if that was too long; else 0. */
+  lateMs: number;
+  /** The question for acknowledgements did not reach the indexer: it may have restarted since. */
+  wasUnreachable: boolean;
   /** Requests whose answers are not worked through yet. */
   readonly sending: Set<Promise<void>>;
   askAfterMs: number;
@@ -168,13 +196,13 @@ export class HecOutput implements Output {
     );
     this.#lanes = parts.urls.map((url) => ({
       url,
-      channel: parts.newChannel(),
-      generation: 0,
-      cookie: undefined,
+      channel: this.#newChannel(),
+      oldChannels: [],
       cookieChanges: 0,
       usesAck: parts.ack !== "off",
-      highestAckId: -1,
-      open: new Map(),
+      waitMs: UNACKNOWLEDGED_AFTER_MS,
+      lateMs: 0,
+      wasUnreachable: false,
       sending: new Set(),
       askAfterMs: FIRST_ASK_MS,
       silence: undefined,
@@ -217,7 +245,7 @@ export class HecOutput implements Output {
       spooledBytes: this.#spool.waitingBytes,
       ...(waitingSinceMs === undefined ? {} : { waitingSinceMs }),
       spoolLimitBytes: this.#p.spoolBytes,
-      ...(this.#lanes.some(({ usesAck }) => usesAck) ? { unconfirmed: sum(this.#lanes.map(openEvents)) } : {}),
+      ...(this.#lanes.some(({ usesAck }) => usesAck) ? { unconfirmed: this.#openEvents() } : {}),
       rejected: this.#rejectedCount,
     };
   }
@@ -307,8 +335,8 @@ export class HecOutput implements Output {
     }
   }
 
-  #hasRoom({ usesAck, open, sending, window }: Lane): boolean {
-    return !usesAck || open.size + sending.size < window;
+  #hasRoom({ usesAck, channel, sending, window }: Lane): boolean {
+    return !usesAck || channel.open.size + sending.size < window;
   }
 
   #nextBatch(): HecBatch | undefined {
@@ -325,35 +353,36 @@ export class HecOutput implements Output {
   }
 
   async #send(lane: Lane, batch: HecBatch): Promise<void> {
-    const { generation, highestAckId } = lane;
+    const { channel } = lane;
+    const { highestAckId } = channel;
     const { signal: renewed } = this.#renewal;
     let answered: HecAnswered<HecVerdict>;
     try {
-      answered = await this.#p.client.send(this.#conversation(lane), batch.bytes, this.#stop.signal);
+      answered = await this.#p.client.send(this.#conversation(lane, channel), batch.bytes, this.#stop.signal);
     } catch (error) {
       this.#batches.putBack(batch);
       if (this.#stop.signal.aborted) return;
       // It may have arrived: it is sent again, with equal keys.
       this.#fail(lane, asFailure(error));
-      if (lane.generation === generation) this.#changeChannel(lane, "the connection broke");
+      this.#giveUpChannel(lane, channel, "the connection broke");
       return;
     }
-    const isLate = lane.generation !== generation;
+    const isLate = lane.channel !== channel;
     const changed = this.#noteCookie(lane, answered.cookie, isLate);
-    await this.#act(lane, batch, answered.verdict, { isLate, highestAckId, hadOldToken: renewed.aborted });
-    if (changed && lane.generation === generation) this.#changeChannel(lane, "another indexer answers");
+    await this.#act(lane, batch, answered.verdict, { channel, isLate, highestAckId, hadOldToken: renewed.aborted });
+    if (changed && lane.channel === channel) this.#giveUpChannel(lane, channel, "another indexer answers");
     this.#news.wake();
   }
 
   /**
-   * @param before whether the channel or the token changed while the request was under way, and the highest
-   *   id when it was sent: several are under way at once.
+   * @param before the channel that it was sent on, whether that or the token changed while the request was
+   *   under way, and the highest id when it was sent: several are under way at once.
    */
   async #act(
     lane: Lane,
     batch: HecBatch,
     verdict: HecVerdict,
-    before: { readonly isLate: boolean; readonly highestAckId: number; readonly hadOldToken: boolean },
+    before: BeforeAnswer & { readonly isLate: boolean; readonly hadOldToken: boolean },
   ): Promise<void> {
     const { name } = this;
     switch (verdict.is) {
@@ -368,6 +397,8 @@ export class HecOutput implements Output {
         return this.#withoutAck(lane, batch, false);
       case "event-refused":
       case "too-large": {
+        // Another sending of it was indexed meanwhile.
+        if (this.#batches.isConfirmed(batch)) return this.#batches.taken(batch);
         const index = verdict.is === "too-large" ? undefined : verdict.index;
         if (index !== undefined && index < batch.count) await this.#park(lane, batch, index, verdict.reason);
         else if (batch.count > 1) this.#halve(lane, batch);
@@ -381,7 +412,7 @@ export class HecOutput implements Output {
             lane,
             hecStopped(name, lane.url, verdict.reason, "Set .ack to auto: this token wants a channel."),
           );
-        if (!before.isLate) this.#changeChannel(lane, inWords(verdict.reason));
+        this.#giveUpChannel(lane, before.channel, inWords(verdict.reason));
         this.#pauseLane(lane, this.#backoff(lane));
         return;
       case "stopped":
@@ -392,36 +423,38 @@ export class HecOutput implements Output {
       case "busy":
         this.#batches.putBack(batch);
         this.#fail(lane, this.#busy(lane, verdict.reason), verdict.waitMs);
+        if (!lane.usesAck || !mayBeTaken(verdict.reason)) return;
+        this.#giveUpChannel(lane, before.channel, inWords(verdict.reason));
+        // A proxy that says so often must not make all open events come again each time.
+        lane.window = 1;
         return;
       case "unclear":
         this.#batches.putBack(batch);
         this.#fail(lane, this.#busy(lane, verdict.reason));
-        if (!before.isLate) this.#changeChannel(lane, "the answer cannot be read");
+        this.#giveUpChannel(lane, before.channel, "the answer cannot be read");
     }
   }
 
-  #awaitAck(
-    lane: Lane,
-    { slices, count }: HecBatch,
-    ackId: number,
-    before: { readonly isLate: boolean; readonly highestAckId: number },
-  ): void {
-    if (before.isLate) {
+  #awaitAck(lane: Lane, { slices, count }: HecBatch, ackId: number, { channel, highestAckId }: BeforeAnswer): void {
+    const isOld = lane.oldChannels.includes(channel);
+    if (lane.channel !== channel && !isOld) {
       this.#batches.sendAgain([{ slices, count }]);
       return;
     }
     // An indexer that restarted begins its ids at 0: what was open before may be lost, and an old id would
     // confirm a new batch.
-    if (ackId <= before.highestAckId || lane.open.has(ackId)) {
+    if (ackId <= highestAckId || channel.open.has(ackId)) {
       this.#batches.sendAgain([{ slices, count }]);
-      this.#changeChannel(lane, "the indexer restarted");
+      this.#giveUpChannel(lane, channel, "the indexer restarted");
+      if (isOld) return;
       lane.window = 1;
       // One that gives each batch the same id must not get the same events again and again without a pause.
       this.#pauseLane(lane, this.#backoff(lane));
       return;
     }
-    lane.highestAckId = Math.max(lane.highestAckId, ackId);
-    lane.open.set(ackId, { slices, count, atMs: this.#p.clock.monotonicMs() });
+    channel.highestAckId = Math.max(channel.highestAckId, ackId);
+    const [atMs, waitMs] = [this.#p.clock.monotonicMs(), lane.waitMs];
+    channel.open.set(ackId, { slices, count, atMs, waitMs, isSentAgain: false });
   }
 
   #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
@@ -452,7 +485,8 @@ export class HecOutput implements Output {
     if (!lane.usesAck) return;
     lane.usesAck = false;
     this.#endSilence(lane);
-    this.#changeChannel(lane, "it acknowledges nothing");
+    for (const channel of [...lane.oldChannels, lane.channel])
+      this.#giveUpChannel(lane, channel, "it acknowledges nothing");
     this.#p.log.warn(WITHOUT_ACK, { output: this.name, to: lane.url, next_step: ENABLE_ACK });
     this.#reports.notice(
       "output-unacknowledged",
@@ -503,35 +537,45 @@ export class HecOutput implements Output {
     const { clock } = this.#p;
     const { signal } = this.#stop;
     while (!signal.aborted) {
-      if (lane.open.size === 0) {
+      this.#forgetConfirmed(lane);
+      if (channelsToAsk(lane).length === 0) {
         lane.askAfterMs = FIRST_ASK_MS;
         await this.#news.woken(signal);
         continue;
       }
+      const isWaiting = this.#openBatches(lane).length > 0;
       const beganMs = clock.monotonicMs();
       if (this.#hurry.signal.aborted) await clock.pause(STOPPING_ASK_MS, signal);
       else await clock.pause(lane.askAfterMs, this.#hurry.signal);
       if (signal.aborted) continue;
-      const progressed = lane.open.size > 0 && (await this.#ask(lane));
-      if (!progressed) this.#noteSilence(lane, clock.monotonicMs() - beganMs);
-      if (lane.open.size === 0) continue;
+      const progressed = await this.#ask(lane);
+      if (!progressed && isWaiting) this.#noteSilence(lane, clock.monotonicMs() - beganMs);
       lane.askAfterMs = progressed ? FIRST_ASK_MS : Math.min(LONGEST_ASK_MS, lane.askAfterMs * ASK_GROWTH);
-      const oldest = Math.min(...Array.from(lane.open.values(), ({ atMs }) => atMs));
-      if (clock.monotonicMs() - oldest >= UNACKNOWLEDGED_AFTER_MS)
-        this.#changeChannel(lane, `no acknowledgement for ${UNACKNOWLEDGED_AFTER_MS / 1000} s`);
+      this.#sendOverdueAgain(lane);
     }
   }
 
   /** True when something was confirmed. */
   async #ask(lane: Lane): Promise<boolean> {
-    const { generation } = lane;
+    let progressed = false;
+    for (const channel of channelsToAsk(lane)) {
+      progressed = (await this.#askChannel(lane, channel)) || progressed;
+      // The same address would let each of the others wait as long.
+      if (lane.wasUnreachable) break;
+    }
+    return progressed;
+  }
+
+  async #askChannel(lane: Lane, channel: Channel): Promise<boolean> {
+    const { client, clock } = this.#p;
     try {
-      const verdict = await this.#p.client.askAcks(this.#conversation(lane), [...lane.open.keys()], this.#stop.signal);
+      const ids = [...channel.open.keys()];
+      const verdict = await client.askAcks(this.#conversation(lane, channel), ids, this.#stop.signal);
       // After a restart of the indexer an answer on its way may hold one of these ids again: then the id says
       // nothing of the batch that had it before, and the channel changes.
       await Promise.all(lane.sending);
-      // Ids of another channel mean other batches.
-      if (lane.generation !== generation) return false;
+      // What was given up meanwhile is sent again, and its ids say nothing any more.
+      if (lane.channel !== channel && !lane.oldChannels.includes(channel)) return false;
       if (verdict.is === "ack-off") {
         if (this.#p.ack === "on") this.#stopLane(lane, hecWithoutAck(this.name, lane.url));
         else this.#weaken(lane);
@@ -541,18 +585,22 @@ export class HecOutput implements Output {
         this.#unanswered(lane, inWords(verdict.reason));
         return false;
       }
+      let slowestMs = 0;
       for (const id of verdict.indexed) {
-        const batch = lane.open.get(id);
+        const batch = channel.open.get(id);
         if (batch === undefined) continue;
-        lane.open.delete(id);
+        channel.open.delete(id);
         lane.cookieChanges = 0;
         lane.failures = 0;
+        slowestMs = Math.max(slowestMs, clock.monotonicMs() - batch.atMs);
         this.#confirm(batch, { isIndexed: true });
       }
       if (verdict.indexed.size === 0) {
         this.#unanswered(lane, undefined);
+        if (lane.wasUnreachable) this.#waitAnew(lane);
         return false;
       }
+      this.#noteAckTime(lane, slowestMs);
       this.#endSilence(lane);
       lane.window = lane.window < WINDOW_MOST ? lane.window * 2 : Number.POSITIVE_INFINITY;
       this.#news.wake();
@@ -560,8 +608,79 @@ export class HecOutput implements Output {
     } catch (error) {
       if (!isFailure(error)) throw error;
       this.#unanswered(lane, error.say);
+      lane.wasUnreachable = true;
       return false;
     }
+  }
+
+  /** An indexer that acknowledges late is waited for longer, so that it is not sent everything twice. */
+  #noteAckTime(lane: Lane, slowestMs: number): void {
+    const wasLate = lane.lateMs > 0;
+    lane.lateMs = slowestMs > UNACKNOWLEDGED_AFTER_MS ? slowestMs : 0;
+    lane.waitMs = lateWaitMs(lane);
+    lane.wasUnreachable = false;
+    if (wasLate || lane.lateMs === 0) return;
+    const [tookS, waitS] = [lane.lateMs, lane.waitMs].map((ms) => Math.round(ms / 1000));
+    this.#p.log.warn(`HEC acknowledges events late, after ${tookS} s. They are waited for up to ${waitS} s now.`, {
+      output: this.name,
+      to: lane.url,
+      next_step: "Check the indexing queues of Splunk's indexers.",
+    });
+  }
+
+  /** An indexer that may have restarted is not waited for longer than the first time. */
+  #waitAnew(lane: Lane): void {
+    lane.wasUnreachable = false;
+    lane.lateMs = 0;
+    lane.waitMs = UNACKNOWLEDGED_AFTER_MS;
+    for (const batch of this.#openBatches(lane)) batch.waitMs = Math.min(batch.waitMs, UNACKNOWLEDGED_AFTER_MS);
+  }
+
+  /** What waited too long for its acknowledgement goes to whichever lane is free, on another channel. */
+  #sendOverdueAgain(lane: Lane): void {
+    const nowMs = this.#p.clock.monotonicMs();
+    const overdue = this.#openBatches(lane).filter(
+      ({ atMs, waitMs }) => nowMs - atMs >= Math.max(waitMs, lateWaitMs(lane)),
+    );
+    if (overdue.length === 0) return;
+    const waitedMs = Math.max(...overdue.map(({ waitMs }) => waitMs));
+    lane.waitMs = Math.min(LONGEST_UNACKNOWLEDGED_MS, Math.max(lane.waitMs, waitedMs * 2));
+    const why = `no acknowledgement for ${Math.round(waitedMs / 1000)} s`;
+    const { channel } = lane;
+    const isOverdue = new Set(overdue);
+    if ([...channel.open.values()].some((batch) => isOverdue.has(batch))) {
+      lane.channel = this.#newChannel();
+      lane.isProved = false;
+      lane.oldChannels.push(channel);
+    }
+    this.#sendAgain(lane, overdue, why);
+    for (const old of lane.oldChannels.slice(0, -OLD_CHANNELS_MOST)) this.#giveUpChannel(lane, old, why);
+  }
+
+  /**
+   * What another sending confirmed is not asked for any more. While a request is under way an id has to stay:
+   * its answer may bring that id again, and only then is it known to mean two batches.
+   */
+  #forgetConfirmed(lane: Lane): void {
+    if (lane.sending.size > 0) return;
+    for (const { open } of [lane.channel, ...lane.oldChannels])
+      for (const [id, batch] of open) if (this.#batches.isConfirmed(batch)) open.delete(id);
+    lane.oldChannels = lane.oldChannels.filter(({ open }) => open.size > 0);
+  }
+
+  /** What was taken, is not confirmed, and was not sent again since. */
+  #openBatches({ channel, oldChannels }: Lane): OpenBatch[] {
+    return [...oldChannels, channel].flatMap(({ open }) =>
+      [...open.values()].filter((batch) => !batch.isSentAgain && !this.#batches.isConfirmed(batch)),
+    );
+  }
+
+  #openEvents(): number {
+    return sum(this.#lanes.flatMap((lane) => this.#openBatches(lane)).map(({ count }) => count));
+  }
+
+  #newChannel(): Channel {
+    return { id: this.#p.newChannel(), cookie: undefined, highestAckId: -1, open: new Map() };
   }
 
   /** @param answer why the answer about acknowledgements is of no use; undefined: it is one. */
@@ -578,7 +697,7 @@ export class HecOutput implements Output {
     lane.silence ??= { forMs: 0, answer: undefined, failure: undefined };
     const { silence } = lane;
     silence.forMs += forMs;
-    if (silence.failure !== undefined || silence.forMs < UNACKNOWLEDGED_AFTER_MS) return;
+    if (silence.failure !== undefined || silence.forMs < Math.max(UNACKNOWLEDGED_AFTER_MS, lateWaitMs(lane))) return;
     silence.failure = hecSilent(this.name, lane.url, silence.answer);
     // It may index everything all the same, so each try makes copies.
     lane.window = 1;
@@ -594,38 +713,47 @@ export class HecOutput implements Output {
     this.#reports.changed();
   }
 
-  /** What was taken and not confirmed is sent again on whichever lane is free. */
-  #changeChannel(lane: Lane, why: string): void {
-    lane.channel = this.#p.newChannel();
-    lane.generation += 1;
-    lane.cookie = undefined;
-    lane.highestAckId = -1;
-    lane.isProved = false;
-    const events = openEvents(lane);
-    const open = [...lane.open.values()];
-    lane.open.clear();
+  /**
+   * Nothing that is acknowledged on this channel counts any more, because an id may mean two batches: a
+   * request may have been taken under an id that nobody was told, and an indexer that restarted gives old ids
+   * again.
+   * What was taken and not confirmed is sent again on whichever lane is free.
+   */
+  #giveUpChannel(lane: Lane, channel: Channel, why: string): void {
+    const open = [...channel.open.values()].filter(({ isSentAgain }) => !isSentAgain);
+    if (channel === lane.channel) {
+      lane.channel = this.#newChannel();
+      lane.isProved = false;
+    } else if (lane.oldChannels.includes(channel)) lane.oldChannels = lane.oldChannels.filter((old) => old !== channel);
+    else return;
+    this.#sendAgain(lane, open, why);
+  }
+
+  #sendAgain(lane: Lane, open: readonly OpenBatch[], why: string): void {
     if (open.length === 0) return;
+    for (const batch of open) batch.isSentAgain = true;
     this.#batches.sendAgain(open);
     this.#p.log.warn("events without an acknowledgement are sent again, with the same keys", {
       output: this.name,
       to: lane.url,
       say: why,
-      events,
+      events: sum(open.map(({ count }) => count)),
     });
     this.#news.wake();
   }
 
   /** True when another indexer answers. */
   #noteCookie(lane: Lane, cookie: string | undefined, isLate: boolean): boolean {
-    if (cookie === undefined || isLate || cookie === lane.cookie) return false;
-    const changed = lane.cookie !== undefined;
-    lane.cookie = cookie;
+    const { channel } = lane;
+    if (cookie === undefined || isLate || cookie === channel.cookie) return false;
+    const changed = channel.cookie !== undefined;
+    channel.cookie = cookie;
     if (changed) lane.cookieChanges += 1;
     return changed && lane.usesAck && lane.cookieChanges <= COOKIE_CHANGES_MOST;
   }
 
-  #conversation({ url, channel, cookie, usesAck }: Lane) {
-    return { url, channel: usesAck ? channel : undefined, cookie };
+  #conversation({ url, usesAck }: Lane, { id, cookie }: Channel) {
+    return { url, channel: usesAck ? id : undefined, cookie };
   }
 
   #recovered(lane: Lane): void {
@@ -701,9 +829,18 @@ function failureOf({ failure, silence }: Lane): Failure | undefined {
   return failure ?? silence?.failure;
 }
 
-/** Events that were taken and are not confirmed yet. */
-function openEvents({ open }: Lane): number {
-  return sum(Array.from(open.values(), ({ count }) => count));
+function channelsToAsk({ channel, oldChannels }: Lane): readonly Channel[] {
+  return [channel, ...oldChannels].filter(({ open }) => open.size > 0);
+}
+
+/** Twice the time that the indexer took at last, if that was too long. */
+function lateWaitMs({ lateMs }: Pick<Lane, "lateMs">): number {
+  return Math.min(LONGEST_UNACKNOWLEDGED_MS, Math.max(UNACKNOWLEDGED_AFTER_MS, 2 * lateMs));
+}
+
+/** It is a proxy's word: HEC may have taken the events under an id that nobody was told. */
+function mayBeTaken({ status, code }: HecReason): boolean {
+  return code === undefined && status >= 500 && status !== 503;
 }
 
 function sum(numbers: readonly number[]): number {
