@@ -68,8 +68,9 @@ export function checksOf(
       run: async () => {
         const { version, isReadOnly, bytes, connections, connectionsMost } = await lookAtDatabase(database);
         if (isReadOnly) throw readOnly();
+        const through = database.isPooled === true ? " through a pooler" : "";
         return (
-          `The primary answers at ${where}: PostgreSQL ${version}. The database takes ${mib(bytes)} MiB; ` +
+          `The primary answers at ${where}${through}: PostgreSQL ${version}. The database takes ${mib(bytes)} MiB; ` +
           `${connections} of ${connectionsMost} connections are in use.`
         );
       },

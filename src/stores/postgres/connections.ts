@@ -1,4 +1,4 @@
-import { Client, type ClientConfig } from "pg";
+import { Client, type ClientConfig, type QueryConfig } from "pg";
 import type { Sealed } from "../../model/sealed.ts";
 import { SerialQueue } from "../../model/serial-queue.ts";
 import { databaseUnreachable, sqlStateOf, statementFailed } from "./failures.ts";
@@ -33,6 +33,8 @@ const ANSWER_WITHIN_MS = 10_000;
 /** `read_only_sql_transaction`: the primary became a standby. */
 const READ_ONLY = "25006";
 
+const WHO_ANSWERS = { text: "select pg_is_in_recovery() as standby, pg_backend_pid() as pid" };
+
 /** What the statements of a fleet need. One statement is one transaction; there is no session state. */
 export interface Database {
   /**
@@ -40,10 +42,14 @@ export interface Database {
    * `fleet-unsettled` (it may have been committed).
    */
   query<Row>(sql: string, values?: readonly unknown[]): Promise<readonly Row[]>;
+  /** A pooler answered the last new connection. */
+  readonly isPooled?: boolean;
 }
 
 interface Connection {
   client: Client | undefined;
+  /** Which of the hosts it is. */
+  host: number;
   readonly queue: SerialQueue;
   waiting: number;
 }
@@ -52,14 +58,16 @@ interface Connection {
 export class Connections implements Database {
   readonly #options: ConnectionsOptions;
   readonly #all: readonly Connection[];
-  /** The host that was the primary last. */
-  #last = 0;
+  /** The host that is tried first: the one that was the primary last, while it answers. */
+  #first = 0;
+  #isPooled = false;
   #closed = false;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.#all = Array.from({ length: options.count }, () => ({
       client: undefined,
+      host: 0,
       queue: new SerialQueue(),
       waiting: 0,
     }));
@@ -76,6 +84,10 @@ export class Connections implements Database {
     }
   }
 
+  get isPooled(): boolean {
+    return this.#isPooled;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all(
@@ -89,7 +101,7 @@ export class Connections implements Database {
 
   async #send<Row>(connection: Connection, sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
     if (this.#closed) throw databaseUnreachable(this.#where, new Error("closed"));
-    connection.client ??= await this.#connect((client) => {
+    connection.client ??= await this.#connect(connection, (client) => {
       if (connection.client === client) connection.client = undefined;
     });
     const { client } = connection;
@@ -105,20 +117,26 @@ export class Connections implements Database {
     }
   }
 
-  async #connect(broken: (client: Client) => void): Promise<Client> {
-    const { hosts } = this.#options.address;
+  async #connect(connection: Connection, broken: (client: Client) => void): Promise<Client> {
+    const { address, connectWithinMs = CONNECT_WITHIN_MS } = this.#options;
+    const { hosts } = address;
+    const first = this.#first;
     let cause: unknown;
     for (let tried = 0; tried < hosts.length; tried += 1) {
-      const index = (this.#last + tried) % hosts.length;
+      const index = (first + tried) % hosts.length;
       const client = new Client(this.#configOf(hosts[index] as DatabaseHost));
       // Without a listener a connection that breaks while nobody waits for it would end the process.
       client.on("error", () => broken(client));
       client.on("end", () => broken(client));
       try {
         await client.connect();
-        const { rows } = await client.query("select pg_is_in_recovery() as standby");
-        if (!(rows[0] as { standby: boolean }).standby) {
-          this.#last = index;
+        // A pooler takes connections while its server is gone, and lets the first statement wait.
+        const { rows } = await client.query({ ...WHO_ANSWERS, query_timeout: connectWithinMs } as QueryConfig);
+        const { standby, pid } = rows[0] as { standby: boolean; pid: number };
+        if (!standby) {
+          this.#first = index;
+          connection.host = index;
+          this.#isPooled = pid !== processIdOf(client);
           return client;
         }
         cause = new Error("it is a standby");
@@ -151,6 +169,11 @@ export class Connections implements Database {
   get #where(): string {
     return this.#options.address.hosts.map(({ host, port }) => `${host}:${port}`).join(", ");
   }
+}
+
+/** As whoever took the connection named it: a pooler gives a number of its own, not that of the server. */
+function processIdOf(client: Client): number | undefined {
+  return (client as unknown as { processID?: number }).processID;
 }
 
 /** Not `end`, which waits for the answer of a statement that hangs. */

@@ -25,13 +25,18 @@ const WRONG_SETTING = new Set(["28P01", "28000", "3D000", "3F000", "42501"]);
 /** How Node names a certificate that does not verify. The driver's own error has no code. */
 const TLS_REFUSED = /^(?:ERR_TLS_|ERR_SSL_|CERT_|SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_|HOSTNAME_MISMATCH)/;
 const WITHOUT_TLS = /server does not support SSL/i;
+/** PgBouncer says almost everything as 08P01: by the text, the SQLSTATE that PostgreSQL has for it. */
+const POOLER_SAYS: readonly (readonly [text: RegExp, sqlState: string])[] = [
+  [/authentication failed/i, "28P01"],
+  [/no such database|database .* does not exist/i, "3D000"],
+];
 
 /** The same with `retry: never` where waiting cannot help, so that a program that starts says it and ends. */
 export function asWrongSetting(error: unknown): unknown {
   if (!isFailure(error)) return error;
   const { code, actor, say, nextStep, cause } = error;
   const isWrong =
-    WRONG_SETTING.has(sqlStateOf(error) ?? "") ||
+    WRONG_SETTING.has(refusalOf(cause) ?? "") ||
     TLS_REFUSED.test(textIn(cause, "code")) ||
     WITHOUT_TLS.test(textIn(cause, "message"));
   return isWrong ? new Failure(code, { actor, retry: { when: "never" }, say, nextStep, cause }) : error;
@@ -40,6 +45,14 @@ export function asWrongSetting(error: unknown): unknown {
 function textIn(error: unknown, member: "code" | "message"): string {
   const text: unknown = (error as Readonly<Record<string, unknown>> | undefined)?.[member];
   return typeof text === "string" ? text : "";
+}
+
+/** Why a connection was refused, as a SQLSTATE; undefined when nothing was said. */
+function refusalOf(cause: unknown): string | undefined {
+  if (!(cause instanceof DatabaseError)) return undefined;
+  const { code, message } = cause;
+  const meant = code === "08P01" ? POOLER_SAYS.find(([text]) => text.test(message)) : undefined;
+  return meant?.[1] ?? code;
 }
 
 /** The SQLSTATE of what the server said; undefined when it said nothing. */
@@ -81,7 +94,7 @@ function unsettled(cause: unknown): Failure {
 
 /** @param where hosts and ports. */
 export function databaseUnreachable(where: string, cause: unknown): Failure {
-  const refused = cause instanceof DatabaseError ? NEXT_STEPS[cause.code ?? ""] : undefined;
+  const refused = NEXT_STEPS[refusalOf(cause) ?? ""];
   return new Failure("fleet-unreachable", {
     actor: "operator",
     retry: { when: "later" },

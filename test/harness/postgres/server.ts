@@ -32,7 +32,7 @@ export interface ServerTls {
   readonly keyPem: string;
 }
 
-interface Account {
+export interface Account {
   readonly uid: number;
   readonly gid: number;
 }
@@ -45,7 +45,13 @@ export function missingPostgresParts(): string | undefined {
   return process.getuid?.() === 0 && nobody() === undefined ? "there is no account nobody" : undefined;
 }
 
-function programPath(name: string): string | undefined {
+/** Who runs a server that refuses to run as root; undefined: who runs the test. */
+export function serverAccount(): Account | undefined {
+  return process.getuid?.() === 0 ? nobody() : undefined;
+}
+
+/** Where a program of PostgreSQL is. */
+export function programPath(name: string): string | undefined {
   const folders = (process.env["PATH"] ?? "").split(delimiter);
   const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : [];
   // One version for all of them: a server does not start on files of another.
@@ -124,7 +130,7 @@ export class PostgresServer {
 
   static async #inNewFolder(settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
     const folder = mkdtempSync(join(tmpdir(), "postgres-"));
-    const account = process.getuid?.() === 0 ? nobody() : undefined;
+    const account = serverAccount();
     if (account !== undefined) chownSync(folder, account.uid, account.gid);
     return new PostgresServer(folder, await freePort(), account, settings);
   }

@@ -7,6 +7,7 @@ import { initFleet } from "../../../src/stores/postgres/init.ts";
 import { roleSql, schemaOf } from "../../../src/stores/postgres/schema.ts";
 import { KEY } from "../../contracts/store-contract.ts";
 import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE, type MemberChoice, memberOf } from "./fleet.ts";
+import { Pooler } from "./pooler.ts";
 import { PostgresServer } from "./server.ts";
 
 export const OUTPUTS = ["json-lines-1"];
@@ -21,14 +22,22 @@ export class StoreWorld {
   readonly #members: PostgresFleet[] = [];
   #server: PostgresServer | undefined;
   #admin: Connections | undefined;
+  #pooler: Pooler | undefined;
   #fleets = 0;
 
-  async start(): Promise<{ readonly server: PostgresServer; readonly admin: Connections }> {
+  /** @param options `isPooled`: members and the schema's owner connect through a pooler. */
+  async start({ isPooled = false } = {}): Promise<{ readonly server: PostgresServer; readonly admin: Connections }> {
     const server = await PostgresServer.start();
     this.#server = server;
     server.query(`create role ${MEMBER_ROLE} login password '${MEMBER_PASSWORD.replaceAll("'", "''")}'`);
-    this.#admin = connectionsTo(server);
+    if (isPooled) this.#pooler = await Pooler.start(server, { passwords: { [MEMBER_ROLE]: MEMBER_PASSWORD } });
+    this.#admin = connectionsTo(this.#pooler ?? server);
     return { server, admin: this.#admin };
+  }
+
+  /** Where members connect. */
+  get memberPlace(): { readonly port: number } {
+    return this.#pooler ?? this.#running.server;
   }
 
   async closeMembers(): Promise<void> {
@@ -37,6 +46,7 @@ export class StoreWorld {
 
   async end(): Promise<void> {
     await this.#admin?.close();
+    await this.#pooler?.remove();
     await this.#server?.remove();
   }
 
@@ -52,7 +62,7 @@ export class StoreWorld {
 
   /** A member that is registered; KEY is configured unless others are. */
   joined = async (fleet: string, name: string, choice: MemberChoice = {}): Promise<PostgresFleet> => {
-    const member = memberOf(this.#running.server, fleet, { configured: [KEY], ...choice });
+    const member = memberOf(this.memberPlace, fleet, { configured: [KEY], ...choice });
     this.#members.push(member);
     await member.register({ name, version: "test", configHash: "one" });
     return member;
