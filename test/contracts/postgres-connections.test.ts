@@ -153,5 +153,32 @@ withPostgres("connections to PostgreSQL", () => {
         await primary.remove();
       }
     });
+
+    test("a primary that was replaced while it lives, and whose commits wait for its standby for ever, is left", async () => {
+      const primary = await PostgresServer.start();
+      let standby: PostgresServer | undefined;
+      try {
+        primary.query("create table t(n int)");
+        standby = await primary.startStandby();
+        primary.query("alter system set synchronous_standby_names = '*'");
+        primary.query("select pg_reload_conf()");
+        const settings = settingsFor([primary.port, standby.port]);
+        const connections = await fleetConnections(settings, 1, undefined, { answerWithinMs: 5_000 });
+        await connections.query("insert into t values (1)");
+        standby.query("select pg_promote()");
+        const whileWaiting = await connections.query("insert into t values (2)").then(
+          () => "done",
+          (error: unknown) => (isFailure(error) ? error.code : String(error)),
+        );
+        await connections.query("insert into t values (3)");
+        await connections.close();
+
+        expect(whileWaiting).toBe("fleet-unsettled");
+        expect(standby.query("select n from t order by n")).toEqual(["1", "3"]);
+      } finally {
+        await standby?.remove();
+        await primary.remove();
+      }
+    });
   });
 });

@@ -112,6 +112,8 @@ export class Connections implements Database {
       if (failure.code !== "fleet-refused" || sqlStateOf(error) === READ_ONLY) {
         if (connection.client === client) connection.client = undefined;
         dropped(client);
+        // A primary that others have replaced, and that waits for its standby, still says that it is one.
+        this.#first = (connection.host + 1) % this.#options.address.hosts.length;
       }
       throw failure;
     }
