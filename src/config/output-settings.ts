@@ -247,7 +247,7 @@ const OUTPUT_ROWS = [
     key: "max_eps",
     kind: { is: "whole", min: 0, max: 1_000_000, unit: "events per second" },
     default: "0",
-    help: "At most this many events per second, in lines; more wait and collection waits with them. 0: no cap.",
+    help: "At most this many events per second, in lines; more wait and collection waits with them. In a fleet for all members together: each one has an equal part. 0: no cap.",
   },
   {
     key: "tenants",

@@ -5,7 +5,7 @@ import type { LaneSink } from "../collect/fleet/delivery-lane.ts";
 import { OutputLanes } from "../collect/fleet/output-lanes.ts";
 import type { OutputSettings } from "../config/output-settings.ts";
 import type { Delivery } from "../model/event.ts";
-import type { FleetStore, Lease, PacketReceiver, WaitingPacket } from "../model/fleet.ts";
+import type { FleetStore, Lease, PacedReceiver, PacketReceiver, WaitingPacket } from "../model/fleet.ts";
 import { CLOSE_LIMIT_MS } from "../outputs/stream-pipe.ts";
 import { fleetObstacle } from "./fleet.ts";
 import {
@@ -87,8 +87,8 @@ describe("the names of outputs in a fleet", () => {
     expect(outputNames([output("outputs[0]", { host: "a" })])).toEqual(outputNames([output("outputs[0]")]));
   });
 
-  test("every type of output is allowed, and a cap on HEC and Kafka is refused", () => {
-    const obstacleOf = (one: FleetOutput & { readonly maxEps?: number }) =>
+  test("every type of output is allowed", () => {
+    const obstacleOf = (one: FleetOutput) =>
       fleetObstacle({ config: { settings: {}, outputs: [one] } } as unknown as Parameters<typeof fleetObstacle>[0], {
         once: false,
         customer: undefined,
@@ -97,12 +97,6 @@ describe("the names of outputs in a fleet", () => {
     expect(obstacleOf(output("outputs[0]", { type: "hec" }))).toBeUndefined();
     expect(obstacleOf(output("outputs[0]", { type: "kafka" }))).toBeUndefined();
     expect(obstacleOf(output("outputs[0]", { type: "syslog" }))).toBeUndefined();
-    expect(obstacleOf({ ...output("outputs[0]", { type: "hec" }), maxEps: 10 })).toBe(
-      "outputs[0].max_eps cannot be used with type=hec and fleet.url; remove it",
-    );
-    expect(obstacleOf({ ...output("outputs[0]", { type: "kafka" }), maxEps: 10 })).toBe(
-      "outputs[0].max_eps cannot be used with type=kafka and fleet.url; remove it",
-    );
   });
 
   test("two outputs that would share one progress are refused before anything is opened", () => {
@@ -193,7 +187,8 @@ describe("what is said of deliveries", () => {
     let take: (bytes: number) => void = () => undefined;
     const write = () => new Promise<number>((resolve) => (take = resolve));
     const packets = {} as PacketReceiver;
-    const sink = noting({ write, packets }, (taken) => noted.push(taken));
+    const pace = {} as PacedReceiver;
+    const sink = noting({ write, packets, pace }, (taken) => noted.push(taken));
     const written = sink.write(batch);
 
     expect(noted).toEqual([]);
@@ -201,6 +196,7 @@ describe("what is said of deliveries", () => {
     expect(await written).toBe(7);
     expect(noted).toEqual([batch]);
     expect(sink.packets).toBe(packets);
+    expect(sink.pace).toBe(pace);
   });
 
   test("is nothing of a batch that the output refuses", async () => {

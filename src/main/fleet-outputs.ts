@@ -75,6 +75,7 @@ export function noting(sink: LaneSink, delivered: (batch: readonly Delivery[]) =
   return {
     packets: sink.packets,
     unacknowledged: sink.unacknowledged,
+    pace: sink.pace,
     async write(batch, from) {
       const written = await sink.write(batch, from);
       delivered(batch);

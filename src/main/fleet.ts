@@ -77,10 +77,6 @@ export function fleetObstacle(
   if (customer?.length) return "`--customer` cannot be used with fleet.url; every member needs all customers";
   if (config.settings.discovery !== undefined)
     return "`discover` cannot be used with fleet.url; run `defender-mssp customers discover` beside the fleet";
-  // Its parts would wait for one another's acknowledgement.
-  const paced = config.outputs.find(({ type, maxEps }) => (type === "hec" || type === "kafka") && maxEps > 0);
-  if (paced !== undefined)
-    return `${paced.name}.max_eps cannot be used with type=${paced.type} and fleet.url; remove it`;
   const alike = outputsAlike(config.outputs);
   if (alike === undefined) return undefined;
   return (
@@ -224,7 +220,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
         http,
         hostName: hostname(),
         withoutSpool: true,
-        fleet: { member: settings.member ?? hostname(), shards: SHARD_COUNT },
+        fleet: { member: settings.member ?? hostname(), shards: SHARD_COUNT, members: () => member.members },
         ...(host.takeNotice === undefined ? {} : { takeNotice: host.takeNotice }),
       };
       const { replayMib } = config.settings.globals;

@@ -92,6 +92,17 @@ export interface PacketReceiver {
   leave(shard: number): void;
 }
 
+/** A receiver that gets at most so many events in a second. */
+export interface PacedReceiver {
+  /**
+   * Resolves when events may be sent to it. Nobody else may send until what this gives is called: once it is
+   * known how many are sent. Undefined: `stop` fired before.
+   */
+  acquireSlot(stop: AbortSignal): Promise<(() => void) | undefined>;
+  /** About what it gets in a second, as the store keeps it. */
+  readonly bytesAtOnce: number;
+}
+
 /**
  * A receiver that acknowledges nothing, such as syslog's: what it took may still be lost with its connection.
  */

@@ -1,10 +1,10 @@
 import * as fs from "node:fs";
-import { expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
 import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { batchOf, newFolder, Receiver } from "../../test/harness/fakes/receiver.ts";
-import { EventRate, pacedOutput } from "./event-rate.ts";
+import { countedOutput, EventRate, pacedOutput } from "./event-rate.ts";
 import type { Batch, Output } from "./output.ts";
 import { SyslogOutput } from "./syslog.ts";
 
@@ -98,4 +98,63 @@ test("the spool of a syslog output is sent no faster than max_eps after an outag
     before = receiver.events.length;
   }
   expect(receiver.events).toEqual(names(12));
+});
+
+describe("max_eps of a fleet's member", () => {
+  /** Writers that send one batch after another, each in a slot of its own. */
+  const started = ({ members = 1, writers = 1, perSlot = 5 }) => {
+    const clock = new FakeClock(EVENING_MS);
+    const { output, written } = recorded();
+    const rate = new EventRate(10, clock, () => members);
+    const counted = countedOutput(output, rate);
+    const stop = new AbortController();
+    const work = async (writer: number) => {
+      for (let n = 0; ; n += 1) {
+        const release = await counted.pace?.acquireSlot(stop.signal);
+        if (release === undefined) return;
+        const writing = counted.write(batchOf(...names(perSlot).map((name) => `${writer}-${n}-${name}`)));
+        release();
+        await writing;
+      }
+    };
+    const ended = Promise.all(Array.from({ length: writers }, (_, i) => work(i)));
+    return { clock, rate, counted, written, stop, ended };
+  };
+
+  test("holds for all writers together, one after another", async () => {
+    const { clock, written, stop, ended } = started({ writers: 4 });
+    const counts: number[] = [];
+    for (let second = 0; second < 4; second += 1) {
+      await clock.advance(1_000);
+      counts.push(written.length);
+    }
+
+    // The first batch goes at once, and each one pays for itself afterwards.
+    expect(counts).toEqual([15, 25, 35, 45]);
+    expect(new Set(written.map((key) => key.slice(0, 2))).size).toBe(4);
+    stop.abort();
+    await ended;
+  });
+
+  test("is shared by all members: each sends an equal part", async () => {
+    const { clock, rate, written, stop, ended } = started({ members: 5, perSlot: 2 });
+    await clock.advance(10_000);
+
+    expect(written).toHaveLength(2 * 11);
+    expect([rate.perSecond, rate.bytesAtOnce]).toEqual([2, 1_400]);
+    stop.abort();
+    await ended;
+  });
+
+  test("a wait for a slot ends with the stop, and the next writer gets the slot", async () => {
+    const clock = new FakeClock(EVENING_MS);
+    const rate = new EventRate(1, clock);
+    rate.count(60);
+    const [gone, stays] = [new AbortController(), new AbortController()];
+    const slots = [rate.acquireSlot(gone.signal), rate.acquireSlot(stays.signal)];
+    gone.abort();
+    expect(await slots[0]).toBeUndefined();
+    await clock.advance(60_000);
+    expect(await slots[1]).toEqual(expect.any(Function));
+  });
 });

@@ -1,20 +1,37 @@
+import { aborted } from "../model/aborted.ts";
+import type { PacedReceiver } from "../model/fleet.ts";
 import type { Clock } from "../model/ports.ts";
 import type { Batch, Output } from "./output.ts";
 
 const NEWLINE = 0x0a;
+/** A version of 5.7 kB as the database of a fleet keeps it; measured. */
+const STORED_BYTES_OF_EVENT = 700;
 
 /**
  * At most so many events a second: `.max_eps`. What comes too fast waits, and waiting is the back-pressure.
  */
-export class EventRate {
-  /** At most this many events may be sent at once. */
-  readonly perSecond: number;
+export class EventRate implements PacedReceiver {
+  readonly #perSecond: number;
   readonly #clock: Clock;
+  readonly #sharedBy: () => number;
   #freeAtMs = Number.NEGATIVE_INFINITY;
+  /** Ends when the last slot that was asked for is released. */
+  #released: Promise<void> = Promise.resolve();
 
-  constructor(perSecond: number, clock: Clock) {
-    this.perSecond = perSecond;
+  /** @param sharedBy how many processes send to the receiver now, each an equal part. */
+  constructor(perSecond: number, clock: Clock, sharedBy: () => number = () => 1) {
+    this.#perSecond = perSecond;
     this.#clock = clock;
+    this.#sharedBy = sharedBy;
+  }
+
+  /** At most this many events may be sent at once. */
+  get perSecond(): number {
+    return this.#perSecond / Math.max(1, this.#sharedBy());
+  }
+
+  get bytesAtOnce(): number {
+    return Math.ceil(this.perSecond * STORED_BYTES_OF_EVENT);
   }
 
   /** Resolves when `events` may be sent, or at once when `stop` fires. Call it for one group at a time. */
@@ -23,6 +40,26 @@ export class EventRate {
     const startMs = Math.max(nowMs, this.#freeAtMs);
     this.#freeAtMs = startMs + (events / this.perSecond) * 1_000;
     if (startMs > nowMs) await this.#clock.pause(startMs - nowMs, stop);
+  }
+
+  async acquireSlot(stop: AbortSignal): Promise<(() => void) | undefined> {
+    const before = this.#released;
+    let release: () => void = () => undefined;
+    const over = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    this.#released = before.then(() => over);
+    await Promise.race([before, aborted(stop)]);
+    const waitMs = this.#freeAtMs - this.#clock.monotonicMs();
+    if (waitMs > 0 && !stop.aborted) await this.#clock.pause(waitMs, stop);
+    if (!stop.aborted) return release;
+    release();
+    return undefined;
+  }
+
+  /** These are sent now: whoever asks for a slot waits as long as they may take. */
+  count(events: number): void {
+    this.#freeAtMs = Math.max(this.#clock.monotonicMs(), this.#freeAtMs) + (events / this.perSecond) * 1_000;
   }
 }
 
@@ -79,18 +116,12 @@ export function pacedOutput(output: Output, rate: EventRate): Output {
     }
   };
   return {
-    name: output.name,
-    where: output.where,
-    kind: output.kind,
-    wants: (key) => output.wants(key),
+    ...asBefore(output),
     write(batch) {
       const written = last.then(() => write(batch));
       last = written.catch(() => undefined);
       return written;
     },
-    condition: () => output.condition(),
-    listen: (listener) => output.listen(listener),
-    renew: (secrets) => output.renew?.(secrets),
     // What still waits is written at once: a stop has no time for the cap.
     async close(withinMs) {
       stop.abort();
@@ -98,4 +129,41 @@ export function pacedOutput(output: Output, rate: EventRate): Output {
       await output.close(withinMs);
     },
   };
+}
+
+/**
+ * The output of a fleet's member. Its writer asks for a slot before it reads events from the database, so
+ * that none wait in between: by the time that they are sent, they would be another member's. What is written
+ * is sent at once.
+ */
+export function countedOutput(output: Output, rate: EventRate): Output {
+  return {
+    ...asBefore(output),
+    ...(output.packets === undefined ? {} : { packets: output.packets }),
+    ...(output.unacknowledged === undefined ? {} : { unacknowledged: output.unacknowledged }),
+    pace: rate,
+    write(batch) {
+      rate.count(linesIn(batch.bytes));
+      return output.write(batch);
+    },
+    close: (withinMs) => output.close(withinMs),
+  };
+}
+
+function asBefore(output: Output): Omit<Output, "write" | "close"> {
+  return {
+    name: output.name,
+    where: output.where,
+    kind: output.kind,
+    wants: (key) => output.wants(key),
+    condition: () => output.condition(),
+    listen: (listener) => output.listen(listener),
+    renew: (secrets) => output.renew?.(secrets),
+  };
+}
+
+function linesIn(bytes: Uint8Array): number {
+  let count = 0;
+  for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, at + 1)) count += 1;
+  return count;
 }

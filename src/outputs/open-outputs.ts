@@ -5,7 +5,7 @@ import type { Clock, Http, Log, Random } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { type Disk, type DiskPorts, readIfThere } from "../stores/disk/disk.ts";
 import type { Dialer } from "./connection.ts";
-import { EventRate, pacedOutput } from "./event-rate.ts";
+import { countedOutput, EventRate, pacedOutput } from "./event-rate.ts";
 import { FolderOutput } from "./folder.ts";
 import { GrowingFile } from "./growing-file.ts";
 import { HecOutput } from "./hec.ts";
@@ -37,8 +37,11 @@ export interface OutputsWorld {
   readonly hostName: string;
   /** Whoever writes keeps the events until the receiver confirms them: a fleet's database. */
   readonly withoutSpool?: boolean;
-  /** Of a member of a fleet: its name, and how many parts the customers are shared in. */
-  readonly fleet?: { readonly member: string; readonly shards: number };
+  /**
+   * Of a member of a fleet: its name, how many parts the customers are shared in, and how many members share
+   * them now.
+   */
+  readonly fleet?: { readonly member: string; readonly shards: number; readonly members: () => number };
   /** Gets notices where health has another way out; undefined: they go to the outputs. */
   readonly takeNotice?: (notice: Notice) => void;
 }
@@ -93,10 +96,13 @@ interface OutputWorld extends OutputsWorld {
 }
 
 function openOutput(settings: OutputSettings, stateFolder: string, world: OutputWorld): Output {
-  const rate = settings.maxEps === 0 ? undefined : new EventRate(settings.maxEps, world.clock);
+  const { fleet, clock } = world;
+  if (settings.maxEps === 0) return openUnpaced(settings, stateFolder, world, undefined);
+  const rate = new EventRate(settings.maxEps, clock, fleet?.members);
+  if (fleet !== undefined) return countedOutput(openUnpaced(settings, stateFolder, world, undefined), rate);
   const output = openUnpaced(settings, stateFolder, world, rate);
   // Syslog over a connection paces what it sends, its spool included.
-  return rate === undefined || output instanceof SyslogOutput ? output : pacedOutput(output, rate);
+  return output instanceof SyslogOutput ? output : pacedOutput(output, rate);
 }
 
 function openUnpaced(

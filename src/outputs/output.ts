@@ -1,6 +1,6 @@
 import type { HealthNotice } from "../format/arcsight/cef-mapping.ts";
 import type { Failure } from "../model/failure.ts";
-import type { PacketPlace, PacketReceiver, UnacknowledgedReceiver } from "../model/fleet.ts";
+import type { PacedReceiver, PacketPlace, PacketReceiver, UnacknowledgedReceiver } from "../model/fleet.ts";
 import type { Sealed } from "../model/sealed.ts";
 
 /** Formatted events on their way to one output. */
@@ -87,6 +87,8 @@ export interface Output {
   readonly packets?: PacketReceiver;
   /** Of a receiver that acknowledges nothing, where the writer keeps what it took: a fleet's database. */
   readonly unacknowledged?: UnacknowledgedReceiver;
+  /** Of a receiver that gets at most so many events in a second, where the writer keeps them until then. */
+  readonly pace?: PacedReceiver;
   /** Signs in with these from now on, and tries at once where the old ones were refused. */
   renew?(secrets: OutputSecrets): void;
   /** Makes everything that is taken safe. `withinMs`: how long a receiver may still be waited for. */

@@ -2,7 +2,7 @@ import { REDUCED_MOST_BYTES } from "../format/reduced-record.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { isFailure } from "../model/failure.ts";
-import type { PacketReceiver, UnacknowledgedReceiver } from "../model/fleet.ts";
+import type { PacedReceiver, PacketReceiver, UnacknowledgedReceiver } from "../model/fleet.ts";
 import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { BatchMemory } from "./batch-memory.ts";
@@ -93,6 +93,11 @@ export class OutputsSink implements Sink {
   /** Of the only output, where its receiver acknowledges nothing and the writer keeps what it took. */
   get unacknowledged(): UnacknowledgedReceiver | undefined {
     return this.#branches.length === 1 ? this.#branches[0]?.output.unacknowledged : undefined;
+  }
+
+  /** Of the only output, where its receiver gets at most so many events in a second. */
+  get pace(): PacedReceiver | undefined {
+    return this.#branches.length === 1 ? this.#branches[0]?.output.pace : undefined;
   }
 
   async write(batch: readonly Delivery[], from?: ShardPackets): Promise<number> {

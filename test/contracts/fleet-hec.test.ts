@@ -26,7 +26,13 @@ afterEach(async () => {
   for (const folder of folders.splice(0)) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-function world({ settings = [] }: { readonly settings?: readonly string[] } = {}) {
+function world({
+  settings = [],
+  members = 1,
+}: {
+  readonly settings?: readonly string[];
+  readonly members?: number;
+} = {}) {
   const clock = new FakeClock(EVENING_MS);
   const network = new HecNetwork(clock);
   const store = new OneStream(TENANT);
@@ -63,6 +69,7 @@ function world({ settings = [] }: { readonly settings?: readonly string[] } = {}
       http: network,
       hostName: "collector",
       withoutSpool: true,
+      fleet: { member: "one", shards: 256, members: () => members },
     });
     const lanes = new OutputLanes({
       output: "hec-1",
@@ -133,6 +140,30 @@ describe("packets of a fleet on their way to HEC", () => {
 
     expect(store.progress).toBe(1n);
     expect(network.indexed).toEqual([...first, ...first]);
+  });
+
+  test("go no faster than this member's part of max_eps, and are given up at once while they wait for that", async () => {
+    const { clock, network, store, member, lease } = world({ settings: ["outputs[0].max_eps=20"], members: 10 });
+    network.indexer(HEC, { indexAfterMs: 0 });
+    for (let n = 1; n <= 200; n += 1) store.commit(n);
+    const old = member();
+    old.add(STREAM, lease(1n), "Contoso");
+    const counts: number[] = [];
+    for (let minute = 0; minute < 3; minute += 1) {
+      for (let second = 0; second < 20; second += 1) await clock.pass(1_000);
+      counts.push(network.indexed.length);
+    }
+
+    // Two a second, and a packet may hold more than one second's.
+    const steps = counts.map((count, i) => count - (counts[i - 1] ?? 0));
+    expect(steps.every((step) => step >= 28 && step <= 56)).toBe(true);
+    const sent = network.posts.length;
+    let isGone = false;
+    void old.remove([STREAM]).then(() => (isGone = true));
+    await clock.pass(100);
+    expect(isGone).toBe(true);
+    await clock.pass(60_000);
+    expect(network.posts).toHaveLength(sent);
   });
 
   test("that a member claims anew while they are on their way are not taken for delivered", async () => {

@@ -4,6 +4,7 @@ import { asFailure, type Failure, isFailure } from "../../model/failure.ts";
 import type {
   FleetStore,
   Lease,
+  PacedReceiver,
   PacketPlace,
   PacketReceiver,
   UnacknowledgedReceiver,
@@ -42,6 +43,8 @@ export interface LaneSink {
   readonly packets?: PacketReceiver | undefined;
   /** Of a receiver that acknowledges nothing: delivered only means taken. */
   readonly unacknowledged?: UnacknowledgedReceiver | undefined;
+  /** Of a receiver that gets at most so many events in a second. */
+  readonly pace?: PacedReceiver | undefined;
 }
 
 export interface DeliveryLaneParts {
@@ -102,6 +105,8 @@ export class DeliveryLane {
   #wake = new AbortController();
   #closing = false;
   readonly #hurry = new AbortController();
+  /** Ends the wait for a slot to send in. */
+  #waitingForSlot = new AbortController();
   readonly #running: Promise<void>;
 
   constructor(parts: DeliveryLaneParts) {
@@ -161,6 +166,8 @@ export class DeliveryLane {
       this.#deliverable(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
     }
+    // What waits for a slot is not on its way: the next owner sends it.
+    this.#waitingForSlot.abort();
     const { removeWithinMs, clock, sink } = this.#p;
     if (removeWithinMs === undefined) return this.#round;
     const giveUpMs = clock.monotonicMs() + removeWithinMs;
@@ -265,10 +272,17 @@ export class DeliveryLane {
     try {
       await this.#confirm();
       if (asked.length === 0) return;
-      if (await this.#isLetIn(asked)) await this.#inTurn(() => this.#deliverOf(asked, again));
-      else {
+      if (!(await this.#isLetIn(asked))) {
         again();
         await this.#rest(FIRST_PAUSE_MS);
+        return;
+      }
+      const release = await this.#slot();
+      if (release === undefined) return again();
+      try {
+        await this.#withinLimit(() => this.#deliverOf(asked, again, release));
+      } finally {
+        release();
       }
     } catch (error) {
       again();
@@ -276,9 +290,17 @@ export class DeliveryLane {
     }
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+  #withinLimit<T>(work: () => Promise<T>): Promise<T> {
     const { limiter } = this.#p;
     return limiter === undefined ? work() : limiter.run(work);
+  }
+
+  /** To send in, of a receiver with a pace. Undefined: the wait ended before. */
+  async #slot(): Promise<(() => void) | undefined> {
+    const { pace } = this.#p.sink;
+    if (pace === undefined) return () => undefined;
+    this.#waitingForSlot = new AbortController();
+    return pace.acquireSlot(AbortSignal.any([this.#hurry.signal, this.#waitingForSlot.signal]));
   }
 
   /** Holds nothing in memory while it waits for a receiver, and shuts nobody out before something waits. */
@@ -287,19 +309,20 @@ export class DeliveryLane {
     const shard = this.#shard;
     if (sink.unacknowledged?.isUp() === false) return false;
     if (sink.packets === undefined || shard === undefined || sink.packets.isOpen(shard)) return true;
-    const first = await this.#inTurn(() => store.waiting(output, asked, ONE_PACKET));
+    const first = await this.#withinLimit(() => store.waiting(output, asked, ONE_PACKET));
     if (first.length === 0) return true;
     const isWanted = () =>
       !this.#hurry.signal.aborted && isAlive() && asked.some((stream) => this.#streams.has(stream));
     return isWanted() && (await sink.packets.takeOver(shard, isWanted));
   }
 
-  async #deliverOf(asked: readonly number[], again: () => void): Promise<void> {
+  async #deliverOf(asked: readonly number[], again: () => void, release: () => void): Promise<void> {
     const { output, sink, store, isAlive } = this.#p;
     const shard = this.#shard;
     // Before the store is asked: what it says after that was not delivered by another one unnoticed.
     const isOpen = sink.packets === undefined || (shard !== undefined && sink.packets.isOpen(shard));
-    const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : BYTES_AT_ONCE;
+    const atOnce = Math.min(BYTES_AT_ONCE, sink.pace?.bytesAtOnce ?? BYTES_AT_ONCE);
+    const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : atOnce;
     const breaks = this.#rounds?.breaks;
     const found = await store.waiting(output, asked, mostBytes, this.#rounds?.takenTo);
     if (found.length === 0) {
@@ -329,8 +352,10 @@ export class DeliveryLane {
     let written: unknown;
     try {
       if (batch.length > 0) {
-        if (sink.packets === undefined || shard === undefined) written = await sink.write(batch);
-        else await sink.write(batch, { shard, packets: whole });
+        const from = sink.packets === undefined || shard === undefined ? undefined : { shard, packets: whole };
+        const writing = from === undefined ? sink.write(batch) : sink.write(batch, from);
+        release();
+        written = await writing;
       }
     } catch (error) {
       // It waits for the next connection as what comes now does, and holds nobody up before that is too much.

@@ -1,9 +1,18 @@
 import { describe, expect, test } from "@jest/globals";
 import { FakeClock } from "../../../test/harness/fakes/clock.ts";
 import { FakeLog } from "../../../test/harness/fakes/log.ts";
+import { aborted } from "../../model/aborted.ts";
 import type { Delivery } from "../../model/event.ts";
 import { Failure } from "../../model/failure.ts";
-import type { Confirmation, DamagedPacket, FleetStore, Lease, Standing, WaitingPacket } from "../../model/fleet.ts";
+import type {
+  Confirmation,
+  DamagedPacket,
+  FleetStore,
+  Lease,
+  PacedReceiver,
+  Standing,
+  WaitingPacket,
+} from "../../model/fleet.ts";
 import type { StateFolder } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { DeliveryLane, type DeliveryLaneParts } from "./delivery-lane.ts";
@@ -535,7 +544,7 @@ describe("a lane to one output", () => {
   const deliveryOf = (key: string) => ({ key }) as unknown as Delivery;
   const lease: Lease = { shard: 1, epoch: 5n };
 
-  function opened(packets: WaitingPacket[], more: Partial<DeliveryLaneParts> = {}) {
+  function opened(packets: WaitingPacket[], more: Partial<DeliveryLaneParts> = {}, pace?: PacedReceiver) {
     const clock = new FakeClock();
     const log = new FakeLog();
     const written: string[] = [];
@@ -558,6 +567,8 @@ describe("a lane to one output", () => {
       /** While the store answers what waits. */
       whileAsked: async () => undefined as void,
       askFailure: undefined as Failure | undefined,
+      /** For how many bytes at most. */
+      asked: [] as number[],
       /** A key on which this program fails. */
       defectOf: undefined as string | undefined,
       setAside: [] as readonly DamagedPacket[],
@@ -566,6 +577,7 @@ describe("a lane to one output", () => {
     const lane = new DeliveryLane({
       output: "json-lines-1",
       sink: {
+        pace,
         write: async (batch) => {
           await it.beforeWrite();
           if (it.writeFailure !== undefined) throw it.writeFailure;
@@ -577,6 +589,7 @@ describe("a lane to one output", () => {
       },
       store: {
         waiting: async (_, streams, mostBytes) => {
+          it.asked.push(mostBytes);
           if (it.askFailure !== undefined) throw it.askFailure;
           const found = packets
             .filter(({ stream, seq }) => streams.includes(stream) && seq > (progress.get(stream) ?? 0n))
@@ -769,6 +782,33 @@ describe("a lane to one output", () => {
 
     expect([closed, written]).toEqual([true, []]);
     await closing;
+  });
+
+  test("that may send so much in a second waits before it reads anything, and gives customers up meanwhile", async () => {
+    let mayGo: () => void = () => undefined;
+    let ended = 0;
+    const pace: PacedReceiver = {
+      bytesAtOnce: 700,
+      acquireSlot: (stop) =>
+        Promise.race([
+          new Promise<() => void>((resolve) => (mayGo = () => resolve(() => (ended += 1)))),
+          aborted(stop).then(() => undefined),
+        ]),
+    };
+    const { lane, clock, written, asked } = opened(packetsOf(1n, 2n, 3n), {}, pace);
+    lane.add(1, lease, "customer");
+    await clock.advance(60_000);
+    expect([asked, written]).toEqual([[], []]);
+    mayGo();
+    await clock.advance(1_000);
+    expect([asked, written, ended > 0]).toEqual([[700], ["v1", "v2"], true]);
+    // What waits for a slot is not on its way.
+    await lane.remove([1]);
+    mayGo();
+    await clock.advance(60_000);
+
+    expect(written).toEqual(["v1", "v2"]);
+    await lane.close(1_000);
   });
 
   test("sends nothing while others may take this member for gone", async () => {

@@ -3,6 +3,7 @@ import type { TenantId } from "../../../src/model/tenant.ts";
 import { deliveriesOf } from "../postgres/fleet.ts";
 
 export const STREAM = 1;
+const PACKET_BYTES = 100;
 
 /** What PostgreSQL keeps of one stream of a fleet: packets, the present epoch and an output's progress. */
 export class OneStream implements Pick<FleetStore, "waiting" | "confirm" | "setAside"> {
@@ -25,14 +26,15 @@ export class OneStream implements Pick<FleetStore, "waiting" | "confirm" | "setA
       stream: STREAM,
       seq: BigInt(this.packets.length + 1),
       epoch: this.epoch,
-      bytes: 100,
+      bytes: PACKET_BYTES,
       deliveries,
     });
   }
 
-  async waiting(_: string, _streams: readonly number[], _mostBytes: number, takenTo?: ReadonlyMap<number, bigint>) {
+  async waiting(_: string, _streams: readonly number[], mostBytes: number, takenTo?: ReadonlyMap<number, bigint>) {
     const taken = takenTo?.get(STREAM) ?? 0n;
-    return this.packets.filter(({ seq }) => seq > this.progress && seq > taken);
+    const most = Math.max(1, Math.floor(mostBytes / PACKET_BYTES));
+    return this.packets.filter(({ seq }) => seq > this.progress && seq > taken).slice(0, most);
   }
 
   async confirm(_: string, confirmations: readonly Confirmation[]) {
