@@ -20,8 +20,8 @@ const SHARDS = 256;
 const SCHEMA = "defender_mssp_bench";
 const ROLE = "collector";
 const LOOK_EVERY_MS = 250;
-/** Thousands of customers at their start, which no row measures. */
-const COLLECTED_WITHIN_MS = 4 * WITHIN_MS;
+/** A machine that is too slow for a target should say so with a figure. */
+const SLOWLY_WITHIN_MS = 4 * WITHIN_MS;
 
 /** Without PostgreSQL a row is left out with a sentence, as the programs of `catch-up` are. */
 async function withPostgres(bench: Bench, measure: (server: PostgresServer) => Promise<Outcome[]>): Promise<Outcome[]> {
@@ -79,11 +79,11 @@ async function committedBy(bench: Bench, server: PostgresServer, microsoft: Micr
   return withFleet(bench, server, microsoft, async (fleet) => {
     const startedMs = performance.now();
     fleet.start();
-    await fleet.until("every version is committed", () => fleet.committed() >= VERSIONS);
+    await fleet.until("every version is committed", () => fleet.committed() >= VERSIONS, SLOWLY_WITHIN_MS);
     const seconds = (performance.now() - startedMs) / 1000;
     const committed = fleet.committed();
     if (committed !== VERSIONS) throw new ScriptProblem(`${committed} versions are committed instead of ${VERSIONS}.`);
-    await fleet.until("every version is delivered", () => fleet.waiting() === 0);
+    await fleet.until("every version is delivered", () => fleet.waiting() === 0, SLOWLY_WITHIN_MS);
     const cpuUs = (microseconds: number) => round((microseconds * 1000) / VERSIONS);
     bench.say(
       `  ${label}: ${round(VERSIONS / seconds)} versions/s; processor time per version: members ${cpuUs(fleet.cpuMs())} µs, PostgreSQL ${cpuUs(cpuMsOfTree(server.pid))} µs since its start`,
@@ -110,7 +110,7 @@ export function takeoverOfFleet(bench: Bench): Promise<Outcome[]> {
         seconds.push(
           await withFleet(bench, server, microsoft, async (fleet) => {
             fleet.start();
-            await fleet.until("every customer is collected", () => fleet.streams() >= customers, COLLECTED_WITHIN_MS);
+            await fleet.until("every customer is collected", () => fleet.streams() >= customers, SLOWLY_WITHIN_MS);
             await fleet.until("each member has its share", () => fleet.isBalanced());
             // Joining members took customers from the first one; that must be over.
             await fleet.untilQuiet();
@@ -145,7 +145,7 @@ async function takeover({ say }: Bench, fleet: Fleet, { control_url }: Microsoft
     body: JSON.stringify({ stream: "alerts", id: crypto.randomUUID() }),
   });
   if (!answer.ok) throw new ScriptProblem(`The simulator answered ${answer.status}: ${await answer.text()}`);
-  await fleet.until("the others own everything", () => fleet.owned() === SHARDS);
+  await fleet.until("the others own everything", () => fleet.ownedWithout("one") === SHARDS);
   const owned = seconds();
   await fleet.until(
     "half of its customers are polled again",
@@ -169,7 +169,7 @@ export function idleFleet(bench: Bench): Promise<Outcome[]> {
     withMicrosoft(idleCustomers("fleet-idle", IDLE_CUSTOMERS), async (microsoft) =>
       withFleet(bench, server, microsoft, async (fleet) => {
         fleet.start();
-        await fleet.until("every customer is collected", () => fleet.streams() >= IDLE_CUSTOMERS, COLLECTED_WITHIN_MS);
+        await fleet.until("every customer is collected", () => fleet.streams() >= IDLE_CUSTOMERS, SLOWLY_WITHIN_MS);
         await fleet.untilQuiet();
         const shares: number[] = [];
         for (let run = 0; run < bench.runs; run += 1) {
@@ -270,6 +270,9 @@ async function withFleet<T>(
   }
 }
 
+const OWNED = `from ${SCHEMA}.shard s join ${SCHEMA}.member m on m.boot = s.owner
+  where m.alive_until > clock_timestamp()`;
+
 /** Three members as processes, each with a file as output. */
 class Fleet {
   readonly #folder: string;
@@ -369,21 +372,13 @@ class Fleet {
 
   isBalanced(): boolean {
     const least = Math.floor(SHARDS / MEMBERS.length) - 1;
-    return this.#ownedByMember().filter((owned) => owned >= least).length === MEMBERS.length;
+    const shares = this.#server.query(`select count(*) ${OWNED} group by m.boot`).map(Number);
+    return shares.filter((owned) => owned >= least).length === MEMBERS.length;
   }
 
-  /** Shards that have a live owner. */
-  owned(): number {
-    return this.#ownedByMember().reduce((sum, owned) => sum + owned, 0);
-  }
-
-  #ownedByMember(): readonly number[] {
-    return this.#server
-      .query(
-        `select count(*) from ${SCHEMA}.shard s join ${SCHEMA}.member m on m.boot = s.owner
-         where m.alive_until > clock_timestamp() group by m.boot`,
-      )
-      .map(Number);
+  /** Shards that have another live owner: the place of one that was killed takes seconds to expire. */
+  ownedWithout(name: string): number {
+    return Number(this.#one(`select count(*) ${OWNED} and m.name <> '${name}'`));
   }
 
   /** Transactions of the database so far; each statement of a member is one. */
