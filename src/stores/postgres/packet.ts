@@ -8,6 +8,10 @@ const decompress = promisify(zstdDecompress);
 /** With a checksum, so that damage is noticed and never delivered. */
 const LEVEL = { params: { [constants.ZSTD_c_compressionLevel]: 1, [constants.ZSTD_c_checksumFlag]: 1 } };
 const NEWLINE = 0x0a;
+/** Alerts shrink to an eighth or less. A piece is memory of its own, and a change of threads. */
+const EXPANDS_TIMES = 8;
+const SMALLEST_PIECE = 1 << 14;
+const LARGEST_PIECE = 1 << 20;
 
 /** Makes the member tables of records again, given as one JSON list. */
 export type ReadBodies = (list: Uint8Array) => readonly SourceRecord["body"][];
@@ -52,7 +56,8 @@ export function compressed(packet: Uint8Array): Promise<Buffer> {
 
 /** The versions of a packet as `compressed` left it. Throws when it is not one. */
 export async function unpacked(body: Uint8Array, bodiesOf: ReadBodies): Promise<readonly Delivery[]> {
-  const packet = await decompress(body);
+  const chunkSize = Math.min(LARGEST_PIECE, Math.max(SMALLEST_PIECE, body.length * EXPANDS_TIMES));
+  const packet = await decompress(body, { chunkSize });
   const end = packet.indexOf(NEWLINE);
   const heads = JSON.parse(packet.toString("utf8", 0, end)) as readonly Head[];
   const bodies = bodiesOf(packet.subarray(end + 1));
