@@ -1,9 +1,9 @@
 import { asciiJson } from "./ascii-json.ts";
 
 /**
- * How a page in Splunk Web asks the running input where there is no KV store: a stanza of a configuration file
- * of this app is a request, and the input writes its answer into the same stanza. Each value is JSON on one
- * line: a customer's name with a line break or a backslash at its end would else begin a setting of its own.
+ * How a page in Splunk Web asks the running input where there is no KV store. A stanza of a configuration
+ * file of this app is a request, and the input writes its answer into the same stanza. Each value is JSON on
+ * one line: a customer's name with a line break or a backslash at its end would else begin another setting.
  */
 
 /** The configuration file, without `.conf`; the KV store's collection has the same name. */

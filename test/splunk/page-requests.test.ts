@@ -14,7 +14,7 @@ function accessOf(object: string): readonly string[] {
   return below.split("\n").slice(0, 2);
 }
 
-test("the conf file of the pages' requests is written and read by whom their KV store collection is: administrators", () => {
+test("administrators alone write and read the conf file of the pages' requests, as with their KV store collection", () => {
   const administrators = ["access = read : [ admin, sc_admin ], write : [ admin, sc_admin ]", "export = none"];
   expect(accessOf(REQUESTS_CONF)).toEqual(administrators);
   expect(accessOf(`collections/${REQUESTS_CONF}`)).toEqual(administrators);

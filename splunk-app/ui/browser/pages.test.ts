@@ -161,21 +161,23 @@ inBrowser("the pages in Splunk Web", () => {
     expect(world.splunkd.rest.passwords.list().filter(({ name }) => name.startsWith("customer-7"))).toEqual([]);
   });
 
-  test("a KV store that is off is said, and the customers are shown all the same", async () => {
+  test("an input that cannot be asked is said, and the customers are shown all the same", async () => {
     world.splunkd.rest.kvStore.isOff = true;
+    const refused = { method: "POST", path: "/configs/conf-defender_mssp_requests", status: 500, stays: true };
+    world.web.interferences.push({ ...refused, text: "The disk is full." });
     try {
       const page = await world.open();
       await page.getByText("States cannot be shown.").waitFor();
-      await picture(page, "customers-no-kv-store");
+      await picture(page, "customers-not-asked");
       expect(await page.getByTestId("customer").count()).toBe(50);
 
       const adding = await filledToStep2("without-kv-store");
       await save(adding);
       const its = '--config "$SPLUNK_HOME/etc/apps/TA_defender_mssp/local/inputs.conf" --customer without-kv-store';
-      await adding.getByText(`If the KV store stays off, use \`defender_mssp consent-url ${its}`).waitFor();
-      await picture(adding, "add-no-kv-store");
+      await adding.getByText(`The disk is full.. If this stays so, use \`defender_mssp consent-url ${its}`).waitFor();
+      await picture(adding, "add-not-asked");
       await adding.getByRole("button", { name: "Skip: test now" }).click();
-      await adding.getByText(`If the KV store stays off, use \`defender_mssp doctor ${its}`).waitFor();
+      await adding.getByText(`If this stays so, use \`defender_mssp doctor ${its}`).waitFor();
       expect(await accessibilityFaults(adding)).toEqual([]);
     } finally {
       world.splunkd.rest.kvStore.isOff = false;

@@ -143,7 +143,7 @@ inBrowser("the page Settings", () => {
       const page = await world.open({ hash: "#/settings" });
       await page.getByText("What your roles allow").waitFor();
       const missing = page.getByTestId("capability").filter({ hasText: "no: ask for the role admin" });
-      await page.getByText("off: no states").waitFor();
+      await page.getByText("off: these pages ask the running input instead.").waitFor();
       expect(await missing.count()).toBe(3);
       expect(await accessibilityFaults(page)).toEqual([]);
     } finally {

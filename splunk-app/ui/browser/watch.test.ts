@@ -260,9 +260,12 @@ inBrowser("the pages that watch", () => {
     expect(world.faults).toEqual([]);
   });
 
-  test("a KV store that is off is said", async () => {
+  test("states that cannot be asked for are said, and one of a running input without KV store is shown", async () => {
     world.splunkd.rest.kvStore.isOff = true;
+    const refused = { method: "POST", path: "/configs/conf-defender_mssp_requests", status: 403, stays: true };
     try {
+      await shown();
+      world.web.interferences.push({ ...refused, text: "" });
       const page = await world.open({ hash: "#/health" });
       await page.getByText("States cannot be shown.").waitFor();
       expect(await page.getByText("Nobody has to act.").count()).toBe(0);

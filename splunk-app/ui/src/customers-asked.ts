@@ -1,7 +1,8 @@
 /** What the page Customers loads. It is asked for while the page itself is still being made ready. */
-import { listInputs, statusRows } from "./rest.ts";
+import { listInputs } from "./rest.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { early } from "./state/early.ts";
+import { statusRows } from "./states.ts";
 
 export interface CustomersAsked {
   readonly inputs: Promise<readonly Input[]>;

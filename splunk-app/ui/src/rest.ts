@@ -10,6 +10,7 @@ import {
   type TypedFor,
 } from "../../../src/config/intake-slot.ts";
 import { NAME_TAKEN, NameClaims } from "../../../src/config/name-claims.ts";
+import { answerIn, REQUESTS_CONF, requestSettings } from "../../../src/config/request-stanza.ts";
 import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
@@ -18,7 +19,7 @@ import { after } from "./after.ts";
 import { editedOnce, postedOnce } from "./state/create.ts";
 import type { Input, Status } from "./state/customers.ts";
 import { ANSWER_WITHIN_MS, SEARCH_WITHIN_MS, wholeAnswer } from "./state/rest-answer.ts";
-import { isLost, RestProblem, sentenceFor } from "./state/rest-problem.ts";
+import { isLost, NotAsked, RestProblem, sentenceFor } from "./state/rest-problem.ts";
 import { writeEntries } from "./state/slot-entries.ts";
 import { type SlotTime, slotTime } from "./state/slot-time.ts";
 import { masked } from "./state/validate.ts";
@@ -28,7 +29,8 @@ export { RestProblem } from "./state/rest-problem.ts";
 const APP = "TA_defender_mssp";
 const INPUTS = "data/inputs/defender_mssp";
 const STATUS = "storage/collections/data/defender_mssp_status";
-const REQUESTS = "storage/collections/data/defender_mssp_requests";
+const REQUESTS = `storage/collections/data/${REQUESTS_CONF}`;
+const CONF_REQUESTS = `configs/conf-${REQUESTS_CONF}`;
 
 interface Sent {
   readonly query?: readonly (readonly [name: string, value: string])[];
@@ -51,7 +53,7 @@ export async function call(
   const body = json === undefined ? form && new URLSearchParams(form).toString() : JSON.stringify(json);
   const isSearch = method === "POST" && path.startsWith("search/");
   // A search and a request to the input save nothing of the person.
-  const isSave = method !== "GET" && !isSearch && !path.startsWith(REQUESTS);
+  const isSave = method !== "GET" && !isSearch && ![REQUESTS, CONF_REQUESTS].some((one) => path.startsWith(one));
   const withinMs = isSearch ? SEARCH_WITHIN_MS : ANSWER_WITHIN_MS;
   const { ok, status, text } = await wholeAnswer(
     (signal) => fetch(url, { ...init, headers, signal, ...(body === undefined ? {} : { body }) }),
@@ -268,8 +270,13 @@ function passwordId(entry: string): string {
   return encodeURIComponent(`${INTAKE_REALM.replaceAll(":", "\\:")}:${entry}:`);
 }
 
-/** Tells this page from every other one. Also on plain http, where crypto.randomUUID is missing. */
-const PAGE = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+/** Also on plain http, where crypto.randomUUID is missing. */
+function randomName(bytes: number): string {
+  return [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Tells this page from every other one. */
+const PAGE = randomName(8);
 
 /** Undefined where splunkd answers with one of these. */
 async function unless<Result>(statuses: readonly number[], result: Promise<Result>): Promise<Result | undefined> {
@@ -314,13 +321,18 @@ export async function deleteInput(name: string): Promise<void> {
   await call("DELETE", `${INPUTS}/${encodeURIComponent(name)}`);
 }
 
-/** Of all inputs. Written by the input, only read here. */
-export async function statusRows(): Promise<readonly Status[]> {
+/** While it starts, and where it is off or missing. */
+export function hasNoKvStore(error: unknown): boolean {
+  return error instanceof RestProblem && [404, 503].includes(error.status);
+}
+
+/** Of all inputs, as the input wrote them into the KV store. */
+export async function storedStatusRows(): Promise<readonly Status[]> {
   return (await call("GET", STATUS)) as readonly Status[];
 }
 
 /** Of one input; undefined before its first health event. */
-export async function statusRow(input: string): Promise<Status | undefined> {
+export async function storedStatusRow(input: string): Promise<Status | undefined> {
   const rows = (await call("GET", STATUS, { query: [["query", JSON.stringify({ input })]] })) as readonly Status[];
   return rows[0];
 }
@@ -333,29 +345,55 @@ export interface Answer {
   readonly consent?: { readonly url: string; readonly permissions: readonly string[]; readonly mail: string };
   readonly missing?: readonly string[];
   readonly credentials?: readonly SharedCredentialRow[];
+  readonly states?: readonly Status[];
   readonly say?: string;
   readonly next_step?: string;
 }
 
 /** What the running input can be asked; see src/hosts/splunk/page-requests.ts. */
-export type Ask = "doctor" | "consent" | "credentials" | "credential-replace" | "credential-delete";
+export type Ask = "doctor" | "consent" | "states" | "credentials" | "credential-replace" | "credential-delete";
+
+/** A request's key begins with where it is. */
+const IN_CONF = "conf:";
 
 /**
- * Asks the running input. Returns the request's key.
+ * Asks the running input: in the KV store, where there is none in a configuration file of this app. Returns
+ * the request's key. Throws NotAsked where neither takes it.
  *
- * @param customer of a shared credential its name; empty for their list.
+ * @param customer of a shared credential its name; empty for their list, and for the states of all.
  */
 export async function ask(customer: string, what: Ask): Promise<string> {
-  const { _key: key } = (await call("POST", REQUESTS, {
-    json: { customer, ask: what },
-  })) as { readonly _key: string };
-  return key;
+  try {
+    const { _key: key } = (await call("POST", REQUESTS, {
+      json: { customer, ask: what },
+    })) as { readonly _key: string };
+    return key;
+  } catch (error) {
+    if (!hasNoKvStore(error)) throw error;
+  }
+  const name = randomName(12);
+  try {
+    await call("POST", CONF_REQUESTS, { form: { ...requestSettings(customer, what), name } });
+  } catch (error) {
+    if (!(error instanceof RestProblem) || error.status === 0 || error.status === 401) throw error;
+    const say = `Neither the KV store nor ${REQUESTS_CONF}.conf takes this request. ${error.message}`;
+    throw new NotAsked(error.status, say);
+  }
+  return `${IN_CONF}${name}`;
 }
 
 export async function answerTo(key: string): Promise<Answer> {
-  return (await call("GET", `${REQUESTS}/${encodeURIComponent(key)}`)) as Answer;
+  if (!key.startsWith(IN_CONF)) return (await call("GET", pathOf(key))) as Answer;
+  const found = (await call("GET", pathOf(key), { query: [["f", "answer"]] })) as { readonly entry?: readonly Entry[] };
+  return answerIn(found.entry?.[0]?.content ?? {});
 }
 
 export async function forget(key: string): Promise<void> {
-  await call("DELETE", `${REQUESTS}/${encodeURIComponent(key)}`);
+  await call("DELETE", pathOf(key));
+}
+
+function pathOf(key: string): string {
+  return key.startsWith(IN_CONF)
+    ? `${CONF_REQUESTS}/${encodeURIComponent(key.slice(IN_CONF.length))}`
+    : `${REQUESTS}/${encodeURIComponent(key)}`;
 }

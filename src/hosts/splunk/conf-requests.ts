@@ -5,7 +5,7 @@ import type { KeyedRow } from "./kv-collection.ts";
 import type { RequestStore } from "./page-requests.ts";
 import { APP, type Splunkd, type SplunkdAnswer } from "./splunkd.ts";
 
-/** Settings before the first stanza of a file belong to it; it is no request. */
+/** Settings before the first stanza of a file belong to it; it is not a request. */
 const DEFAULT_STANZA = "default";
 
 /**

@@ -434,3 +434,15 @@ test("a row that splunkd does not delete, and an answer that it does not take, h
   expect(written.at(-1)).toMatchObject({ _key: "next", state: "done" });
   expect(log.lines.map(({ fields }) => fields["say"])).toEqual([say, say]);
 });
+
+test("states that a closed page left are deleted after two minutes, as they are large", async () => {
+  const { clock, look, stored } = bench([{ _key: "1", customer: "", ask: "states" }]);
+
+  await look();
+  await clock.advance(120 * SECOND_MS);
+  await look();
+  expect(stored.size).toBe(1);
+  await clock.advance(SECOND_MS);
+  await look();
+  expect(stored.size).toBe(0);
+});

@@ -31,6 +31,8 @@ const OFTEN_AFTER_REQUEST_MS = 600_000;
 /** A page that saves an input restarts this program, and then asks. */
 const OFTEN_AFTER_START_MS = 60_000;
 const EXPIRES_AFTER_MS = 3_600_000;
+/** The largest answers; a page that has not read them by now asks again. */
+const STATES_EXPIRE_AFTER_MS = 120_000;
 /** A page must not make this program ask Microsoft more often than that. */
 const SAME_AGAIN_AFTER_MS = 30_000;
 /** A request may come before the input: splunkd restarts this program to take the input over. */
@@ -75,7 +77,7 @@ export interface RequestStore {
 }
 
 export interface PageRequestsParts {
-  /** Where none can be read, the first one's failure is said. Throws Failure while splunkd cannot be asked. */
+  /** Where none can be read, the first one's failure is said. Throws Failure while splunkd is away. */
   readonly stores: () => readonly RequestStore[];
   readonly inputOf: (name: string) => Promise<AskedInput | undefined>;
   readonly answers: PageAnswers;
@@ -109,9 +111,9 @@ interface Answer {
 }
 
 /**
- * Answers the pages' requests: a page has neither the customer's secrets nor this host's way to Microsoft. One
- * at a time, in the order in which they were seen. All places are looked at each time: a page chooses the one
- * that it can write, and the KV store may come and go meanwhile.
+ * Answers the pages' requests: a page has neither the customer's secrets nor this host's way to Microsoft.
+ * One at a time, in the order in which they were seen. All places are looked at each time: a page chooses the
+ * one that it can write, and the KV store may come and go meanwhile.
  */
 export class PageRequests {
   readonly #p: PageRequestsParts;
@@ -203,6 +205,7 @@ export class PageRequests {
   /** An answer expires by its own time, as this program may be newer; else by when it was seen. */
   #hasExpired(row: Row, seenAtMs: number): boolean {
     const answeredAgoMs = isAnswered(row) ? this.#p.clock.nowMs() - (answeredAtMs(row) ?? Infinity) : 0;
+    if (row["ask"] === "states" && answeredAgoMs > STATES_EXPIRE_AFTER_MS) return true;
     return Math.max(answeredAgoMs, this.#p.clock.monotonicMs() - seenAtMs) > EXPIRES_AFTER_MS;
   }
 

@@ -8,7 +8,15 @@ import Text from "@splunk/react-ui/Text";
 import TextArea from "@splunk/react-ui/TextArea";
 import { type ReactElement, useCallback, useEffect, useRef, useState } from "react";
 import styled from "styled-components";
-import { createInput, editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRow } from "../rest.ts";
+import {
+  createInput,
+  editInput,
+  inheritedSettings,
+  listInputs,
+  RestProblem,
+  readInput,
+  storedStatusRow,
+} from "../rest.ts";
 import { isWebAddress } from "../state/consent-link.ts";
 import { copyOf } from "../state/copy.ts";
 import { isThere } from "../state/create.ts";
@@ -17,6 +25,7 @@ import { STEP_FIELDS } from "../state/fields.ts";
 import { FIRST_EVENT_PACE } from "../state/poll-pace.ts";
 import { ADDS } from "../state/rights.ts";
 import { type Problems, problemsOf, savedAgain, sentence } from "../state/validate.ts";
+import { statusRow } from "../states.ts";
 import { Checks } from "./checks.tsx";
 import { CopyButton } from "./copy-button.tsx";
 import { Form, Help, type Values } from "./form.tsx";
@@ -93,8 +102,8 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
     if (step === 0) return setStep(1);
     setSaving(true);
     try {
-      // Without the KV store there is no row, and nothing to wait for.
-      if (saved === undefined) setEarlierTime((await statusRow(name).catch(() => undefined))?.time);
+      // Without the KV store there is no row of a deleted input.
+      if (saved === undefined) setEarlierTime((await storedStatusRow(name).catch(() => undefined))?.time);
       let own = saved === undefined ? undefined : sent;
       if (own === undefined && tried?.name === name && (await isThere(tried.values, () => settingsOf(name)))) {
         own = tried.values;

@@ -3,10 +3,11 @@ import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useCallback, useEffect, useState } from "react";
 import { WHO_ACTS } from "../../../../src/model/failure-codes.ts";
-import { RestProblem, statusRow } from "../rest.ts";
+import { RestProblem } from "../rest.ts";
 import { duration, expectsNews, type Status, type StreamStatus } from "../state/customers.ts";
 import { spansOf } from "../state/history.ts";
 import { STATES_PACE } from "../state/poll-pace.ts";
+import { statusRow } from "../states.ts";
 import { Listing } from "./listing.tsx";
 import { usePolled } from "./parts.tsx";
 import { STATE_COLOURS, StateStrip } from "./plot.tsx";
@@ -54,9 +55,7 @@ export function CustomerHealth({ name, saves }: CustomerHealthProps): ReactEleme
       {status !== undefined && (
         <p>
           Reported {duration(Math.max(0, nowMs - Date.parse(status.time)) / 1000)} ago by version {status.version}.{" "}
-          {status.first_event_at === null
-            ? "No event of this customer yet."
-            : `First event seen at ${new Date(status.first_event_at).toLocaleString()}.`}{" "}
+          {firstEventSentence(status)}{" "}
           {status.credential_days_left !== null && `Its secret ends in ${status.credential_days_left} days.`}
         </p>
       )}
@@ -98,6 +97,13 @@ export function CustomerHealth({ name, saves }: CustomerHealthProps): ReactEleme
       </p>
     </section>
   );
+}
+
+function firstEventSentence({ first_event_at: at, first_event_since: since }: Status): string {
+  const when = at === null ? "" : new Date(at).toLocaleString();
+  if (since === undefined) return at === null ? "No event of this customer yet." : `First event seen at ${when}.`;
+  const started = `since the program started at ${new Date(since).toLocaleString()}`;
+  return at === null ? `No event of this customer ${started}.` : `First event ${started}: seen at ${when}.`;
 }
 
 function whoActs({ actor, say, next_step: nextStep }: StreamStatus): ReactElement | string {

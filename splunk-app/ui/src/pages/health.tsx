@@ -2,7 +2,7 @@ import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
 import { type ReactElement, useCallback, useState } from "react";
-import { inheritedSettings, listInputs, RestProblem, statusRows } from "../rest.ts";
+import { inheritedSettings, listInputs, RestProblem } from "../rest.ts";
 import {
   type CustomerRow,
   countsOf,
@@ -25,6 +25,7 @@ import {
 import { eventsPerHour, lagPoints } from "../state/history.ts";
 import { PLOTTED_ROWS } from "../state/paging.ts";
 import { STATES_PACE } from "../state/poll-pace.ts";
+import { statusRows } from "../states.ts";
 import { Listing } from "./listing.tsx";
 import { usePolled, useTick } from "./parts.tsx";
 import { EventsPlot, LagPlot } from "./plot.tsx";

@@ -2,10 +2,11 @@ import Button from "@splunk/react-ui/Button";
 import Message from "@splunk/react-ui/Message";
 import { versionLabel } from "@splunk/splunk-utils/config";
 import { type ReactElement, useEffect, useState } from "react";
-import { listInputs, RestProblem, statusRows } from "../rest.ts";
+import { listInputs, RestProblem } from "../rest.ts";
 import { progressOf } from "../state/customers.ts";
 import { ADDS } from "../state/rights.ts";
 import { viewOfVersion } from "../state/view-of-version.ts";
+import { statusRows } from "../states.ts";
 import { MissingRights, useMay } from "./rights.tsx";
 
 const NEEDS = ["list_inputs", ...ADDS] as const;

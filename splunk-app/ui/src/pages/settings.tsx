@@ -4,7 +4,7 @@ import Message from "@splunk/react-ui/Message";
 import Table from "@splunk/react-ui/Table";
 import { type ReactElement, useEffect, useState } from "react";
 import { DESTINATION_KEYS } from "../../../../src/config/intake-slot.ts";
-import { editInput, inheritedSettings, listInputs, RestProblem, readInput, statusRows } from "../rest.ts";
+import { editInput, inheritedSettings, listInputs, RestProblem, readInput, storedStatusRows } from "../rest.ts";
 import { type Installation, readInstallation, saveProcessSettings } from "../rest-watch.ts";
 import type { Input } from "../state/customers.ts";
 import {
@@ -18,6 +18,7 @@ import {
 import { maskProblems, meantBy, shownOf } from "../state/proxy-password.ts";
 import { CAPABILITIES, type Capability, CHANGES, type Person } from "../state/rights.ts";
 import { changesOf, meanwhileOf, type Problems, sentence } from "../state/validate.ts";
+import { statusRows } from "../states.ts";
 import { Form, type Values } from "./form.tsx";
 import { Fields, MissingRights, useMay, usePerson } from "./rights.tsx";
 
@@ -196,14 +197,12 @@ function ThisSplunk(): ReactElement {
   useEffect(() => {
     const look = async (): Promise<void> => {
       const installation = await readInstallation();
+      const stored = await storedStatusRows().catch((error: unknown) => messageOf(error));
+      const kvStore = typeof stored === "string" ? `off: these pages ask the running input instead. ${stored}` : "on";
+      setPresent({ installation, program: "asked of the running input", kvStore });
       const rows = await statusRows().catch((error: unknown) => messageOf(error));
-      const isOn = typeof rows !== "string";
-      const newest = isOn ? rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0] : undefined;
-      setPresent({
-        installation,
-        program: newest?.version ?? "unknown: no input has reported yet",
-        kvStore: isOn ? "on" : `off: no states, checks or consent links on these pages. ${rows}`,
-      });
+      const newest = typeof rows === "string" ? undefined : rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0];
+      setPresent({ installation, program: newest?.version ?? "unknown: no input has reported yet", kvStore });
     };
     look().catch((error: unknown) => setFailure(messageOf(error)));
   }, []);

@@ -1,11 +1,12 @@
 import { useEffect, useState } from "react";
 import { pause } from "../after.ts";
 import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
+import { askedOnce } from "../state/ask-once.ts";
 import { followRequest } from "../state/follow.ts";
+import { NotAsked } from "../state/rest-problem.ts";
 import { commandFor } from "../state/without-page.ts";
 import { pauseUntilSeen } from "./parts.tsx";
 
-const LOOK_MS = 1_000;
 /** A running input answers within seconds; one that was just saved is restarted first. */
 const ANSWER_EXPECTED_MS = 60_000;
 
@@ -50,20 +51,19 @@ export function useRequest(customer: string | undefined, what: Ask, attempt: num
  * after that is seen by the next look.
  */
 export async function answerOf(customer: string, what: Ask, stop: AbortSignal): Promise<Answer> {
-  const untilMs = Date.now() + ANSWER_EXPECTED_MS;
-  const key = await ask(customer, what).catch((error: unknown) => {
-    throw error instanceof RestProblem ? new RestProblem(error.status, noteOf(error, what, customer)) : error;
-  });
-  try {
-    while (!stop.aborted && Date.now() < untilMs) {
-      const answer = await answerTo(key);
-      if (answer.state === "done" || answer.state === "refused") return answer;
-      await pause(LOOK_MS);
-    }
-  } finally {
-    void forget(key).catch(() => undefined);
-  }
-  throw new RestProblem(0, noAnswer(what, customer));
+  const answer = await askedOnce(
+    { ask: () => ask(customer, what).catch(noted(what, customer)), answerTo, forget },
+    { withinMs: ANSWER_EXPECTED_MS, nowMs: Date.now, pause, isOver: () => stop.aborted },
+  );
+  if (answer === undefined) throw new RestProblem(0, noAnswer(what, customer));
+  return answer;
+}
+
+/** Adds to what went wrong how the same is done without a page. */
+function noted(what: Ask, customer: string): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof NotAsked ? new RestProblem(error.status, noteOf(error, what, customer)) : error;
+  };
 }
 
 function noAnswer(what: Ask, customer: string): string {
@@ -72,8 +72,6 @@ function noAnswer(what: Ask, customer: string): string {
 
 function noteOf(error: unknown, what: Ask, customer: string): string {
   if (!(error instanceof RestProblem)) throw error;
-  const instead = `use ${commandFor(what, customer)} on the host of the input.`;
-  if (error.status === 404) return `Splunk has no KV store here, so the input cannot be asked. Instead ${instead}`;
-  // While it starts, and where it is off in server.conf.
-  return error.status === 503 ? `${error.message} If the KV store stays off, ${instead}` : error.message;
+  if (!(error instanceof NotAsked)) return error.message;
+  return `${error.message} If this stays so, use ${commandFor(what, customer)} on the host of the input.`;
 }

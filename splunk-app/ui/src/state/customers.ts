@@ -15,12 +15,14 @@ export type StreamStatus = Pick<
   "stream" | "state" | "lag_s" | "actor" | "say" | "next_step" | "failure" | "retry_at" | "new" | "updated"
 >;
 
-/** A row of the collection defender_mssp_status: the input's last health event. */
+/** The input's last health event: a row of the collection defender_mssp_status, or the input's answer. */
 export interface Status extends Pick<HealthEvent, "input" | "time" | "credential_days_left" | "version" | "roster"> {
   /** Absent while it is not known. */
   readonly tenant_id?: string;
   readonly streams: readonly StreamStatus[];
   readonly first_event_at: string | null;
+  /** What was before it is not known. */
+  readonly first_event_since?: string;
 }
 
 /** What a page says of a customer: its worst stream's state, or what no health event can say. */
@@ -187,7 +189,8 @@ export function progressOf(inputs: readonly Input[], statuses: readonly Status[]
   if (inputs.length === 0) return "No customer yet. Begin with step 1, or with step 2 if you have an app.";
   const names = new Set(inputs.map(({ name }) => name));
   const seen = statuses.filter(({ input, first_event_at: at }) => names.has(input) && at !== null).length;
-  return `${inputs.length} customers are configured. Events of ${seen} of them have arrived.`;
+  const isSinceStart = statuses.some(({ first_event_since: since }) => since !== undefined);
+  return `${inputs.length} customers are configured. Events of ${seen} of them have arrived${isSinceStart ? " since the program started" : ""}.`;
 }
 
 /** `3 min`, for a person. */

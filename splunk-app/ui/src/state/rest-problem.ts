@@ -12,6 +12,9 @@ export class RestProblem extends Error {
   }
 }
 
+/** The running input could not even be asked: a command can do what was asked for. */
+export class NotAsked extends RestProblem {}
+
 /** Without an answer of splunkd, or with one of somebody between. */
 export function isLost(error: unknown): error is RestProblem {
   return error instanceof RestProblem && (error.status === 0 || error.status >= 500);

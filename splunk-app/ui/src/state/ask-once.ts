@@ -1,0 +1,34 @@
+/** One question to the running input that is worth nothing later. */
+import type { Answer } from "../rest.ts";
+import type { RequestCalls } from "./follow.ts";
+
+const LOOK_MS = 1_000;
+
+export interface AskingOnce {
+  readonly withinMs: number;
+  readonly nowMs: () => number;
+  readonly pause: (ms: number) => Promise<void>;
+  readonly isOver?: () => boolean;
+}
+
+/**
+ * Asks, and looks for the answer each second; undefined where there is none in time. The request is deleted at
+ * the end, whatever that is. Throws RestProblem.
+ */
+export async function askedOnce(
+  { ask, answerTo, forget }: RequestCalls,
+  { withinMs, nowMs, pause, isOver = () => false }: AskingOnce,
+): Promise<Answer | undefined> {
+  const untilMs = nowMs() + withinMs;
+  const key = await ask();
+  try {
+    while (!isOver() && nowMs() < untilMs) {
+      const answer = await answerTo(key);
+      if (answer.state === "done" || answer.state === "refused") return answer;
+      await pause(LOOK_MS);
+    }
+    return undefined;
+  } finally {
+    void forget(key).catch(() => undefined);
+  }
+}
