@@ -1,5 +1,5 @@
 import { chaos } from "../../test/crash/chaos.ts";
-import { HISTORY_NAMES } from "../../test/crash/crash.ts";
+import { HISTORY_NAMES, splunkHost } from "../../test/crash/crash.ts";
 import { crashMatrix } from "../../test/crash/matrix.ts";
 import { MOMENT_NAMES } from "../../test/crash/stage.ts";
 import { noteProof } from "../../test/harness/proof.ts";
@@ -45,7 +45,7 @@ export async function everyCrash({ binary, say }: Bench): Promise<Outcome[]> {
   let count = 0;
   let broken = 0;
   await crashMatrix({
-    program: [binary],
+    host: splunkHost([binary]),
     histories: HISTORY_NAMES,
     moments: MOMENT_NAMES,
     report: ({ history, moment, n, faults }) => {

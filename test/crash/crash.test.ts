@@ -8,7 +8,7 @@ import path from "node:path";
 import { afterAll, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
 import { noteProof } from "../harness/proof.ts";
-import { HISTORIES, HISTORY_NAMES } from "./crash.ts";
+import { HISTORIES, HISTORY_NAMES, splunkHost } from "./crash.ts";
 import { crashMatrix } from "./matrix.ts";
 import { MOMENT_NAMES, MOMENTS, SCENARIO } from "./stage.ts";
 
@@ -41,7 +41,7 @@ test.each(cells)(
       throw new Error('dist/linux-x64 holds no binary: "npm test" builds it, or "npm run build:binaries"');
 
     const crashes = await crashMatrix({
-      program: [BINARY],
+      host: splunkHost([BINARY]),
       histories: [history],
       moments: [moment],
       ...(EVERY ? {} : SAMPLE[moment]),

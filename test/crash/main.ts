@@ -1,6 +1,6 @@
 /** The crash matrix from the command line: see --help. */
 import { parseArgs } from "node:util";
-import { HISTORIES, HISTORY_NAMES, type History } from "./crash.ts";
+import { HISTORIES, HISTORY_NAMES, type History, splunkHost } from "./crash.ts";
 import { crashMatrix } from "./matrix.ts";
 import { MOMENT_NAMES, MOMENTS, type Moment } from "./stage.ts";
 
@@ -41,7 +41,7 @@ async function main(): Promise<number> {
   }
   const [first = 1, step = 1, lanes = 1] = numbers;
   const crashes = await crashMatrix({
-    program: [file, ...args],
+    host: splunkHost([file, ...args]),
     histories: histories.length === 0 ? HISTORY_NAMES : histories,
     moments: moments.length === 0 ? MOMENT_NAMES : moments,
     first,

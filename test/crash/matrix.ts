@@ -1,10 +1,9 @@
-import { type Crash, crashAt, type History } from "./crash.ts";
-import type { Moment, Program } from "./stage.ts";
+import { type Crash, crashAt, type History, type Host } from "./crash.ts";
 
-export interface MatrixOptions {
-  readonly program: Program;
+export interface MatrixOptions<M extends string> {
+  readonly host: Host<M>;
   readonly histories: readonly History[];
-  readonly moments: readonly Moment[];
+  readonly moments: readonly M[];
   /** Every `step`-th n, from `first`. 1 and 1: the whole matrix. */
   readonly first?: number;
   readonly step?: number;
@@ -12,15 +11,15 @@ export interface MatrixOptions {
   readonly last?: number;
   /** Crashes at different n that are tried in parallel. */
   readonly lanes?: number;
-  readonly report?: (crash: Crash) => void;
+  readonly report?: (crash: Crash<M>) => void;
 }
 
 /**
  * Kills at n = first, first + step, … of each moment until a run ends without it. Answers every crash, in
  * the order in which they were judged.
  */
-export async function crashMatrix({
-  program,
+export async function crashMatrix<M extends string>({
+  host,
   histories,
   moments,
   first = 1,
@@ -28,8 +27,8 @@ export async function crashMatrix({
   last = Number.POSITIVE_INFINITY,
   lanes = 3,
   report,
-}: MatrixOptions): Promise<readonly Crash[]> {
-  const crashes: Crash[] = [];
+}: MatrixOptions<M>): Promise<readonly Crash<M>[]> {
+  const crashes: Crash<M>[] = [];
   for (const history of histories) {
     for (const moment of moments) {
       let next = first;
@@ -38,7 +37,7 @@ export async function crashMatrix({
         while (!over && next <= last) {
           const n = next;
           next += step;
-          const crash = await crashAt(program, history, moment, n);
+          const crash = await crashAt(host, history, moment, n);
           if (!crash.reached) over = true;
           crashes.push(crash);
           report?.(crash);

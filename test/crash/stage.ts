@@ -78,15 +78,17 @@ export function killing(moment: "request" | "answer", n: number, counted: (count
   };
 }
 
-/** One state folder and the runs that use it, one after another. */
-export class Stage {
+/** One state folder and the runs that use it, one after another. `M`: the moments that it knows. */
+export class Stage<M extends string = Moment> {
   readonly faults: string[] = [];
-  private readonly folder: string;
-  private readonly microsoft: Microsoft;
-  private readonly program: Program;
+  /** A run that is struck does not go on. */
+  protected readonly isKilling: boolean = true;
+  protected readonly folder: string;
+  protected readonly microsoft: Microsoft;
+  protected readonly program: Program;
+  protected readonly state: string;
   private readonly document: string;
   private readonly home: string;
-  private readonly state: string;
   private readonly outs: string[] = [];
   private readonly environment: Readonly<Record<string, string>>;
 
@@ -108,31 +110,52 @@ export class Stage {
   }
 
   /** Answers whether there was an n-th; a run without one is stopped normally after its first walks. */
-  async killedRun(moment: Moment, n: number): Promise<boolean> {
+  async killedRun(moment: M, n: number): Promise<boolean> {
     let reached = false;
     const counted = (count: number): void => {
       if (count !== n || reached) return;
       reached = true;
-      run.kill();
+      this.strike(run);
     };
-    const names = moment === "rename" ? watchNames(this.state, counted) : undefined;
-    const unwatch =
-      moment === "request" || moment === "answer" ? this.microsoft.watch(killing(moment, n, counted)) : undefined;
+    const unwatch = this.watch(moment, n, counted);
     const run = this.start({ readPauseMs: READ_PAUSE_MS, ...(moment === "read" ? { onRead: counted } : {}) });
-    await this.through(run, () => reached);
-    names?.close();
-    unwatch?.();
+    await this.through(run, () => reached && this.isKilling);
+    unwatch();
     return reached;
+  }
+
+  /** What happens to the run at its moment. */
+  protected strike(run: Run): void {
+    run.kill();
+  }
+
+  /** Counts a moment from now on, until the function that is returned is called. */
+  protected watch(moment: M, n: number, counted: (count: number) => void): () => void {
+    if (moment === "rename") {
+      const names = watchNames(this.state, counted);
+      return () => names.close();
+    }
+    const known: string = moment;
+    if (known === "request" || known === "answer") return this.microsoft.watch(killing(known, n, counted));
+    return () => undefined;
   }
 
   async settledRun(): Promise<void> {
     await this.through(this.start(), () => false);
   }
 
-  async judge(): Promise<Judgement> {
-    const truth = join(this.folder, "shown.ndjson");
-    writeFileSync(truth, this.microsoft.simulator.control.shown());
-    return consult({ truth, delivered: this.outs, format: "splunk" });
+  judge(): Promise<Judgement> {
+    return consult({ truth: this.truth(), delivered: this.outs, format: "splunk" });
+  }
+
+  /** Frees what the stage holds beside its folder. */
+  async close(): Promise<void> {}
+
+  /** What Microsoft has shown, as a file. */
+  protected truth(): string {
+    const file = join(this.folder, "shown.ndjson");
+    writeFileSync(file, this.microsoft.simulator.control.shown());
+    return file;
   }
 
   start(reading: Pick<RunOptions, "onRead" | "readPauseMs"> = {}): Run {

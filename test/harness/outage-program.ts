@@ -35,7 +35,7 @@ const MOST = {
 export type Taken = Readonly<Record<keyof typeof MOST, number>>;
 
 /** What is more than a program may take, in words. */
-export function beyondBounds(name: string, taken: Taken): readonly string[] {
+function beyondBounds(name: string, taken: Taken): readonly string[] {
   return (Object.keys(MOST) as (keyof Taken)[])
     .filter((what) => !(taken[what] <= MOST[what]))
     .map((what) => `${name}: ${what} is ${taken[what].toFixed(1)}, and may be ${MOST[what]}`);
