@@ -26,6 +26,11 @@ export interface Standing {
   readonly clockAheadMs: number;
   /** Damaged packets of the whole fleet that nobody has sent again or given up yet. */
   readonly setAside: number;
+  /**
+   * Another one after a failover: what was committed last may be missing then. Absent where the database does
+   * not say it.
+   */
+  readonly timeline?: string;
 }
 
 export interface MemberIdentity {

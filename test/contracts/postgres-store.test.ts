@@ -103,6 +103,24 @@ withPostgres("the fleet's store", () => {
       expect((await second.standing()).members).toBe(1);
     });
 
+    test("a member learns the database's timeline, and is none the worse where the database does not say it", async () => {
+      const fleet = await newFleet();
+      const statements: string[] = [];
+      const refusesTimeline = (sql: string) => {
+        statements.push(sql);
+        if (!sql.includes("pg_walfile_name")) return;
+        const code = { code: "0A000", severity: "ERROR" };
+        throw statementFailed(Object.assign(new DatabaseError("is not supported", 0, "error"), code));
+      };
+      const [first, second] = [await joined(fleet, "first"), await joined(fleet, "second", { sees: refusesTimeline })];
+      expect((await first.standing()).timeline).toBe("00000001");
+      expect(await second.standing()).toEqual({ ...(await second.standing()), members: 2 });
+      statements.length = 0;
+
+      expect(await second.standing()).not.toHaveProperty("timeline");
+      expect(statements).toHaveLength(1);
+    });
+
     test("a member that runs with another configuration is named", async () => {
       const fleet = await newFleet();
       const first = await joined(fleet, "first");

@@ -305,6 +305,27 @@ describe("a member of a fleet", () => {
     await end();
   });
 
+  test("reads all of its customers again after a failover of the database, however short it was", async () => {
+    const { clock, store, member, taken, dropped, end } = await joined();
+    const before = Array.from({ length: 8 }, (_, shard) => member.leaseOf(shard) as Lease);
+    // It does not say it at once, and not always.
+    for (const timeline of [{}, { timeline: "00000001" }, {}, { timeline: "00000001" }]) {
+      store.seen = timeline;
+      await clock.advance(1_000);
+    }
+    expect(dropped).toEqual([]);
+    store.seen = { timeline: "00000002" };
+    await clock.advance(2_000);
+
+    expect(dropped).toEqual(before.map(({ shard }) => ({ shard, saves: false })));
+    expect(new Set(store.freed).size).toBe(8);
+    for (const { shard, epoch } of before) expect(member.leaseOf(shard)?.epoch).toBeGreaterThan(epoch);
+    expect([taken.length, member.lostShards, store.registered]).toEqual([16, 8, 1]);
+    await clock.advance(5_000);
+    expect(dropped).toHaveLength(8);
+    await end();
+  });
+
   test("gives up what the store has for somebody else, as after a restore from a backup", async () => {
     const { clock, store, member, dropped, end } = await joined();
     store.owned.delete(3);

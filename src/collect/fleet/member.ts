@@ -93,6 +93,8 @@ export class FleetMember {
   readonly #left = new AbortController();
   #customers: ShardCustomers | undefined;
   #isMember = false;
+  /** Of the store, as it said last. */
+  #timeline: string | undefined;
   #members = 0;
   #lostShards = 0;
   #trustedUntilMs = Number.NEGATIVE_INFINITY;
@@ -356,6 +358,7 @@ export class FleetMember {
     this.#members = members;
     if (this.#lapsed?.isMissed === true) customers.found();
     this.#lapsed = undefined;
+    this.#followTimeline(standing);
     this.#compare(standing, customers);
     const share = shares ? Math.ceil(shards / Math.max(1, members)) : 0;
     const held = this.#held.size + this.#unreleased.size;
@@ -391,6 +394,24 @@ export class FleetMember {
     }
     if (otherConfigurations.length > 0) return configurationDiffers(otherConfigurations, shares);
     return Math.abs(clockAheadMs) > CLOCKS_DIFFER_MS ? clockDiffers(clockAheadMs) : undefined;
+  }
+
+  /**
+   * After a failover the store may lack what it had confirmed. A stream without new events would notice that
+   * with its next commit only, and what it had committed last waits for no output any more.
+   */
+  #followTimeline({ timeline = this.#timeline }: Standing): void {
+    const before = this.#timeline;
+    this.#timeline = timeline;
+    if (before === undefined || timeline === before || this.#held.size === 0) return;
+    this.#p.log.warn(
+      "the fleet's database was failed over or restored; all customers of this member are read from it again",
+      {
+        shards: this.#held.size,
+      },
+    );
+    this.#lostShards += this.#held.size;
+    this.#drop([...this.#held.values()], { saves: false });
   }
 
   /**

@@ -59,8 +59,15 @@ interface StandingRow extends LiveMember {
   readonly hash: string;
   readonly ahead: string;
   readonly setAside: number;
+  readonly timeline: string | null;
   readonly owned: readonly (readonly [shard: number, epoch: string])[];
 }
+
+/**
+ * What a server that was promoted, or restored to a point in time, has anew: its timeline, which is the
+ * beginning of the name of its log's files.
+ */
+const TIMELINE = "case when pg_is_in_recovery() then null else left(pg_walfile_name(pg_current_wal_lsn()), 8) end";
 
 /** How far a clock is ahead of the database's. */
 function aheadMs(parameter: string): string {
@@ -157,6 +164,7 @@ export class PostgresFleet implements FleetStore {
       }
     | undefined;
   #isPrepared = false;
+  #saysTimeline = true;
 
   constructor(parts: PostgresFleetParts) {
     this.#p = parts;
@@ -233,20 +241,13 @@ export class PostgresFleet implements FleetStore {
   }
 
   async standing(): Promise<Standing> {
-    const s = this.#schema;
-    const rows = await this.#p.database.query<StandingRow>(
-      `select m.name, m.boot = $1 as "isSelf", m.draining as "isDraining", m.config_hash as hash,
-         m.config_hash = (select hash from ${s}.configuration) as "isApplied", m.clock_ahead_ms::int8 as ahead, m.other_key as "hasOtherKey",
-         (select count(*)::int from ${s}.set_aside) as "setAside",
-         (select coalesce(jsonb_agg(jsonb_build_array(id, epoch::text)), '[]') from ${s}.shard where owner = $1) as owned
-       from ${s}.member m where m.alive_until > clock_timestamp()`,
-      [this.#boot],
-    );
+    const rows = await this.#standingRows();
     const self = rows.find(({ isSelf }) => isSelf);
     const owned = (self?.owned ?? []).map(([shard, epoch]) => ({ shard, epoch: BigInt(epoch) }));
     // The streams may have left the fleet in the moment in which this member registered.
     if (owned.length === 0) await this.#p.admits?.();
     const others = sharing(rows);
+    const timeline = self?.timeline ?? undefined;
     return {
       members: others.length,
       shares: others.some(({ isSelf }) => isSelf),
@@ -257,7 +258,32 @@ export class PostgresFleet implements FleetStore {
       hasOtherKey: self?.hasOtherKey ?? false,
       clockAheadMs: Number(self?.ahead ?? 0),
       setAside: rows[0]?.setAside ?? 0,
+      ...(timeline === undefined ? {} : { timeline }),
     };
+  }
+
+  async #standingRows(): Promise<readonly StandingRow[]> {
+    const s = this.#schema;
+    const ask = (timeline: string) =>
+      this.#p.database.query<StandingRow>(
+        `select m.name, m.boot = $1 as "isSelf", m.draining as "isDraining", m.config_hash as hash,
+         m.config_hash = (select hash from ${s}.configuration) as "isApplied", m.clock_ahead_ms::int8 as ahead, m.other_key as "hasOtherKey",
+         (select count(*)::int from ${s}.set_aside) as "setAside",
+         ${timeline} as timeline,
+         (select coalesce(jsonb_agg(jsonb_build_array(id, epoch::text)), '[]') from ${s}.shard where owner = $1) as owned
+       from ${s}.member m where m.alive_until > clock_timestamp()`,
+        [this.#boot],
+      );
+    if (!this.#saysTimeline) return ask("null");
+    try {
+      return await ask(TIMELINE);
+    } catch (error) {
+      if (!isFailure(error) || error.code !== "fleet-refused") throw error;
+      const rows = await ask("null");
+      // What the server refuses is the timeline: services that are not quite PostgreSQL have none.
+      this.#saysTimeline = false;
+      return rows;
+    }
   }
 
   async claim(most: number): Promise<readonly Lease[]> {
