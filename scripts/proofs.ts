@@ -121,6 +121,12 @@ const PROOFS: readonly {
   },
   {
     script: "jest",
+    args: ["test/scenarios/fleet-failover", "--runInBand"],
+    promise: "the host of the database is lost in the middle of commits, and a fleet goes on at the standby",
+    env: { FLEET_FAILOVER_ROUNDS: "5", DEFENDER_MSSP_REAL_PARTS: "1" },
+  },
+  {
+    script: "jest",
     args: ["test/contracts/fleet-move"],
     promise: "a move into a fleet and back is killed at every statement, and nothing is lost or collected twice",
     env: { FLEET_MOVE_EVERY: "1", DEFENDER_MSSP_REAL_PARTS: "1" },

@@ -110,9 +110,13 @@ export class PostgresServer {
     });
   }
 
-  /** A copy of this server that follows it, and takes its place after `select pg_promote()`. */
-  async startStandby(): Promise<PostgresServer> {
-    const standby = await PostgresServer.#inNewFolder({});
+  /**
+   * A copy of this server that follows it, and takes its place after `select pg_promote()`.
+   *
+   * @param port where nothing listens any more; else a free one.
+   */
+  async startStandby(port?: number): Promise<PostgresServer> {
+    const standby = await PostgresServer.#inNewFolder({}, port);
     return standby.#started(() => {
       const from = ["-h", "127.0.0.1", "-p", String(this.port), "-U", SUPERUSER];
       const { status, stderr } = spawnSync(
@@ -128,11 +132,11 @@ export class PostgresServer {
     });
   }
 
-  static async #inNewFolder(settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
+  static async #inNewFolder(settings: Readonly<Record<string, string>>, port?: number): Promise<PostgresServer> {
     const folder = mkdtempSync(join(tmpdir(), "postgres-"));
     const account = serverAccount();
     if (account !== undefined) chownSync(folder, account.uid, account.gid);
-    return new PostgresServer(folder, await freePort(), account, settings);
+    return new PostgresServer(folder, port ?? (await freePort()), account, settings);
   }
 
   async #started(prepare: () => void): Promise<this> {
@@ -181,6 +185,21 @@ export class PostgresServer {
     this.#child?.kill(signal);
     await this.#ended;
     this.#child = undefined;
+  }
+
+  /** As if its host had lost power: all of its processes end in one moment, and say nothing. */
+  async die(): Promise<void> {
+    const { pid } = this;
+    // It would restart the others.
+    process.kill(pid, "SIGSTOP");
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+    const [, , , , , , segment = ""] = readFileSync(join(this.#data, "postmaster.pid"), "utf8").split("\n");
+    for (const child of children) process.kill(Number(child), "SIGKILL");
+    process.kill(pid, "SIGKILL");
+    await this.#ended;
+    this.#child = undefined;
+    // What a normal stop would have given back: PostgreSQL's lock on its folder.
+    spawnSync("ipcrm", ["-m", segment.trim().split(/\s+/)[1] ?? ""]);
   }
 
   /** Ends it and deletes its folder; also after a start that failed. */
