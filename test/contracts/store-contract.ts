@@ -31,6 +31,19 @@ export function checkpoint(n: number): Checkpoint {
   };
 }
 
+/** One object, and one for each bit in which a hash can differ from its own. */
+export function almostCollided(): readonly LedgerEntry[] {
+  const base = [0x89abcdef, 0x01234567, 0xfedcba98, 0x76543210].map((word) => word | 0);
+  const flipped = Array.from({ length: 128 }, (_, bit) =>
+    base.map((word, i) => (i === bit >> 5 ? word ^ (1 << (bit & 31)) : word)),
+  );
+  return [base, ...flipped].map(([a = 0, b = 0, c = 0, d = 0], i) => ({ ...entry(i + 1), hash: [a, b, c, d] }));
+}
+
+function textOf({ hash, updated }: LedgerEntry): string {
+  return `${hash.join(" ")} ${updated}`;
+}
+
 export interface OpenedStore {
   readonly store: StreamStore;
   /** The process ends as by a kill; what was committed stays. */
@@ -87,6 +100,23 @@ export function storeContract(name: string, open: () => Promise<OpenedStore>): v
       const entries = (await first.crash()).store.takeEntries();
 
       expect(entries.at(-1)).toEqual(later(3));
+    });
+
+    test("keeps objects apart whose hashes differ in one bit, whichever it is, also after a compaction", async () => {
+      const all = almostCollided();
+      const first = await open();
+      await first.store.commit({ entries: all });
+      const second = await first.crash();
+      expect(second.store.takeEntries()).toEqual(all);
+      const later = all.map((one) => ({ ...one, updated: one.updated + 1_000n }));
+      for (const one of later.slice(0, 3)) await second.store.commit({ entries: [one] });
+      const newest = [...later.slice(0, 3), ...all.slice(3)];
+      await second.store.compact(newest);
+      await second.store.flush();
+      const left = (await second.crash()).store.takeEntries();
+
+      expect(left).toHaveLength(129);
+      expect(new Set(left.map(textOf))).toEqual(new Set(newest.map(textOf)));
     });
 
     test("an empty commit changes nothing", async () => {
