@@ -199,7 +199,15 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           const tokens = new FleetTokens({ database, fleet: settings.name, key, timers: realClock });
           vaults = { tokens, renewing: renewingAs(store, member, shardOf) };
         }
-        const state = new FleetState({ local, store, member, clock: realClock, shardOf, reduce });
+        const state = new FleetState({
+          local,
+          store,
+          member,
+          clock: realClock,
+          random: realRandom,
+          shardOf,
+          reduce,
+        });
         opened = { state, member, store, database };
         return state;
       } catch (error) {

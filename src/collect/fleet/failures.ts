@@ -24,6 +24,17 @@ export function undeliverable(customers: readonly string[]): Failure {
   });
 }
 
+/** @param commits of the stream that got no answer, one after another. */
+export function unanswered(stream: string, commits: number, waitMs: number): Failure {
+  return new Failure("fleet-unsettled", {
+    actor: "us",
+    retry: { when: "later" },
+    say: `The fleet's database did not answer the last ${commits} commits of ${stream} of this customer. Each of them interrupts other customers too, so this one is not collected for ${Math.ceil(waitMs / 1_000)} s. Nothing is lost.`,
+    nextStep:
+      "Check the database's log, and whether the network between this host and the database drops large packets.",
+  });
+}
+
 /** @param why of the store. */
 export function missing(why: Failure): Failure {
   return new Failure("fleet-unconfirmed", {

@@ -1,12 +1,18 @@
+import { type Backoff, backoffMs } from "../../model/backoff.ts";
 import type { Delivery, HugeDelivery } from "../../model/event.ts";
-import { Failure } from "../../model/failure.ts";
+import { Failure, isFailure } from "../../model/failure.ts";
 import type { FleetStore, FleetStream, Lease } from "../../model/fleet.ts";
-import type { Clock } from "../../model/ports.ts";
+import type { Clock, Random } from "../../model/ports.ts";
 import type { PageCommit, StateFolder, StateKey, StreamStore, TempFile } from "../../model/state.ts";
 import type { FleetStatus } from "../../model/status.ts";
 import type { TenantId } from "../../model/tenant.ts";
+import { unanswered } from "./failures.ts";
 import type { FleetMember } from "./member.ts";
 import type { OutputLanes } from "./output-lanes.ts";
+
+/** Each costs the shard: after more of them the customer waits, so that the others go on. */
+const UNANSWERED_WITHOUT_PAUSE = 2;
+const UNANSWERED_AGAIN: Backoff = { firstMs: 30_000, longestMs: 600_000 };
 
 export interface FleetStateParts {
   /** This machine's: its lock, temporary files and small facts. Streams are in the store. */
@@ -14,6 +20,7 @@ export interface FleetStateParts {
   readonly store: FleetStore;
   readonly member: FleetMember;
   readonly clock: Clock;
+  readonly random: Random;
   readonly shardOf: (tenantId: TenantId) => number;
   /** A record that is too large for memory, without its large members. */
   readonly reduce: (huge: HugeDelivery, pieces: AsyncIterable<Uint8Array>) => Promise<Delivery>;
@@ -24,6 +31,8 @@ export class FleetState implements StateFolder {
   readonly lastStopWasOrderly = true;
   readonly #p: FleetStateParts;
   readonly #streams = new Map<number, { readonly lease: Lease; readonly key: StateKey }>();
+  /** Streams whose last commits got no answer, and until when their customers wait. */
+  readonly #unanswered = new Map<string, { readonly commits: number; readonly untilMs: number }>();
   #lanes: readonly OutputLanes[] = [];
   #commits = 0;
   #commitMs = 0;
@@ -53,7 +62,10 @@ export class FleetState implements StateFolder {
   }
 
   async open(key: StateKey): Promise<StreamStore> {
-    const { store, member, shardOf } = this.#p;
+    const { store, member, shardOf, clock } = this.#p;
+    const { commits = 0, untilMs = 0 } = this.#unanswered.get(nameOf(key)) ?? {};
+    const waitMs = untilMs - clock.monotonicMs();
+    if (waitMs > 0) throw unanswered(key.stream, commits, waitMs);
     const lease = member.leaseOf(shardOf(key.tenantId));
     if (lease === undefined) throw notOurs();
     const opened: FleetStream = await store.open(
@@ -71,7 +83,7 @@ export class FleetState implements StateFolder {
     if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
     this.#streams.set(opened.id, { lease, key });
     for (const lane of this.#lanes) lane.add(opened.id, lease, key.stanza);
-    return this.#withRoom(opened);
+    return this.#withRoom(opened, key);
   }
 
   /** Nothing of the shard is delivered here any more. `settles`: as of each lane. */
@@ -104,8 +116,26 @@ export class FleetState implements StateFolder {
     }
   }
 
+  /** Notes whether the store answers: a commit without an answer interrupts the shard's other customers. */
+  async #answered(key: StateKey, commit: () => Promise<void>): Promise<void> {
+    const name = nameOf(key);
+    try {
+      await commit();
+      this.#unanswered.delete(name);
+    } catch (error) {
+      if (isFailure(error) && error.code === "fleet-unsettled") {
+        const { clock, random } = this.#p;
+        const commits = (this.#unanswered.get(name)?.commits ?? 0) + 1;
+        const excess = commits - UNANSWERED_WITHOUT_PAUSE;
+        const waitMs = excess > 0 ? backoffMs(UNANSWERED_AGAIN, excess, random) : 0;
+        this.#unanswered.set(name, { commits, untilMs: clock.monotonicMs() + waitMs });
+      }
+      throw error;
+    }
+  }
+
   /** The store's bodies have no bound of their own: an output that is slow or refuses holds up collection. */
-  #withRoom({ id, store }: FleetStream): StreamStore {
+  #withRoom({ id, store }: FleetStream, key: StateKey): StreamStore {
     const { reduce, clock } = this.#p;
     return {
       key: store.key,
@@ -120,15 +150,19 @@ export class FleetState implements StateFolder {
         const deliveries = [...(page.deliveries ?? []), ...reduced];
         if (deliveries.length > 0) await Promise.all(this.#lanes.map((lane) => lane.room(id)));
         const beganMs = clock.monotonicMs();
-        await store.commit({ ...page, deliveries });
+        await this.#answered(key, () => store.commit({ ...page, deliveries }));
         this.#commits += 1;
         this.#commitMs += clock.monotonicMs() - beganMs;
       },
       flush: () => store.flush(),
-      compact: (entries) => store.compact(entries),
+      compact: (entries) => this.#answered(key, () => store.compact(entries)),
       close: () => store.close(),
     };
   }
+}
+
+function nameOf({ tenantId, stanza, stream }: StateKey): string {
+  return `${tenantId}/${stanza}/${stream}`;
 }
 
 function notOurs(): Failure {

@@ -1111,6 +1111,7 @@ test("a member counts its commits, how long they took, and what of them waits fo
     store: { open: async () => stream } as unknown as FleetStore,
     member: { leaseOf: () => lease } as unknown as FleetMember,
     clock,
+    random: { next: () => 0.5 },
     shardOf: () => 1,
     reduce: () => Promise.reject(new Error("nothing is huge here")),
   });
