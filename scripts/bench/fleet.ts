@@ -114,6 +114,8 @@ export function takeoverOfFleet(bench: Bench): Promise<Outcome[]> {
             await fleet.until("each member has its share", () => fleet.isBalanced());
             // Joining members took customers from the first one; that must be over.
             await fleet.untilQuiet();
+            // Until then the database says of some that they are due later: their new owner would wait.
+            await pause(POLL_SECONDS * 1000);
             return takeover(bench, fleet, microsoft);
           }),
         );
