@@ -21,8 +21,8 @@ export function requestSettings(customer: string, ask: string): Readonly<Record<
 /** The settings that an answer adds to its request. */
 export function answerSettings(answer: Values): Readonly<Record<string, string>> {
   return {
-    state: String(answer["state"] ?? ""),
-    answered_at: String(answer["answered_at"] ?? ""),
+    state: textOf(answer["state"]),
+    answered_at: textOf(answer["answered_at"]),
     answer: asciiJson(answer),
   };
 }
@@ -38,9 +38,13 @@ export function answerIn(settings: Values): Values {
   return objectIn(settings["answer"]);
 }
 
+function textOf(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
 function objectIn(text: unknown): Values {
   try {
-    const value: unknown = JSON.parse(String(text));
+    const value: unknown = JSON.parse(textOf(text));
     return typeof value === "object" && value !== null ? (value as Values) : {};
   } catch {
     return {};

@@ -12,23 +12,23 @@ export interface AskingOnce {
 }
 
 /**
- * Asks, and looks for the answer each second; undefined where there is none in time. The request is deleted at
- * the end, whatever that is. Throws RestProblem.
+ * Asks, and looks for the answer each second; undefined where there is none in time. The request is deleted
+ * at the end, whatever that is. Throws RestProblem.
  */
 export async function askedOnce(
-  { ask, answerTo, forget }: RequestCalls,
+  calls: RequestCalls,
   { withinMs, nowMs, pause, isOver = () => false }: AskingOnce,
 ): Promise<Answer | undefined> {
   const untilMs = nowMs() + withinMs;
-  const key = await ask();
+  const key = await calls.ask();
   try {
     while (!isOver() && nowMs() < untilMs) {
-      const answer = await answerTo(key);
+      const answer = await calls.answerTo(key);
       if (answer.state === "done" || answer.state === "refused") return answer;
       await pause(LOOK_MS);
     }
     return undefined;
   } finally {
-    void forget(key).catch(() => undefined);
+    void calls.forget(key).catch(() => undefined);
   }
 }

@@ -41,7 +41,7 @@ function bench(answers: readonly { readonly afterS: number; readonly answer?: An
       (error: unknown) => (found = String(error)),
     );
     for (;;) {
-      for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+      for (let step = 0; step < 20; step += 1) await Promise.resolve();
       if (found !== undefined) return [found, (nowMs - beganMs) / 1_000];
       nowMs = Math.min(...waiting.map(({ atMs }) => atMs));
       for (const due of waiting.splice(0)) {
@@ -58,7 +58,7 @@ function bench(answers: readonly { readonly afterS: number; readonly answer?: An
         if (due.atMs <= nowMs) due.wake();
         else waiting.push(due);
       }
-      for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+      for (let step = 0; step < 20; step += 1) await Promise.resolve();
     }
   }
   return { did, loaded, later };

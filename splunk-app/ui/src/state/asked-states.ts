@@ -28,7 +28,7 @@ export class AskedStates {
   readonly #p: AskedStatesParts;
   #asking: Promise<void> | undefined;
   #rows: readonly Status[] | undefined;
-  #problem: unknown;
+  #problem: RestProblem | undefined;
 
   constructor(parts: AskedStatesParts) {
     this.#p = parts;
@@ -51,6 +51,7 @@ export class AskedStates {
       this.#rows = answer.states;
       this.#problem = undefined;
     } catch (error) {
+      if (!(error instanceof RestProblem)) throw error;
       this.#problem = error;
     } finally {
       this.#asking = undefined;
