@@ -27,6 +27,13 @@ const Page = styled.div`
   min-height: 90vh;
   max-width: 1400px;
   padding: 16px;
+  /* Names and sentences of others may be one long word. */
+  h1,
+  h2,
+  [data-test="help"],
+  [data-test="message"] * {
+    overflow-wrap: anywhere;
+  }
 `;
 
 /** The part of the address behind `#` says which page is shown: one view serves them all. */

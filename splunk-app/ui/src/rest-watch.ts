@@ -44,8 +44,8 @@ export async function readInstallation(): Promise<Installation> {
 
 /** Who is logged in. */
 export async function readPerson(): Promise<Person> {
-  const { username, roles, capabilities } = await contentOf("authentication/current-context");
-  return { user: textOf(username), roles: textsOf(roles), capabilities: textsOf(capabilities) };
+  const { username: user, roles, capabilities } = await contentOf("authentication/current-context");
+  return { user: textOf(user), roles: textsOf(roles), capabilities: textsOf(capabilities) };
 }
 
 function textsOf(value: unknown): readonly string[] {

@@ -32,7 +32,9 @@ import { Form, Help, type Values } from "./form.tsx";
 import { SecretWarning, usePolled } from "./parts.tsx";
 import { MissingRights, useMay } from "./rights.tsx";
 import { mustTick } from "./transport.ts";
+import { useLoaded } from "./use-loaded.ts";
 import { useRequest } from "./use-request.ts";
+import { useSteps } from "./use-steps.ts";
 
 const STEPS = ["Customer", "Sign-in", "Consent", "Test"] as const;
 const OF_STEP = [["name", ...STEP_FIELDS.customer.map(({ key }) => key)], STEP_FIELDS.signIn.map(({ key }) => key)];
@@ -61,7 +63,7 @@ export function AddPage({ model }: { readonly model: string }): ReactElement {
 }
 
 function Wizard({ model }: { readonly model: string }): ReactElement {
-  const [step, setStep] = useState(0);
+  const { step, forward, back } = useSteps();
   const [name, setName] = useState("");
   const [values, setValues] = useState<Values>({});
   const [problems, setProblems] = useState<Problems>({});
@@ -75,17 +77,18 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
   const [isTicked, setTicked] = useState(false);
   const [copied, setCopied] = useState("");
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => {
-    if (model === "") return;
-    Promise.all([readInput(model), listInputs(["index"]), inheritedSettings()])
-      .then(([input, others, inherited]) => {
-        const copy = copyOf(input, others, inherited);
-        // What was typed meanwhile stays.
-        setValues((before) => ({ ...copy.values, ...before }));
-        setCopied(copy.say);
-      })
-      .catch((error: unknown) => setFailure(error instanceof RestProblem ? error.message : String(error)));
+  const copyModel = useCallback(async () => {
+    const [input, others, inherited] = await Promise.all([
+      readInput(model),
+      listInputs(["index"]),
+      inheritedSettings(),
+    ]);
+    const copy = copyOf(input, others, inherited);
+    // What was typed meanwhile stays.
+    setValues((before) => ({ ...copy.values, ...before }));
+    setCopied(copy.say);
   }, [model]);
+  const notCopied = useLoaded(model === "" ? undefined : copyModel);
   useEffect(() => heading.current?.focus(), [step]);
 
   const change = (key: string, value: string): void => {
@@ -99,7 +102,7 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
     setProblems(Object.fromEntries(wrong));
     setFailure("");
     if (wrong.length > 0) return;
-    if (step === 0) return setStep(1);
+    if (step === 0) return forward();
     setSaving(true);
     try {
       // Without the KV store there is no row of a deleted input.
@@ -115,7 +118,7 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
       // What was typed is in Splunk's hands now; nothing of it stays in the page.
       setSent(withoutSecrets(given));
       setValues(withoutSecrets);
-      setStep(2);
+      forward();
     } catch (error) {
       if (!(error instanceof RestProblem)) throw error;
       if (error.mayBeDone) setTried({ name, values: withoutSecrets(given) });
@@ -141,6 +144,11 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
       </Heading>
       <div aria-live="assertive">
         {failure !== "" && <Message type="error">{failure}</Message>}
+        {notCopied !== "" && saved === undefined && (
+          <Message type="error">
+            The settings of {model} are not copied. {notCopied}
+          </Message>
+        )}
         {copied !== "" && saved === undefined && <Message type="info">{copied}</Message>}
         {elsewhere.map(([key, say]) => (
           <Message key={key} type="error">
@@ -183,23 +191,30 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
           <Form fields={STEP_FIELDS.signIn} values={values} problems={problems} onChange={change} />
         </form>
       )}
-      {step === 2 && saved !== undefined && <ConsentStep customer={saved} onGiven={() => setStep(3)} />}
+      {step === 2 && saved !== undefined && <ConsentStep customer={saved} onGiven={forward} />}
       {step === 3 && saved !== undefined && <TestStep customer={saved} earlierTime={earlierTime} />}
-      <div style={{ display: "flex", gap: 8, alignItems: "center", marginTop: 16 }}>
-        {step > 0 && <Button label="Back" disabled={isSaving} onClick={() => setStep(step - 1)} />}
+      <div style={{ display: "flex", flexWrap: "wrap", gap: 8, alignItems: "center", marginTop: 16 }}>
+        {step > 0 && <Button label="Back" disabled={isSaving} onClick={onceFor(back)} />}
         {step < 2 && (
           <Button
             appearance="primary"
             label={step === 0 ? "Next" : "Save and go on"}
             disabled={isSaving || (step === 1 && mustTick() && !isTicked)}
-            onClick={() => void next()}
+            onClick={onceFor(() => void next())}
           />
         )}
-        {step === 2 && <Button label="Skip: test now" onClick={() => setStep(3)} />}
+        {step === 2 && <Button label="Skip: test now" onClick={onceFor(forward)} />}
         <Link to="#/customers">{saved === undefined ? "Cancel" : "To all customers"}</Link>
       </div>
     </>
   );
+}
+
+/** The second click of a double one meets another button, of the next step. */
+function onceFor(act: () => void): (event: { readonly detail: number }) => void {
+  return ({ detail: clicks }) => {
+    if (clicks <= 1) act();
+  };
 }
 
 function withoutSecrets(values: Values): Values {

@@ -17,7 +17,7 @@ interface DeleteProps {
 export function DeleteDialog({ row, onClose, onDelete }: DeleteProps): ReactElement {
   return (
     <Dialog title={`Delete ${row.tenant}?`} maxWidth={500} onClose={onClose}>
-      <Modal.Body>
+      <Modal.Body tabIndex={0}>
         <p>
           The input is deleted and nothing is collected for {row.tenant} any more. Its events stay in Splunk. Its
           checkpoint and its stored secrets stay too: an input with the same name goes on where this one ended.
@@ -43,7 +43,7 @@ export function TestDialog({ row, onClose }: TestProps): ReactElement {
   const isOver = answer.state === "done" || answer.state === "refused";
   return (
     <Dialog title={`Test ${row.tenant}`} maxWidth={700} onClose={onClose}>
-      <Modal.Body>
+      <Modal.Body tabIndex={0}>
         {note !== "" && <Message type="warning">{note}</Message>}
         {answer.state === undefined && <Message type="info">The input is asked to check every precondition.</Message>}
         <Checks answer={answer} />

@@ -5,7 +5,7 @@ import Message from "@splunk/react-ui/Message";
 import Select from "@splunk/react-ui/Select";
 import Table from "@splunk/react-ui/Table";
 import Text from "@splunk/react-ui/Text";
-import { type ReactElement, useCallback, useMemo, useRef, useState } from "react";
+import { type ReactElement, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { pause } from "../after.ts";
 import { customersAsked } from "../customers-asked.ts";
 import { deleteInput, RestProblem, switchInput } from "../rest.ts";
@@ -62,6 +62,8 @@ export function CustomersPage(): ReactElement {
   const [refused, setRefused] = useState("");
   const mayAdd = useMay(ADDS);
   const mayChange = useMay(CHANGES);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const hasDeleted = useRef(false);
   const statusesBefore = useRef<readonly Status[]>([]);
   const load = useCallback(async () => {
     const { inputs: inputsAsked, statuses: statusesAsked } = customersAsked.ask();
@@ -107,6 +109,12 @@ export function CustomersPage(): ReactElement {
   );
 
   const { rows, nowMs } = known ?? { rows: NO_ROWS, nowMs: 0 };
+  useEffect(() => {
+    // The row is gone, and with it the button that had the focus.
+    if (!hasDeleted.current || document.activeElement !== document.body) return;
+    hasDeleted.current = false;
+    heading.current?.focus();
+  }, [rows]);
   const ordered = useMemo(() => inOrder(rows, order), [rows, order]);
   const page = useMemo(() => pageOf(ordered, shown), [ordered, shown]);
   const change = useCallback(
@@ -183,7 +191,9 @@ export function CustomersPage(): ReactElement {
   }, [order, change, mayChange]);
   return (
     <>
-      <Heading level={1}>Customers</Heading>
+      <Heading level={1} elementRef={heading} tabIndex={-1}>
+        Customers
+      </Heading>
       {mayAdd && TOP}
       <div aria-live="polite">
         <MissingRights needs={NEEDS} />
@@ -214,7 +224,10 @@ export function CustomersPage(): ReactElement {
           onClose={() => setLeaving(undefined)}
           onDelete={() => {
             setLeaving(undefined);
-            void act(() => deleteInput(leaving.name));
+            void act(async () => {
+              await deleteInput(leaving.name);
+              hasDeleted.current = true;
+            });
           }}
         />
       )}

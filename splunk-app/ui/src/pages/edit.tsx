@@ -2,7 +2,7 @@ import Button from "@splunk/react-ui/Button";
 import Heading from "@splunk/react-ui/Heading";
 import Link from "@splunk/react-ui/Link";
 import Message from "@splunk/react-ui/Message";
-import { type ReactElement, useEffect, useState } from "react";
+import { type ReactElement, useCallback, useState } from "react";
 import { MASK } from "../../../../src/config/splunk-keys.ts";
 import { editInput, RestProblem, readInput } from "../rest.ts";
 import { comparedWith } from "../state/create.ts";
@@ -17,6 +17,7 @@ import { Form, type Values } from "./form.tsx";
 import { SecretWarning } from "./parts.tsx";
 import { Fields, MissingRights, useMay } from "./rights.tsx";
 import { mustTick } from "./transport.ts";
+import { useLoaded } from "./use-loaded.ts";
 import { useRequest } from "./use-request.ts";
 
 const DELETED = "Nothing is saved. What you typed stays here; add the customer again to use it.";
@@ -52,20 +53,17 @@ export function EditPage({ name }: { readonly name: string }): ReactElement {
   const mayChange = useMay(CHANGES);
   const [attempt, setAttempt] = useState(0);
   const { answer, note } = useRequest(attempt === 0 ? undefined : name, "doctor", attempt);
-  useEffect(() => {
-    readInput(name)
-      .then((input) => {
-        const own = ownValues(input);
-        setBefore(own);
-        setValues(shownOf(own));
-      })
-      .catch((error: unknown) => setFailure(error instanceof RestProblem ? error.message : String(error)));
+  const load = useCallback(async () => {
+    const own = ownValues(await readInput(name));
+    setBefore(own);
+    setValues(shownOf(own));
   }, [name]);
+  const notLoaded = useLoaded(load);
   if (before === undefined)
     return (
       <>
         <MissingRights needs={NEEDS} />
-        {failure === "" ? <p>Loading</p> : <Message type="error">{failure}</Message>}
+        {notLoaded === "" ? <p>Loading</p> : <Message type="error">{notLoaded}</Message>}
       </>
     );
 

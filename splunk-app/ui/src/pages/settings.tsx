@@ -2,7 +2,7 @@ import Button from "@splunk/react-ui/Button";
 import Heading from "@splunk/react-ui/Heading";
 import Message from "@splunk/react-ui/Message";
 import Table from "@splunk/react-ui/Table";
-import { type ReactElement, useEffect, useState } from "react";
+import { type ReactElement, useCallback, useState } from "react";
 import { DESTINATION_KEYS } from "../../../../src/config/intake-slot.ts";
 import { editInput, inheritedSettings, listInputs, RestProblem, readInput, storedStatusRows } from "../rest.ts";
 import { type Installation, readInstallation, saveProcessSettings } from "../rest-watch.ts";
@@ -21,6 +21,7 @@ import { changesOf, meanwhileOf, type Problems, sentence } from "../state/valida
 import { statusRows } from "../states.ts";
 import { Form, type Values } from "./form.tsx";
 import { Fields, MissingRights, useMay, usePerson } from "./rights.tsx";
+import { useLoaded } from "./use-loaded.ts";
 
 const NEEDS = ["list_inputs", ...CHANGES] as const;
 
@@ -51,25 +52,20 @@ function ProcessSettings(): ReactElement {
   const [inputs, setInputs] = useState<readonly Input[]>([]);
   const [problems, setProblems] = useState<Problems>({});
   const [said, setSaid] = useState<Said>();
-  const [attempt, setAttempt] = useState(0);
   const [isSaving, setSaving] = useState(false);
   const mayChange = useMay(CHANGES);
-  useEffect(() => {
-    const load = async (): Promise<void> => {
-      const [process, all] = await Promise.all([inheritedSettings(), listInputs([...PROCESS_KEYS, "credential"])]);
-      const own = processValues(process);
-      setInputs(all);
-      setBefore(own);
-      setValues(shownOf(own));
-      setSaid(undefined);
-    };
-    load().catch((error: unknown) => setSaid({ type: "error", text: messageOf(error) }));
-  }, [attempt]);
+  const load = useCallback(async () => {
+    const [process, all] = await Promise.all([inheritedSettings(), listInputs([...PROCESS_KEYS, "credential"])]);
+    const own = processValues(process);
+    setInputs(all);
+    setBefore(own);
+    setValues(shownOf(own));
+  }, []);
+  const notLoaded = useLoaded(load);
   if (before === undefined)
     return (
       <div aria-live="polite">
-        {said === undefined ? <p>Loading the settings from splunkd</p> : <Message type="error">{said.text}</Message>}
-        {said !== undefined && <Button label="Try again" onClick={() => setAttempt(attempt + 1)} />}
+        {notLoaded === "" ? <p>Loading the settings from splunkd</p> : <Message type="error">{notLoaded}</Message>}
       </div>
     );
 
@@ -193,19 +189,16 @@ interface Present {
 function ThisSplunk(): ReactElement {
   const person = usePerson();
   const [present, setPresent] = useState<Present>();
-  const [failure, setFailure] = useState("");
-  useEffect(() => {
-    const look = async (): Promise<void> => {
-      const installation = await readInstallation();
-      const stored = await storedStatusRows().catch((error: unknown) => messageOf(error));
-      const kvStore = typeof stored === "string" ? `off: these pages ask the running input instead. ${stored}` : "on";
-      setPresent({ installation, program: "asked of the running input", kvStore });
-      const rows = await statusRows().catch((error: unknown) => messageOf(error));
-      const newest = typeof rows === "string" ? undefined : rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0];
-      setPresent({ installation, program: newest?.version ?? "unknown: no input has reported yet", kvStore });
-    };
-    look().catch((error: unknown) => setFailure(messageOf(error)));
+  const look = useCallback(async () => {
+    const installation = await readInstallation();
+    const stored = await storedStatusRows().catch((error: unknown) => messageOf(error));
+    const kvStore = typeof stored === "string" ? `off: these pages ask the running input instead. ${stored}` : "on";
+    setPresent({ installation, program: "asked of the running input", kvStore });
+    const rows = await statusRows().catch((error: unknown) => messageOf(error));
+    const newest = typeof rows === "string" ? undefined : rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0];
+    setPresent({ installation, program: newest?.version ?? "unknown: no input has reported yet", kvStore });
   }, []);
+  const failure = useLoaded(look);
   if (present === undefined)
     return failure === "" ? <p>Loading versions</p> : <Message type="error">{failure}</Message>;
   const { installation, program, kvStore } = present;
@@ -224,8 +217,8 @@ function ThisSplunk(): ReactElement {
       <div style={{ overflowX: "auto" }}>
         <Table>
           <Table.Head>
-            <Table.HeadCell>What</Table.HeadCell>
-            <Table.HeadCell>Here</Table.HeadCell>
+            <Table.HeadCell truncate={false}>What</Table.HeadCell>
+            <Table.HeadCell truncate={false}>Here</Table.HeadCell>
           </Table.Head>
           <Table.Body>
             {rows.map(([what, here]) => (
@@ -241,11 +234,11 @@ function ThisSplunk(): ReactElement {
         What your roles allow
       </Heading>
       <div style={{ overflowX: "auto" }}>
-        <Table>
+        <Table style={{ minWidth: 420 }}>
           <Table.Head>
-            <Table.HeadCell>Capability</Table.HeadCell>
-            <Table.HeadCell>You have it</Table.HeadCell>
-            <Table.HeadCell>What needs it</Table.HeadCell>
+            <Table.HeadCell truncate={false}>Capability</Table.HeadCell>
+            <Table.HeadCell truncate={false}>You have it</Table.HeadCell>
+            <Table.HeadCell truncate={false}>What needs it</Table.HeadCell>
           </Table.Head>
           <Table.Body>
             {CAPABILITIES.map(([capability, use]) => (

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "react";
-import { RestProblem } from "../rest.ts";
 import { type Found, search } from "../rest-watch.ts";
 import { HISTORY_EARLIEST, historySearch, type Moment, momentsOf } from "../state/history.ts";
+import { loadUntilDone } from "../state/load-until-done.ts";
 import { SEARCHES } from "../state/rights.ts";
-import { useTick } from "./parts.tsx";
+import { pauseUntilSeen, useTick } from "./parts.tsx";
 import { useMayAtOnce } from "./rights.tsx";
 
 /** Health events come hourly and at changes; a search costs more than a look into the KV store. */
@@ -27,19 +27,17 @@ export function useSearch(text: string | undefined, earliest: string, attempt = 
   useEffect(() => setSearched({ rows: undefined, failure: "" }), [text, earliest]);
   useEffect(() => {
     if (text === undefined) return undefined;
-    let isOver = false;
-    search(text, earliest).then(
-      (rows) => {
-        if (!isOver) setSearched({ rows, failure: "" });
+    const over = new AbortController();
+    void loadUntilDone({
+      async load() {
+        const rows = await search(text, earliest);
+        if (!over.signal.aborted) setSearched({ rows, failure: "" });
       },
-      (error: unknown) => {
-        if (!(error instanceof RestProblem)) throw error;
-        if (!isOver) setSearched((before) => ({ ...before, failure: error.message }));
-      },
-    );
-    return () => {
-      isOver = true;
-    };
+      stop: over.signal,
+      pause: (ms) => pauseUntilSeen(ms, over.signal),
+      say: (failure) => setSearched((before) => ({ ...before, failure })),
+    });
+    return () => over.abort();
   }, [text, earliest, tick, attempt]);
   return searched;
 }
