@@ -101,6 +101,7 @@ inBrowser("the page Import in Splunk Web", () => {
       await page
         .getByText("37 of 37 are written, 0 existed already, 0 failed, 0 are not written yet.")
         .waitFor({ timeout: SLOW_MACHINE_MS });
+      await picture(page, "import-result");
       expect(posts().map(({ status }) => status)).toEqual(Array.from({ length: 37 }, () => 201));
       expect(created("forty")).toBe(37);
       expect(await accessibilityFaults(page)).toEqual([]);
@@ -120,6 +121,7 @@ inBrowser("the page Import in Splunk Web", () => {
     });
     await page.getByRole("button", { name: "Import 8" }).click();
     await page.getByText("3 of 8 are written, 0 existed already, 0 failed, 5 are not written yet.").waitFor();
+    await picture(page, "import-stopped");
     await page.close();
 
     const again = await checked(list("stopped", 8));
@@ -183,6 +185,7 @@ inBrowser("the page Import in Splunk Web", () => {
       await page.getByRole("button", { name: "Import 3" }).click();
       await page.getByText("2 of 3 are written, 0 existed already, 1 failed, 0 are not written yet.").waitFor();
       await page.getByTestId("row").getByText(say).waitFor();
+      if (status === 500) await picture(page, "import-failed-row");
       await page.getByRole("button", { name: "Try 1 again" }).click();
       await page.getByText("3 of 3 are written").waitFor();
       expect(created(name)).toBe(3);
@@ -207,6 +210,7 @@ inBrowser("the page Import in Splunk Web", () => {
     await atNth(page, 2, (route) => route.abort());
     await page.getByRole("button", { name: "Import 3" }).click();
     await page.getByText("The import continues by itself.").waitFor();
+    await picture(page, "import-lost");
     await page.getByText("3 of 3 are written, 0 existed already, 0 failed, 0 are not written yet.").waitFor();
     expect(created("lost")).toBe(3);
     expect(world.faults).toEqual([]);
