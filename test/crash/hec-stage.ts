@@ -38,7 +38,7 @@ export const STRIKES = {
 export type Strike = keyof typeof STRIKES;
 
 const TOKEN = "5b0b8f6e-3a51-4e3c-9d0a-e9d2f0c1a777";
-/** A run that is stopped in order may leave something in the spool when the machine is busy. */
+/** A normal stop may leave something in the spool when the machine is busy. */
 const RUNS_MOST = 5;
 
 /** A collector with HEC as its output. */
