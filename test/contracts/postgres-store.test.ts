@@ -5,8 +5,9 @@
 import { chmodSync, chownSync, cpSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { DatabaseError } from "pg";
+import { Client, DatabaseError } from "pg";
 import type { Lease } from "../../src/model/fleet.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
 import { statementFailed } from "../../src/stores/postgres/failures.ts";
@@ -22,7 +23,12 @@ import {
   MEMBER_ROLE,
   type MemberChoice,
 } from "../harness/postgres/fleet.ts";
-import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
+import {
+  missingPostgresParts,
+  type PostgresServer,
+  SUPERUSER,
+  SUPERUSER_PASSWORD,
+} from "../harness/postgres/server.ts";
 import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, entry, KEY, type OpenedStore, storeContract } from "./store-contract.ts";
@@ -455,6 +461,58 @@ withPostgres("the fleet's store", () => {
         await proxy.close();
       }
     });
+
+    /** Statements of members that wait for a lock, with the server's processes. */
+    const waitingForLock = (): string[] =>
+      server.query(`select pid from pg_stat_activity where usename = '${MEMBER_ROLE}' and wait_event_type = 'Lock'`);
+
+    test.each([
+      ["the server goes on and commits it", "committed before the claim", true],
+      ["the server is told to end it", "undone", false],
+      ["the shard is claimed anew while the server is still at it", "committed during the claim", true],
+    ] as const)(
+      "a connection that is cut after the page was sent is settled by reading: %s (%s)",
+      async (_, outcome, isThere) => {
+        const fleet = await newFleet();
+        const proxy = await CuttingProxy.open(server.port);
+        const holder = new Client({
+          host: "127.0.0.1",
+          port: server.port,
+          user: SUPERUSER,
+          password: SUPERUSER_PASSWORD,
+          database: "postgres",
+        });
+        await holder.connect();
+        try {
+          const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 3_600_000 });
+          const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+          const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
+          await holder.query("begin");
+          await holder.query(`select from ${schemaOf(fleet)}.stream for update`);
+          const code = codeOf(before.store.commit(page));
+          while (waitingForLock().length === 0) await pause(20);
+          proxy.cut();
+          expect(await code).toBe("fleet-unsettled");
+          expect(before.lost).toEqual([before.lease]);
+
+          await member.release([before.lease]);
+          if (outcome === "undone") server.query(`select pg_terminate_backend(${waitingForLock()[0]})`);
+          const claims = outcome === "committed during the claim" ? member.claim(ALL) : undefined;
+          while (claims !== undefined && waitingForLock().length < 2) await pause(20);
+          await holder.query("commit");
+          while (waitingForLock().length > 0) await pause(20);
+          const after = await opened(member, leaseOfKey((await claims) ?? (await member.claim(ALL))));
+
+          expect(after.store.takeEntries()).toEqual(isThere ? [entry(1)] : []);
+          if (!isThere) await after.store.commit(page);
+          expect(await keysWaiting(member, after.id)).toEqual(keysOf([1]));
+          expect(server.query(`select sum(records) from ${schemaOf(fleet)}.packet`)).toEqual(["1"]);
+        } finally {
+          await holder.end();
+          await proxy.close();
+        }
+      },
+    );
 
     test("a connection that cannot be made commits nothing, and the lease stays", async () => {
       const fleet = await newFleet();
