@@ -9,7 +9,7 @@ import { ALL, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgre
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
 
-const PAGE = join(import.meta.dirname, "../../docs/fleet/README.md");
+const PAGE = join(import.meta.dirname, "../../docs/fleet/operate.md");
 
 describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that are damaged", () => {
   const world = new StoreWorld();

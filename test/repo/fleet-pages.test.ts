@@ -1,0 +1,53 @@
+/** Times in docs/fleet/failover.md are those of the program. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "@jest/globals";
+
+const ROOT = join(import.meta.dirname, "../..");
+const page = readFileSync(join(ROOT, "docs/fleet/failover.md"), "utf8");
+
+/** A number that the source gives a name, in the unit of the page: seconds, or a count. */
+function constant(file: string, name: string): number {
+  const found = new RegExp(`\\b${name}(?::[^=]*)? = ([\\d_]+)`).exec(readFileSync(join(ROOT, file), "utf8"));
+  if (found === null) throw new Error(`${file} has no ${name}`);
+  const value = Number(found[1]?.replaceAll("_", ""));
+  return name.endsWith("_MS") ? value / 1_000 : value;
+}
+
+const MEMBER = "src/collect/fleet/member.ts";
+const SCHEDULER = "src/collect/scheduler.ts";
+
+test.each([
+  ["expires N s after it was renewed last", "src/stores/postgres/fleet-store.ts", "LEASE_MS"],
+  ["renewed its place at most N s ago", MEMBER, "RENEW_EVERY_MS"],
+  ["The others look every N s", MEMBER, "BALANCE_EVERY_MS"],
+  ["N s after the last renewal began, the member stops", MEMBER, "TRUSTED_FOR_MS"],
+  ["N s after its last renewal began, each member stops", MEMBER, "TRUSTED_FOR_MS"],
+  ["at most N each second by each member", SCHEDULER, "TAKEN_OVER_PER_SECOND"],
+  ["at most N access tokens each second", "src/auth/token-cycle.ts", "REQUESTS_PER_SECOND"],
+  ["after N s by a page", "src/stores/postgres/connections.ts", "ANSWER_WITHIN_MS"],
+  ["at most N s each, and ask each one", "src/stores/postgres/connections.ts", "CONNECT_WITHIN_MS"],
+])("the page of the failover says %s, as %s does", (phrase, file, name) => {
+  expect(page).toContain(phrase.replace("N", String(constant(file, name))));
+});
+
+test("the page of the failover adds up: a customer is named when its member was out for long enough", () => {
+  const namedAt = constant(MEMBER, "TRUSTED_FOR_MS") + constant(MEMBER, "MISSING_AFTER_MS");
+  const claimedAt = constant("src/stores/postgres/fleet-store.ts", "LEASE_MS") + constant(MEMBER, "BALANCE_EVERY_MS");
+
+  expect(page).toMatch(new RegExp(`^\\| ${namedAt} \\| Cut off`, "m"));
+  expect(page).toMatch(new RegExp(`^\\| ${namedAt} \\| Each member says so`, "m"));
+  expect(page).toMatch(new RegExp(`^\\| up to ${claimedAt} \\| The others look`, "m"));
+});
+
+test("the page of the failover says how long renewals wait, and how a member waits at its start", () => {
+  const main = readFileSync(join(ROOT, "src/main/fleet.ts"), "utf8");
+  const [, connect, answer] = /HEARTBEAT_WITHIN = \{ connectWithinMs: (\S+), answerWithinMs: (\S+) \}/.exec(main) ?? [];
+  const [, first, longest] =
+    /JOIN_AGAIN: Backoff = \{ firstMs: (\S+), longestMs: (\S+) \}/.exec(readFileSync(join(ROOT, MEMBER), "utf8")) ?? [];
+  const seconds = (text = "") => Number(text.replaceAll("_", "")) / 1_000;
+
+  expect(seconds(connect)).toBe(seconds(answer));
+  expect(page).toContain(`Renewals wait at most ${seconds(answer)} s.`);
+  expect(page).toContain(`with pauses of ${seconds(first)} s to ${seconds(longest)} s`);
+});
