@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { alerts, MINUTE, SimStream, World } from "../../test/harness/collect/world.ts";
+import { alerts, HOUR, MINUTE, SimStream, World } from "../../test/harness/collect/world.ts";
 import { T0 } from "../../test/harness/fakes/clock.ts";
 
 /** Two customers with ten alerts each, collected for two minutes. */
@@ -60,6 +60,23 @@ test("a customer that was given up in order is polled by its next owner when it 
   await world.clock.advance(MINUTE);
 
   expect(streams[0]?.questions.length).toBeGreaterThan(before);
+  await world.stop();
+});
+
+test("a customer of a member whose clock is an hour ahead is polled by its next owner within poll_seconds", async () => {
+  const { world, scheduler, streams, removed } = await running();
+  world.clock.wallOffsetMs = HOUR;
+  await world.clock.advance(2 * MINUTE);
+  // It saves when the customer is due, by its own clock.
+  await removed(true);
+  world.clock.wallOffsetMs = 0;
+  const before = streams[0]?.questions.length ?? 0;
+  streams[0]?.versions.push(...alerts(3, world.clock.now, world.clock.now + 1_000, "later"));
+  await scheduler.add(world.customers[0] as (typeof world.customers)[0]);
+  await world.clock.advance(MINUTE + 1_000);
+
+  expect(streams[0]?.questions.length).toBeGreaterThan(before);
+  expect(world.sink.sent.filter(({ key }) => key.includes("later"))).toHaveLength(3);
   await world.stop();
 });
 
