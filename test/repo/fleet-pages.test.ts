@@ -40,6 +40,15 @@ test("the page of the failover adds up: a customer is named when its member was 
   expect(page).toMatch(new RegExp(`^\\| up to ${claimedAt} \\| The others look`, "m"));
 });
 
+test("the set-up ends statements that a member has given up, and none before", () => {
+  const setUp = readFileSync(join(ROOT, "docs/fleet/README.md"), "utf8");
+  const givenUpAfter = constant("src/stores/postgres/connections.ts", "ANSWER_WITHIN_MS");
+  const [, ends] = /set statement_timeout = '(\d+)s'/.exec(setUp) ?? [];
+
+  expect(setUp).toContain(`A member gives a statement up after ${givenUpAfter} s,`);
+  expect(Number(ends)).toBeGreaterThan(givenUpAfter);
+});
+
 test("the page of the failover says how long renewals wait, and how a member waits at its start", () => {
   const main = readFileSync(join(ROOT, "src/main/fleet.ts"), "utf8");
   const [, connect, answer] = /HEARTBEAT_WITHIN = \{ connectWithinMs: (\S+), answerWithinMs: (\S+) \}/.exec(main) ?? [];
