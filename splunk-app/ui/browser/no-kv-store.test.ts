@@ -36,9 +36,12 @@ inBrowser("the pages on a host without KV store", () => {
     return text;
   }
   const asks = (what: string) => requests().includes(`"ask":"${what}"`);
-  /** A page that is closed while it asks for states leaves that request to the input. */
-  const left = () => (requests().match(/"ask":"[a-z-]+"/g) ?? []).filter((one) => one !== '"ask":"states"');
-  const nothingLeft = () => world.splunkd.until(() => left().length === 0, "every request to be deleted");
+  /** Pages delete what they asked of a customer or a credential, unless they are closed before the answer. */
+  const nothingLeft = () =>
+    world.splunkd.until(
+      () => !/"customer":"(contoso|mssp)","ask":"(?!states")/.test(requests()),
+      "every request to be deleted",
+    );
 
   async function credentialTyped(page: Page, name: string, secret: string): Promise<void> {
     await page.getByRole("button", { name: "Add a credential" }).click();
@@ -48,6 +51,32 @@ inBrowser("the pages on a host without KV store", () => {
     await dialog.getByLabel("Client secret", { exact: true }).fill(secret);
     await dialog.getByRole("button", { name: "Store" }).click();
   }
+
+  test("a credential is added before the first customer, also where no program runs: the next one that starts stores it", async () => {
+    const stored = (name: string) => world.splunkd.rest.passwords.list().some((entry) => entry.name === name);
+    const page = await world.open({ hash: "#/credentials" });
+    await page.getByText("No shared credential is stored.").waitFor();
+    await credentialTyped(page, "early", "v~Zz9+/early");
+    await page.getByText("early is stored.").waitFor();
+    await page.close();
+
+    world.splunkd.signal("SIGSTOP");
+    const alone = await world.open({ hash: "#/credentials" });
+    await alone.getByText("No input is enabled, so no program runs").waitFor();
+    await credentialTyped(alone, "later", "v~Zz9+/later");
+    await alone.getByText("later waits in Splunk's credential store.").waitFor();
+    expect(await accessibilityFaults(alone)).toEqual([]);
+    expect(await alone.content()).not.toContain("Zz9");
+    expect(asks("credential-replace")).toBe(true);
+    expect(stored("credential.later")).toBe(false);
+    await alone.close();
+
+    world.splunkd.signal("SIGKILL");
+    await world.splunkd.until(() => stored("credential.later"), "the credential");
+    expect(world.splunkd.rest.passwords.list().filter(({ realm }) => realm === "defender_mssp:intake")).toEqual([]);
+    world.splunkd.faults.length = 0;
+    expect(world.faults).toEqual([]);
+  });
 
   test("a customer is added, its consent is missing, then given, every check is green, its first event is seen, and no request is left", async () => {
     const contoso = world.simulator.control.customer("contoso");
@@ -110,7 +139,7 @@ inBrowser("the pages on a host without KV store", () => {
 
   test("a credential is stored and deleted, and no secret was ever in the conf file or an address", async () => {
     const page = await world.open({ hash: "#/credentials" });
-    await page.getByText("No shared credential is stored.").waitFor();
+    await page.getByTestId("credential").getByText("early").waitFor();
     await credentialTyped(page, "mssp", "v~Zz9+/Zz9");
     await world.splunkd.until(() => asks("credential-replace"), "the request");
     await page.getByText("mssp is stored.").waitFor();

@@ -229,19 +229,20 @@ async function emptySlot(written: readonly string[]): Promise<void> {
  * that fails, it is deleted.
  *
  * @param user a customer that uses it: it is bound to that customer's addresses, else to the usual ones.
+ * @param asked answers undefined where it is left for an input that starts later.
  */
-export async function sendCredential(
+export async function sendCredential<Answered extends Answer | undefined>(
   name: string,
   typed: Values,
   user: string | undefined,
-  asked: () => Promise<Answer>,
-): Promise<Answer> {
+  asked: () => Promise<Answered>,
+): Promise<Answered> {
   const all = user === undefined ? await inheritedSettings() : (await readInput(user)).values;
   const written: string[] = [];
   try {
     await putInSlot(name, SHARED_CREDENTIAL, JSON.stringify(typed), textsOf(DESTINATION_KEYS, all), written);
     const answer = await asked();
-    if (answer.state !== "done") await emptySlot(written);
+    if (answer !== undefined && answer.state !== "done") await emptySlot(written);
     return answer;
   } catch (error) {
     await emptySlot(written);

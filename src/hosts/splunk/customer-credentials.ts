@@ -107,9 +107,11 @@ export class CustomerCredentials {
 
   /**
    * The credential store as it is now; what others changed counts at the next look. Throws the failures of
-   * Splunkd, and `settings` where no input needs the store.
+   * Splunkd, and `settings` where it cannot be opened. Without an input it is opened only now: a page stores
+   * what the first one needs.
    */
   async freshStore(): Promise<PasswordStore> {
+    if (this.#stanzas.size === 0 && this.#access.store === undefined) this.#access = await this.#p.openStore([]);
     const { store, failure } = this.#access;
     if (store === undefined) throw failure ?? storeNotOpen();
     this.noteChanged(await store.refresh({ atLeastEveryMs: 0 }));

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { XMLParser } from "fast-xml-parser";
-import { FakeClock } from "../../../test/harness/fakes/clock.ts";
+import { FakeClock, T0 } from "../../../test/harness/fakes/clock.ts";
 import { FakeRandom } from "../../../test/harness/fakes/random.ts";
 import { deliveries, FakeSplunkd, FakeStdout, splunkdAt } from "../../../test/harness/fakes/splunkd-rest.ts";
-import { INTAKE_REALM, intakeEntries } from "../../config/intake-slot.ts";
+import { INTAKE_REALM, intakeEntries, SHARED_CREDENTIAL } from "../../config/intake-slot.ts";
+import { answerIn, requestSettings } from "../../config/request-stanza.ts";
 import type { FileLook } from "../../config/settings.ts";
 import { SCHEME as FORMAT_SCHEME } from "../../format/splunk/splunk-event.ts";
 import { caFileUnusable } from "../../model/endpoint-binding.ts";
@@ -13,7 +14,7 @@ import type { RosterReport } from "../../model/roster-report.ts";
 import { sealed } from "../../model/sealed.ts";
 import { settingsFor } from "../../model/settings-table.ts";
 import { networkFailure } from "../../net/network-failures.ts";
-import type { SplunkHost, SplunkWorld } from "./index.ts";
+import type { PageAnswers, SplunkHost, SplunkWorld } from "./index.ts";
 import {
   credentialId,
   customerSecretId,
@@ -316,6 +317,28 @@ describe("a run", () => {
     await host.close();
     expect(outside.fake.requests).toEqual([]);
     expect(outside.stdout.taken).toBe("");
+  });
+
+  test("without an input a page's request is answered all the same: a credential is stored before the first customer", async () => {
+    const outside = world(runDocument());
+    const stop = new AbortController();
+    const host = await openSplunkHost(await readRun(outside), outside, stop.signal);
+    expect(outside.fake.requests).toEqual([]);
+    const where = { cloud: "commercial" };
+    const typed = JSON.stringify({ client_id: TENANT, client_secret: "s3cret" });
+    const slot = intakeEntries("mssp", SHARED_CREDENTIAL, typed, where, T0, "splunkd", "page");
+    for (const { name, password } of slot) outside.fake.add("TA_defender_mssp", INTAKE_REALM, name, password);
+    outside.fake.pageRequests.set("r1", requestSettings("mssp", "credential-replace"));
+    const serving = host.servePages({} as PageAnswers, stop.signal);
+    await (outside.clock as FakeClock).advance(5_000);
+    stop.abort();
+    await serving;
+
+    const answered = answerIn(outside.fake.pageRequests.get("r1") ?? {});
+    expect(answered).toMatchObject({ state: "done", ok: true, credentials: [{ name: "mssp", client_id: TENANT }] });
+    expect(JSON.stringify(answered)).not.toContain("s3cret");
+    expect([...outside.fake.rows.keys()].filter((id) => id.includes("intake"))).toEqual([]);
+    await host.close();
   });
 
   test("it no longer says that no input can be used once one is collected", async () => {

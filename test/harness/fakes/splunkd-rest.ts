@@ -1,3 +1,4 @@
+import { REQUESTS_CONF } from "../../../src/config/request-stanza.ts";
 import { Splunkd } from "../../../src/hosts/splunk/splunkd.ts";
 import { AnswerScanner } from "../../../src/json/answer-scanner.ts";
 import type { Delivery } from "../../../src/model/event.ts";
@@ -21,6 +22,8 @@ export class FakeSplunkd implements Http {
   readonly requests: HttpRequest[] = [];
   /** Inputs as inputs.conf has them. An edit of another one is answered 404. */
   readonly inputs = new Map<string, Record<string, string>>();
+  /** Stanzas of the conf file in which pages leave requests; there is no KV store. */
+  readonly pageRequests = new Map<string, Record<string, string>>();
   /** What splunkd does between an edit's request and its write: it validates, for instance. */
   validating: (name: string) => Promise<void> = async () => {};
   /** Called once an edit is written; its answer follows. */
@@ -52,7 +55,23 @@ export class FakeSplunkd implements Http {
       return this.#inputs(url);
     if (rest[0] === "data" && rest[1] === "inputs")
       return this.#input(request.method, url.pathname, rest[3] && decodeURIComponent(rest[3]), form);
+    if (rest[0] === "configs" && rest[1] === `conf-${REQUESTS_CONF}`)
+      return this.#pageRequest(request.method, decodeURIComponent(rest[2] ?? ""), form);
     return answer(404, "{}");
+  }
+
+  #pageRequest(method: string, name: string, form: Record<string, string>): HttpAnswer {
+    const acl = { app: "TA_defender_mssp" };
+    if (name === "")
+      return answer(
+        200,
+        JSON.stringify({ entry: [...this.pageRequests].map(([key, content]) => ({ name: key, acl, content })) }),
+      );
+    const found = this.pageRequests.get(name);
+    if (found === undefined) return answer(404, "{}");
+    if (method === "DELETE") this.pageRequests.delete(name);
+    else this.pageRequests.set(name, { ...found, ...form });
+    return answer(200, "{}");
   }
 
   async #input(

@@ -19,14 +19,14 @@ import { statusRows } from "../states.ts";
 import { Dialog, PageSwitch, SecretWarning } from "./parts.tsx";
 import { MissingRights, useMay, useMayAtOnce } from "./rights.tsx";
 import { mustTick } from "./transport.ts";
-import { answerOf, useRequest } from "./use-request.ts";
+import { answerOf, leave, useRequest } from "./use-request.ts";
 
 /** So many users of a credential are named in the table. */
 const NAMED_USERS = 5;
 const ENDS_SOON_DAYS = 60;
 
 const NOBODY_ANSWERS =
-  "No input is enabled, so no program runs that could answer this page. Enable a customer on the page Customers and load again, or use `defender_mssp credential set NAME --to splunk` on this host.";
+  "No input is enabled, so no program runs that could answer this page. You can add a credential all the same: the next one that starts within an hour stores it. Or use `defender_mssp credential set NAME --to splunk` on this host.";
 
 /** Apps that many customers share: when they end, who uses them. */
 export function CredentialsPage(): ReactElement {
@@ -177,10 +177,18 @@ function Credentials(): ReactElement {
         <SecretDialog
           row={editing === "new" ? undefined : editing}
           taken={rows?.map(({ name }) => name) ?? []}
+          isLeft={rows === undefined && isUnanswered}
           stop={() => over.current.signal}
           onClose={() => setEditing(undefined)}
           onStored={(found, name) => {
             begin();
+            if (found === undefined) {
+              setSaid(
+                `${name} waits in Splunk's credential store. The next program that starts within an hour stores it.`,
+              );
+              setEditing(undefined);
+              return;
+            }
             if (!took(found, `${name} is stored. It counts within a minute; no restart is needed.`)) return;
             setEditing(undefined);
           }}
@@ -228,9 +236,12 @@ interface SecretDialogProps {
   /** Undefined for a new credential. */
   readonly row: SharedCredentialRow | undefined;
   readonly taken: readonly string[];
+  /** No program runs: the next one that starts takes the credential over. */
+  readonly isLeft: boolean;
   readonly stop: () => AbortSignal;
   readonly onClose: () => void;
-  readonly onStored: (answer: Answer, name: string) => void;
+  /** Without an answer it is left for the next program that runs. */
+  readonly onStored: (answer: Answer | undefined, name: string) => void;
 }
 
 const FIELDS = [
@@ -240,7 +251,7 @@ const FIELDS = [
   ["expires", "Client secret expires", "As the portal shows it, for example 2027-11-24. Without it nobody is warned."],
 ] as const;
 
-function SecretDialog({ row, taken, stop, onClose, onStored }: SecretDialogProps): ReactElement {
+function SecretDialog({ row, taken, isLeft, stop, onClose, onStored }: SecretDialogProps): ReactElement {
   const [typed, setTyped] = useState<TypedCredential>({
     name: row?.name ?? "",
     client_id: row?.client_id ?? "",
@@ -263,11 +274,12 @@ function SecretDialog({ row, taken, stop, onClose, onStored }: SecretDialogProps
     const called = name.trim();
     try {
       const answer = await sendCredential(called, secret, row?.used_by[0], () =>
-        answerOf(called, "credential-replace", stop()),
+        isLeft ? leave(called, "credential-replace") : answerOf(called, "credential-replace", stop()),
       );
-      if (answer.state === "done") setTyped((before) => ({ ...before, client_secret: "" }));
-      else setFailure(`${answer.say ?? ""} ${answer.next_step ?? ""}`);
-      if (answer.state === "done") onStored(answer, called);
+      if (answer !== undefined && answer.state !== "done")
+        return setFailure(`${answer.say ?? ""} ${answer.next_step ?? ""}`);
+      setTyped((before) => ({ ...before, client_secret: "" }));
+      onStored(answer, called);
     } catch (error) {
       setFailure(messageOf(error));
     } finally {

@@ -59,6 +59,11 @@ export async function answerOf(customer: string, what: Ask, stop: AbortSignal): 
   return answer;
 }
 
+/** Asks an input that starts later: nobody waits for its answer. Throws RestProblem. */
+export async function leave(customer: string, what: Ask): Promise<undefined> {
+  await ask(customer, what).catch(noted(what, customer));
+}
+
 /** Adds to what went wrong how the same is done without a page. */
 function noted(what: Ask, customer: string): (error: unknown) => never {
   return (error) => {
