@@ -6,6 +6,8 @@ import { objectOfKey } from "./version-key.ts";
 /** Larger requests are not faster, and this much of each connection is in memory. */
 const BATCH_MOST_BYTES = 1 << 20;
 const BATCH_MOST_EVENTS = 500;
+/** A batch up to this size gets memory of its size: one that trickles needs no more. */
+const SMALL_BYTES = 1 << 16;
 const NEWLINE = 0x0a;
 
 /** A record of the spool of which lines are not confirmed yet. */
@@ -304,7 +306,8 @@ export class HecBatches {
     pieces: readonly Uint8Array[],
     { byteLength, count, objects }: Pick<HecBatch, "count" | "objects"> & { readonly byteLength: number },
   ): HecBatch {
-    const memory = this.#memory.lend(byteLength);
+    // In a catch-up each batch has another size: of one size, any memory fits the next batch.
+    const memory = this.#memory.lend(byteLength > SMALL_BYTES ? Math.max(byteLength, BATCH_MOST_BYTES) : byteLength);
     let at = 0;
     for (const piece of pieces) {
       memory.set(piece, at);

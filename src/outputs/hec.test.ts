@@ -1040,6 +1040,37 @@ describe("on the wire", () => {
     expect(waiting(it)).toBe(0);
   });
 
+  test("a long catch-up takes no more memory for requests than those under way, whatever waits on disk", async () => {
+    const it = story({ spoolBytes: 64 << 20, network: (n) => n.indexer(A) });
+    const send = it.network.send.bind(it.network);
+    const used = new Map<ArrayBufferLike, number>();
+    const under = { way: 0, most: 0 };
+    it.network.send = async (request) => {
+      if (!request.url.endsWith("/event")) return send(request);
+      const { buffer } = request.body as Uint8Array;
+      used.set(buffer, buffer.byteLength);
+      under.most = Math.max(under.most, (under.way += 1));
+      return send(request).finally(() => void (under.way -= 1));
+    };
+    it.network.onReply = async (reply) => {
+      await settled();
+      return reply;
+    };
+    it.network.down.add(A);
+    for (let n = 0; n < 60; n += 1) await it.output.write(versions(`${n}-${"x".repeat(300_000 + n * 1_000)}`));
+    it.network.down.clear();
+    await it.clock.pass(120_000);
+    const sent = it.network.posts.length;
+    it.network.asked.splice(0);
+
+    expect([waiting(it), it.network.indexed.length]).toEqual([0, 60]);
+    expect(sent).toBeGreaterThan(20);
+    expect(under.most).toBe(4);
+    // Four under way, one that a first request which failed may still hold, and sizes that did not fit.
+    expect(used.size).toBeLessThanOrEqual(8);
+    expect([...used.values()].reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(8 << 20);
+  });
+
   test("gzip compresses the events, and they are the same", async () => {
     const it = story({ gzip: true, network: (n) => n.indexer(A) });
     await it.output.write(versions("a", "b"));
