@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { afterEach, expect, jest, test } from "@jest/globals";
 import { decodedBody } from "./decode.ts";
@@ -28,7 +28,7 @@ test("pieces that wait for a slow reader are not joined, so the decoder's memory
     buffers.add(piece.buffer);
     byteLength += piece.byteLength;
     // Time for the thread that decodes: more pieces than this one wait then.
-    for (let turns = 0; turns < 200; turns += 1) await turn();
+    for (let n = 0; n < 200; n += 1) await yieldToEventLoop();
   }
   // A joined piece would be of this size too, and the memory of its parts would wait for a collection.
   const madeOfThisSize = made.mock.calls.filter(([size]) => size === CHUNK_BYTES).length;
