@@ -40,3 +40,24 @@ test("a fleet says how many partitions its watermark topic needs, and that event
   const { failure } = kafkaFailure(fleet, new KafkaError("create-topic", target, new Error("denied")));
   expect(failure.nextStep).toMatch(/create watermarks with 256 partitions, cleanup\.policy=compact/);
 });
+
+/** As the client says it: one error for each record that the broker names, and one for the partition. */
+function refusedRecords(code: string): KafkaError {
+  const codes = ["UNKNOWN_SERVER_ERROR", code].map((apiId) => Object.assign(new Error(apiId), { apiId }));
+  const target = { host: "kafka.example", port: 9093, protocol: "tls" } as const;
+  return new KafkaError("produce", target, new AggregateError(codes));
+}
+
+test("a refused time of the events is said as the machine's wrong clock, and tried again seldom", () => {
+  const { failure, needsPerson } = kafkaFailure(NAMES, refusedRecords("INVALID_TIMESTAMP"));
+  expect(failure).toMatchObject({
+    say: "outputs[0]: Kafka refuses the time of the events, because this machine's clock differs from the broker's. Events wait in the spool.",
+    nextStep: "Set the clock of this machine. Delivery then resumes by itself.",
+  });
+  expect(needsPerson).toBe(true);
+});
+
+test("of what a broker refuses the reason is named, not that the records have one", () => {
+  const { failure } = kafkaFailure(NAMES, refusedRecords("CORRUPT_MESSAGE"));
+  expect(failure.say).toContain("refuses the request (CORRUPT_MESSAGE)");
+});

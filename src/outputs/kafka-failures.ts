@@ -34,6 +34,8 @@ const NEEDS_A_PERSON: ReadonlySet<string> = new Set([
   "UNKNOWN_TOPIC_OR_PARTITION",
   "INVALID_REPLICATION_FACTOR",
   "POLICY_VIOLATION",
+  "INVALID_TIMESTAMP",
+  "INVALID_RECORD",
 ]);
 
 /** What ends a transaction although nothing is wrong: the next writer goes on. */
@@ -77,7 +79,8 @@ export function kafkaFailure(
   if (codes.length > 0) {
     const unknown: Reason = {
       code: "output-broken",
-      say: `${error.target.host}:${error.target.port} refuses the request (${codes[0]})`,
+      // The client adds the first for each record that the broker names.
+      say: `${error.target.host}:${error.target.port} refuses the request (${codes.find((code) => code !== "UNKNOWN_SERVER_ERROR") ?? codes[0]})`,
       nextStep: "Look at the log of that broker. Delivery resumes by itself.",
     };
     return { failure: broken(names, unknown, error), needsPerson };
@@ -160,6 +163,16 @@ function saidByKafka(names: KafkaNames, error: unknown, codes: readonly string[]
     );
   if (has("INVALID_REPLICATION_FACTOR"))
     return refused("Kafka has fewer brokers than a topic needs replicas", "Have the Kafka administrator start them.");
+  if (has("INVALID_TIMESTAMP"))
+    return refused(
+      "Kafka refuses the time of the events, because this machine's clock differs from the broker's",
+      "Set the clock of this machine. Delivery then resumes by itself.",
+    );
+  if (has("INVALID_RECORD"))
+    return refused(
+      `the topic ${topic} refuses events: a topic with cleanup.policy=compact takes no health event, which has no key`,
+      `Have the Kafka administrator set cleanup.policy=delete for ${topic}. Delivery then resumes by itself.`,
+    );
   if (has("UNSUPPORTED_COMPRESSION_TYPE"))
     return refused("Kafka does not take this compression", "Set .compression to gzip.");
   if (step === "leader" || has("LEADER_NOT_AVAILABLE"))

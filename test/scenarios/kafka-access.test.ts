@@ -11,6 +11,7 @@ import { type Failure, isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { kafkaClient } from "../../src/outputs/kafka-client.ts";
 import type { KafkaAccess } from "../../src/outputs/kafka-connection.ts";
+import type { KafkaEvent } from "../../src/outputs/kafka-error.ts";
 import type { KafkaWriterParts } from "../../src/outputs/kafka-writer.ts";
 import { makeAwkwardCertificate } from "../harness/awkward-certificates.ts";
 import { KafkaBroker, missingKafkaParts } from "../harness/kafka/broker.ts";
@@ -106,10 +107,11 @@ withKafka("a real Kafka that asks who is there", () => {
   });
   const plainly = (): KafkaAccess => ({ brokers: [broker.address], protocol: "tcp", sasl: "none" });
 
-  /** Commits one event and reads it back; the failure when that fails. */
+  /** Commits one event, or these, and reads it back; the failure when that fails. */
   async function attempt(
     access: KafkaAccess,
     parts: Partial<KafkaWriterParts> = {},
+    events?: readonly KafkaEvent[],
   ): Promise<"read" | "unread" | Pick<Failure, "code" | "say" | "nextStep">> {
     const topic = parts.topic ?? TOPIC;
     const names = { name: "outputs[0]", topic, watermarkTopic: WATERMARKS, transactionalId: "defender-mssp.test" };
@@ -129,7 +131,7 @@ withKafka("a real Kafka that asks who is there", () => {
       });
       try {
         const value = Buffer.from(`event ${performance.now()}`);
-        await writer.commit([{ key: "object", value }], Buffer.from("{}"), 900_000);
+        await writer.commit(events ?? [{ key: "object", value }], Buffer.from("{}"), 900_000);
         return (await writer.canRead(value)) ? "read" : "unread";
       } finally {
         writer.close();
@@ -193,6 +195,32 @@ withKafka("a real Kafka that asks who is there", () => {
         code: "output-broken",
         say: output("the user reader has no right to the transactional id defender-mssp.test"),
       },
+    });
+  });
+
+  test("a machine's clock that is hours ahead of Kafka's is said, and one that is behind is no failure", async () => {
+    const wrongBy = (ms: number) => ({ clock: { ...clock, nowMs: () => Date.now() + ms } });
+    expect(await attempt(plainly(), wrongBy(2 * 3_600_000))).toEqual({
+      code: "output-broken",
+      say: output("Kafka refuses the time of the events, because this machine's clock differs from the broker's"),
+      nextStep: "Set the clock of this machine. Delivery then resumes by itself.",
+    });
+    expect(await attempt(plainly(), wrongBy(-2 * 3_600_000))).toBe("read");
+  });
+
+  test("a topic that takes no event without a key is said, because health has none", async () => {
+    await broker.createTopic("compacted", 1, { "cleanup.policy": "compact" });
+    const events = [
+      { key: "object", value: Buffer.from("an alert") },
+      { key: undefined, value: Buffer.from("health") },
+    ];
+    expect(await attempt(plainly(), { topic: "compacted" }, events)).toEqual({
+      code: "output-broken",
+      say: output(
+        "the topic compacted refuses events: a topic with cleanup.policy=compact takes no health event, which has no key",
+      ),
+      nextStep:
+        "Have the Kafka administrator set cleanup.policy=delete for compacted. Delivery then resumes by itself.",
     });
   });
 
