@@ -852,7 +852,10 @@ describe("an output that accepts events again", () => {
   /** Customers whose events an output refused for two hours. */
   async function refusedFor2Hours(customers: number) {
     const bench = new Bench(customers);
-    const output = { isRefusing: true, accepts: (_?: ReadonlySet<string>) => undefined as void };
+    const output: { isRefusing: boolean; accepts: (stanzas?: ReadonlySet<string>) => void } = {
+      isRefusing: true,
+      accepts: () => undefined,
+    };
     bench.sink.break = () => (output.isRefusing ? { arrives: 0, failure: failureOf("output-full") } : undefined);
     bench.destination = { onAccepting: (listener) => (output.accepts = listener) };
     const collector = await bench.open();
