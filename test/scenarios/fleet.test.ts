@@ -245,6 +245,71 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     await story.expectWhole(all());
   });
 
+  storm(
+    "a database that is full, and then read-only, is heard of for every customer, and nothing is lost",
+    async () => {
+      const { story, appear, all } = await begin("full", ["one", "two"]);
+      const running = [story.start("one"), story.start("two")];
+      await story.until(() => story.owners()["one"] === 128 && story.owners()["two"] === 128, "each owns its half");
+      await story.until(() => story.delivered >= all(), "everything so far was delivered");
+      const health = () => [...story.healthOf("one"), ...story.healthOf("two")];
+      const said = () => [...story.saidOf("one"), ...story.saidOf("two")];
+      const saidOfEach = (code: string) =>
+        story.until(
+          () => CUSTOMERS.every((customer) => health().includes(`${customer} ${code}`)),
+          `health says ${code} of every customer`,
+        );
+      const goesOn = async (): Promise<void> => {
+        await story.until(() => story.delivered >= all() && story.waiting === 0, "everything was delivered");
+        const lastOf = (customer: string) =>
+          Math.max(
+            ...["one", "two"].map(
+              (member) =>
+                story.healthOf(member).lastIndexOf(`${customer} ok`) -
+                story.healthOf(member).findLastIndex((one) => one.startsWith(`${customer} fleet-`)),
+            ),
+          );
+        await story.until(
+          () => CUSTOMERS.every((customer) => lastOf(customer) > 0),
+          "health of every customer is good again",
+        );
+      };
+
+      // Nothing was committed in that hour yet.
+      const [hour = ""] = server.query(`select ${story.schema}.this_hour() + 2`);
+      await server.withoutSpace(`${story.schema}.packet_${hour}`);
+      server.query(
+        `create or replace function ${story.schema}.this_hour() returns int language sql stable as 'select ${hour}'`,
+      );
+      const before = story.committed;
+      appear(2);
+      await saidOfEach("fleet-refused");
+      expect(story.committed).toBe(before);
+      expect(said().find((one) => one.includes("No space left on device"))).toMatch(
+        /^customer-\d: The fleet's database refused a statement \(53100\): .* Nothing of it was committed\. Free disk space on the database's host\. Collection resumes by itself\.$/,
+      );
+      server.query(`truncate ${story.schema}.packet_${hour}`);
+      await goesOn();
+
+      server.query("alter system set default_transaction_read_only = on");
+      server.query("select pg_reload_conf()");
+      appear(2);
+      await saidOfEach("fleet-unconfirmed");
+      expect(health()).toContain("fleet full fleet-refused");
+      expect(said().find((one) => one.includes(": This member does not collect"))).toMatch(
+        /^customer-\d: .* \(25006\): .* Nothing of it was committed\. Make the database writable, or put the primary into fleet\.url\.$/,
+      );
+      expect(await story.doctor()).toMatch(/The fleet's database is read-only for fleet\.user/);
+      server.query("alter system reset default_transaction_read_only");
+      server.query("select pg_reload_conf()");
+      await goesOn();
+      for (const member of running) member.kill("SIGTERM");
+      for (const member of running) expect([await member.ended, story.log]).toEqual([0, expect.any(String)]);
+
+      await story.expectWhole(all());
+    },
+  );
+
   storm.each([
     ["files", "storm"],
     ["hec", "storm-hec"],

@@ -198,14 +198,27 @@ export class FleetStory {
 
   /** Health in the member's file, oldest first: a customer or the fleet, and the failure or `ok`. */
   healthOf(member: string): string[] {
+    return this.#healthIn(member).map(({ tenant, failure }) => `${tenant} ${failure ?? "ok"}`);
+  }
+
+  /** The same with what it says and the next step. */
+  saidOf(member: string): string[] {
+    return this.#healthIn(member).map(({ tenant, say, next_step }) => `${tenant}: ${say} ${next_step}`);
+  }
+
+  #healthIn(member: string) {
     if (!existsSync(this.#out(member))) return [];
     const lines = readFileSync(this.#out(member), "utf8").split("\n").slice(0, -1);
     return lines.flatMap((text) => {
       const { tenant, streams } = JSON.parse(text) as {
         readonly tenant?: string;
-        readonly streams?: readonly { readonly failure: string | null }[];
+        readonly streams?: readonly {
+          readonly failure: string | null;
+          readonly say: string | null;
+          readonly next_step: string | null;
+        }[];
       };
-      return streams?.map(({ failure }) => `${tenant} ${failure ?? "ok"}`) ?? [];
+      return streams?.map((stream) => ({ tenant, ...stream })) ?? [];
     });
   }
 

@@ -12,11 +12,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { Client } from "pg";
 import { freePort } from "../free-port.ts";
 
 const READY_WITHIN_MS = 240_000;
@@ -185,6 +187,33 @@ export class PostgresServer {
     this.#child?.kill(signal);
     await this.#ended;
     this.#child = undefined;
+  }
+
+  /**
+   * From now on the table is empty and nothing fits into it: its file is one for which the system refuses each
+   * write for lack of space. `truncate` gives it a new file, and ends that.
+   */
+  async withoutSpace(table: string): Promise<void> {
+    const client = new Client({
+      host: "127.0.0.1",
+      port: this.port,
+      user: SUPERUSER,
+      password: SUPERUSER_PASSWORD,
+      database: "postgres",
+    });
+    await client.connect();
+    try {
+      // Nobody else opens the new file before it is replaced.
+      await client.query("begin");
+      await client.query(`truncate ${table}`);
+      const { rows } = await client.query("select pg_relation_filepath($1) as path", [table]);
+      const path = join(this.#data, (rows[0] as { path: string }).path);
+      rmSync(path);
+      symlinkSync("/dev/full", path);
+      await client.query("commit");
+    } finally {
+      await client.end();
+    }
   }
 
   /** As if its host had lost power: all of its processes end in one moment, and say nothing. */
