@@ -3,7 +3,7 @@ import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import type { Page } from "playwright-core";
 import { describeWith } from "../../../test/harness/real-parts.ts";
-import { accessibilityFaults, picture, startWorld, TENANT, type World, whatIsMissing } from "./world.ts";
+import { accessibilityFaults, callSplunkd, picture, startWorld, TENANT, type World, whatIsMissing } from "./world.ts";
 import "./busy-machine.ts";
 
 const inBrowser = describeWith("Chromium, its packages and the executable", whatIsMissing());
@@ -72,8 +72,13 @@ inBrowser("the pages on a host without KV store", () => {
     await alone.close();
 
     world.splunkd.signal("SIGKILL");
-    await world.splunkd.until(() => stored("credential.later"), "the credential");
-    expect(world.splunkd.rest.passwords.list().filter(({ realm }) => realm === "defender_mssp:intake")).toEqual([]);
+    const first = { name: "first", tenant_id: TENANT, credential: "later", disabled: "0" };
+    expect(await callSplunkd(world.splunkd, "POST", "", first)).toBe(201);
+    const taken = () =>
+      stored("credential.later") &&
+      world.splunkd.rest.passwords.list().every(({ realm }) => realm !== "defender_mssp:intake");
+    await world.splunkd.until(taken, "the credential, and an empty intake");
+    expect(await callSplunkd(world.splunkd, "DELETE", "first")).toBe(200);
     world.splunkd.faults.length = 0;
     expect(world.faults).toEqual([]);
   });
