@@ -67,7 +67,6 @@ inBrowser("the page Credentials in Splunk Web", () => {
     const dialog = page.getByRole("dialog");
     await dialog.getByRole("button", { name: "Store" }).click();
     await dialog.getByText("Client secret is missing; paste the value of the client secret.").waitFor();
-    await picture(page, "credentials-add");
     expect(await accessibilityFaults(page)).toEqual([]);
 
     await dialog.getByRole("textbox", { name: /^Name/ }).focus();

@@ -84,7 +84,7 @@ inBrowser("somebody without the capabilities of an administrator", () => {
       expect([hash, offered]).toEqual([hash, []]);
       expect(refused()).toEqual([]);
       expect(await accessibilityFaults(page)).toEqual([]);
-      await picture(page, `reader-${hash.slice(2).replace(/\/.*/, "")}`);
+      if (hash === "#/customers") await picture(page, "reader-customers");
       await page.setViewportSize({ width: 320, height: 900 });
       expect([hash, await cutOff(page)]).toEqual([hash, []]);
     },
@@ -115,7 +115,6 @@ inBrowser("somebody without the capabilities of an administrator", () => {
       await page.getByText("search (plots on Health").waitFor();
       expect([hash, await controls(page)]).toEqual([hash, []]);
       expect(await accessibilityFaults(page)).toEqual([]);
-      await picture(page, `reader-${hash.slice(2)}`);
     }
     expect(world.web.calls.filter(({ path }) => path.includes("search/v2"))).toEqual([]);
   });
@@ -125,7 +124,6 @@ inBrowser("somebody without the capabilities of an administrator", () => {
     const page = await world.open({ view: "start" });
     await page.getByText(MAY_CHANGE).waitFor();
     expect(await accessibilityFaults(page)).toEqual([]);
-    await picture(page, "reader-start");
   });
 
   test("who may change inputs and not store secrets is offered what it may do", async () => {

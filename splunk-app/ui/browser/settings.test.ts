@@ -77,7 +77,6 @@ inBrowser("the page Settings", () => {
     const before = world.web.calls.length;
     await save(page);
     await page.getByText("999 is above 256").first().waitFor();
-    await picture(page, "settings-refused");
     await page.getByText("Proxy", { exact: false }).first().waitFor();
 
     expect(world.web.calls.slice(before).filter(({ method }) => method === "POST")).toEqual([]);
