@@ -3,8 +3,8 @@ import type { Spooled, SpoolPlace } from "./spool.ts";
 import type { ConfirmedQueue } from "./unconfirmed-batches.ts";
 import { objectOfKey } from "./version-key.ts";
 
-/** Larger requests are not faster, and this much of each connection is in memory. */
-const BATCH_MOST_BYTES = 1 << 20;
+/** HEC would take more. Each connection holds a request twice, plain and encrypted (docs/benchmarks.md). */
+const BATCH_MOST_BYTES = 1 << 19;
 const BATCH_MOST_EVENTS = 500;
 /** A batch up to this size gets memory of its size: one that trickles needs no more. */
 const SMALL_BYTES = 1 << 16;
