@@ -498,7 +498,7 @@ withPostgres("the fleet's store", () => {
           await member.release([before.lease]);
           if (outcome === "undone") server.query(`select pg_terminate_backend(${waitingForLock()[0]})`);
           const claims = outcome === "committed during the claim" ? member.claim(ALL) : undefined;
-          while (claims !== undefined && waitingForLock().length < 2) await pause(20);
+          if (claims !== undefined) while (waitingForLock().length < 2) await pause(20);
           await holder.query("commit");
           while (waitingForLock().length > 0) await pause(20);
           const after = await opened(member, leaseOfKey((await claims) ?? (await member.claim(ALL))));

@@ -138,7 +138,7 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
         const { story, appear, all, delivered, running } = await begin(name, ports, "files");
         const counts = { failovers: 0, pages_without_answer: 0, versions_without_answer_kept: 0 };
         for (let round = 0; round < ROUNDS; round += 1)
-          // Does the standby have what the members got no answer for? In CI one of the two is enough for each way.
+          // Has the standby what the members got no answer for? In CI one of the two does for each way.
           for (const hasPages of ROUNDS > 1 ? [true, false] : [name === "sync"]) {
             if (counts.failovers > 0) await followAgain(true);
             // What the members send from now on is committed, and waits: the standby gets it, or does not.

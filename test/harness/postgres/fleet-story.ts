@@ -80,7 +80,10 @@ export class FleetStory {
           ...(refreshTokens ? [...tokenLines(ready), `fleet.key_file=${this.keyFile(member)}`] : []),
           ...this.#outputLines(member),
           `state_dir=${join(this.#home, member)}`,
-          `fleet.url=postgres://${[port].flat().map((one) => `127.0.0.1:${one}`)}/postgres`,
+          `fleet.url=postgres://${[port]
+            .flat()
+            .map((one) => `127.0.0.1:${one}`)
+            .join(",")}/postgres`,
           `fleet.user=${ROLE}`,
           `fleet.password=file:${password}`,
           `fleet.name=${name}`,

@@ -190,8 +190,8 @@ export class PostgresServer {
   }
 
   /**
-   * From now on the table is empty and nothing fits into it: its file is one for which the system refuses each
-   * write for lack of space. `truncate` gives it a new file, and ends that.
+   * From now on the table is empty and nothing fits into it: its file is one for which the system refuses
+   * each write for lack of space. `truncate` gives it a new file, and ends that.
    */
   async withoutSpace(table: string): Promise<void> {
     const client = new Client({
