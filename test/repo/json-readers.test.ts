@@ -7,6 +7,7 @@ const ROOT = resolve(import.meta.dirname, "../..");
 /** Where JSON.parse is called, and why a byte order mark cannot be before what it reads. */
 const READERS: Readonly<Record<string, string>> = {
   "src/model/command-line.ts": "one word of a command that this program wrote",
+  "src/config/request-stanza.ts": "one line of a setting, which a page of this app or this program writes",
   "src/net/json-answer.ts": "the reader of all JSON from outside; ignores a byte order mark",
   "src/defender/hunting/query-file.ts": "names the place of a mistake; ignores a byte order mark itself",
   "src/defender/hunting/hunting-source.ts": "one member of a scanned answer",
