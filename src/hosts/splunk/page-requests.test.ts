@@ -392,6 +392,45 @@ test("a KV store that comes back hides no request that was left elsewhere meanwh
   expect(written.at(-1)).toMatchObject({ _key: "in conf", state: "done" });
 });
 
+test("a place that can be read and not written holds up no request of the other place, and is warned of", async () => {
+  const written: Row[] = [];
+  const busy = new Failure("splunkd-busy", {
+    actor: "operator",
+    retry: { when: "soon" },
+    say: "Not ready.",
+    nextStep: "",
+  });
+  const readOnly: RequestStore = {
+    rows: async () => [{ _key: "expired", ask: "unknown" }, doctor("waits")],
+    replace: () => Promise.reject(busy),
+    remove: () => Promise.reject(busy),
+  };
+  const other = storeOf([doctor("in conf")], written, []);
+  const { clock, log, stop, requests } = bench([], READY, [], [readOnly, other.store]);
+  const running = requests.run(stop.signal);
+  await clock.advance(5 * SECOND_MS);
+  stop.abort();
+  await running;
+
+  expect(written.at(-1)).toMatchObject({ _key: "in conf", state: "done" });
+  expect(log.lines.map(({ fields }) => fields["say"])).toEqual(["Not ready."]);
+});
+
+test("a place that cannot be read for a moment keeps how long its requests have waited", async () => {
+  const other = storeOf([], [], []);
+  const row = { _key: "1", customer: "contoso", ask: "consent" };
+  const { clock, look, written, consent, faults } = bench([row], READY, [], [other.store]);
+  consent.state = { missing: ["Alert.Read"], say: "Not yet." };
+
+  await look();
+  await clock.advance(1_000 * SECOND_MS);
+  faults.push(refusal("The KV store restarts."));
+  await look();
+  await clock.advance(801 * SECOND_MS);
+  await look();
+  expect(written.at(-1)).toMatchObject({ state: "done", ok: false, missing: ["Alert.Read"] });
+});
+
 test("the states of all inputs, or of one, are answered from what this run knows", async () => {
   const rows: Row[] = [
     { _key: "all", customer: "", ask: "states" },

@@ -117,6 +117,7 @@ interface Answer {
  */
 export class PageRequests {
   readonly #p: PageRequestsParts;
+  /** By place, as is the next. */
   readonly #seenAtMs = new Map<string, number>();
   readonly #refusedUntilMs = new Map<string, number>();
   /** `<ask> <customer>` to the time of the last check. */
@@ -160,46 +161,58 @@ export class PageRequests {
   async look(stop: AbortSignal): Promise<void> {
     const stores = this.#p.stores();
     const found = await Promise.allSettled(stores.map((store) => store.rows()));
-    const all = found.map((one) => (one.status === "fulfilled" ? one.value : []));
-    this.#forgetOthers(all.flat());
-    const problems = found.flatMap((one): unknown[] => (one.status === "rejected" ? [one.reason] : []));
-    const unexpected = problems.find((problem) => !isFailure(problem));
-    if (unexpected !== undefined || problems.length === stores.length) throw unexpected ?? problems[0];
-    for (const [at, store] of stores.entries()) await this.#lookAt(store, all[at] ?? [], stop);
+    const problems = found.map((one): unknown => (one.status === "rejected" ? one.reason : undefined));
+    const unexpected = problems.find((problem) => problem !== undefined && !isFailure(problem));
+    if (unexpected !== undefined || problems.every((problem) => problem !== undefined)) throw unexpected ?? problems[0];
+    let notWritten: Failure | undefined;
+    for (const [at, one] of found.entries()) {
+      const store = stores[at];
+      if (store === undefined || one.status === "rejected") continue;
+      this.#forgetOthers(at, one.value);
+      try {
+        await this.#lookAt(at, store, one.value, stop);
+      } catch (error) {
+        // A KV store that can only be read must not hold up the requests in the configuration file.
+        if (!isFailure(error)) throw error;
+        notWritten ??= error;
+      }
+    }
+    if (notWritten !== undefined) throw notWritten;
   }
 
-  async #lookAt(store: RequestStore, rows: readonly Row[], stop: AbortSignal): Promise<void> {
+  async #lookAt(at: number, store: RequestStore, rows: readonly Row[], stop: AbortSignal): Promise<void> {
     const nowMs = this.#p.clock.monotonicMs();
     for (const row of inTurn(rows)) {
       if (stop.aborted) return;
       const key = row["_key"];
       if (typeof key !== "string") continue;
-      if (!this.#seenAtMs.has(key)) {
-        this.#seenAtMs.set(key, nowMs);
+      const place = placeOf(at, key);
+      if (!this.#seenAtMs.has(place)) {
+        this.#seenAtMs.set(place, nowMs);
         if (!isAnswered(row)) this.#oftenUntilMs = nowMs + OFTEN_AFTER_REQUEST_MS;
       }
-      const seenAtMs = this.#seenAtMs.get(key) ?? nowMs;
-      if (nowMs < (this.#refusedUntilMs.get(key) ?? nowMs)) continue;
+      const seenAtMs = this.#seenAtMs.get(place) ?? nowMs;
+      if (nowMs < (this.#refusedUntilMs.get(place) ?? nowMs)) continue;
       const request = requestIn(row, { _key: key, store, seenAtMs });
       try {
         if (request === undefined || this.#hasExpired(row, seenAtMs)) await store.remove(key);
         else if (!isAnswered(row)) await this.#answer(request, row, stop);
       } catch (error) {
         if (!isFailure(error) || error.code !== "splunkd-answer") throw error;
-        this.#noteRefused(key, error);
+        this.#noteRefused(place, error);
       }
     }
   }
 
   /** splunkd does not take this answer, or does not delete this row: others wait behind it. */
-  #noteRefused(key: string, { code, say, nextStep }: Failure): void {
-    if (!this.#refusedUntilMs.has(key))
+  #noteRefused(place: string, { code, say, nextStep }: Failure): void {
+    if (!this.#refusedUntilMs.has(place))
       this.#p.log.warn("a request of a page in Splunk Web can be neither answered nor deleted", {
         failure: code,
         say,
         next_step: nextStep || undefined,
       });
-    this.#refusedUntilMs.set(key, this.#p.clock.monotonicMs() + SAME_AGAIN_AFTER_MS);
+    this.#refusedUntilMs.set(place, this.#p.clock.monotonicMs() + SAME_AGAIN_AFTER_MS);
   }
 
   /** An answer expires by its own time, as this program may be newer; else by when it was seen. */
@@ -209,10 +222,12 @@ export class PageRequests {
     return Math.max(answeredAgoMs, this.#p.clock.monotonicMs() - seenAtMs) > EXPIRES_AFTER_MS;
   }
 
-  #forgetOthers(rows: readonly Row[]): void {
-    const present = new Set(rows.map((row) => row["_key"]));
-    for (const keys of [this.#seenAtMs, this.#refusedUntilMs])
-      for (const key of keys.keys()) if (!present.has(key)) keys.delete(key);
+  /** What cannot be read for a moment is not forgotten: its requests would never expire. */
+  #forgetOthers(at: number, rows: readonly Row[]): void {
+    const present = new Set(rows.map((row) => placeOf(at, row["_key"])));
+    for (const places of [this.#seenAtMs, this.#refusedUntilMs])
+      for (const place of places.keys())
+        if (place.startsWith(placeOf(at, "")) && !present.has(place)) places.delete(place);
     const oldest = this.#p.clock.monotonicMs() - SAME_AGAIN_AFTER_MS;
     for (const [what, atMs] of this.#askedAtMs) if (atMs < oldest) this.#askedAtMs.delete(what);
   }
@@ -324,6 +339,11 @@ export class PageRequests {
     const at = new Date(this.#p.clock.nowMs()).toISOString();
     return store.replace({ _key, customer, ask, ...answer, answered_at: at } as KeyedRow);
   }
+}
+
+/** A request's key, and in which place it is. */
+function placeOf(at: number, key: unknown): string {
+  return `${at} ${String(key)}`;
 }
 
 function isAnswered(row: Row): boolean {
