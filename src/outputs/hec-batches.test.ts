@@ -70,6 +70,20 @@ test("the halves of a batch that is too large keep their bytes while other batch
   expect(letters(batches.next() as HecBatch)).toBe("b");
 });
 
+test("a batch that is sent again keeps its bytes when its first sending is confirmed and the writer uses the memory", () => {
+  const queue = new UnconfirmedBatches(new FakeClock(EVENING_MS));
+  const bytes = Buffer.from("aaaa\n");
+  void queue.add({ bytes, keys: [keyOf("a")], ends: [] });
+  const batches = new HecBatches(queue);
+  const late = batches.next() as HecBatch;
+  batches.taken(late);
+  batches.sendAgain([late]);
+  const again = batches.next() as HecBatch;
+  batches.confirm(late, { keepsAWhile: false });
+  bytes.fill("x");
+  expect(letters(again)).toBe("a");
+});
+
 test("a line that is acknowledged for two sendings of it counts once, and never for another line of its record", () => {
   const queue = new UnconfirmedBatches(new FakeClock(EVENING_MS));
   const names = ["a", "b", "c", "d"];

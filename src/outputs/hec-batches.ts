@@ -210,13 +210,13 @@ export class HecBatches {
       line += slice.count;
       base += length;
     }
-    return this.#made(slices, pieces, after);
+    return this.#made(slices, pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces), after);
   }
 
-  #made(slices: readonly Slice[], pieces: readonly Uint8Array[], after?: HecBatch): HecBatch {
+  #made(slices: readonly Slice[], bytes: Uint8Array, after?: HecBatch): HecBatch {
     return {
       slices,
-      bytes: pieces.length === 1 ? (pieces[0] as Uint8Array) : Buffer.concat(pieces),
+      bytes,
       count: slices.reduce((sum, { count }) => sum + count, 0),
       objects: slices.flatMap((slice) => this.#objectsOf(slice)),
       isTaken: false,
@@ -238,7 +238,8 @@ export class HecBatches {
         ? undefined
         : this.#made(
             readable.map(({ slice }) => slice),
-            readable.map(({ slice, lines }) => lines.subarray(slice.from, slice.to)),
+            // A copy: a late acknowledgement may give the writer its memory back while this is being sent.
+            Buffer.concat(readable.map(({ slice, lines }) => lines.subarray(slice.from, slice.to))),
           );
     // Not before: what throws above is called again.
     for (const { slice, lines } of found) {
