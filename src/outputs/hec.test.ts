@@ -508,6 +508,7 @@ describe("with acknowledgement", () => {
     test.each([
       ["breaks", () => Promise.reject(new Failure("connection-reset", { ...LOST, say: "The connection broke." }))],
       ["is a proxy's", () => Promise.resolve({ status: 502, body: "Bad Gateway" })],
+      ["is a service mesh's", () => Promise.resolve({ status: 503, body: "upstream connect error or reset" })],
     ])(
       "and restarts while a request is under way whose answer %s confirms nothing under the id of a lost event",
       async (_, answer) => {

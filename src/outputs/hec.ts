@@ -840,7 +840,7 @@ function lateWaitMs({ lateMs }: Pick<Lane, "lateMs">): number {
 
 /** It is a proxy's word: HEC may have taken the events under an id that nobody was told. */
 function mayBeTaken({ status, code }: HecReason): boolean {
-  return code === undefined && status >= 500 && status !== 503;
+  return code === undefined && status >= 500;
 }
 
 function sum(numbers: readonly number[]): number {
