@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import * as fs from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
@@ -156,5 +157,13 @@ describe("max_eps of a fleet's member", () => {
     expect(await slots[0]).toBeUndefined();
     await clock.advance(60_000);
     expect(await slots[1]).toEqual(expect.any(Function));
+  });
+
+  test("a wait for a slot leaves nothing behind in memory", async () => {
+    const rate = new EventRate(1, new FakeClock(EVENING_MS));
+    const { signal } = new AbortController();
+    for (let n = 0; n < 3; n += 1) (await rate.acquireSlot(signal))?.();
+
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 });

@@ -49,7 +49,9 @@ export class EventRate implements PacedReceiver {
       release = resolve;
     });
     this.#released = before.then(() => over);
-    await Promise.race([before, aborted(stop)]);
+    const waited = new AbortController();
+    await Promise.race([before, aborted(stop, waited.signal)]);
+    waited.abort();
     const waitMs = this.#freeAtMs - this.#clock.monotonicMs();
     if (waitMs > 0 && !stop.aborted) await this.#clock.pause(waitMs, stop);
     if (!stop.aborted) return release;
