@@ -265,6 +265,8 @@ export class DeliveryLane {
 
   async #deliver(): Promise<void> {
     const asked = this.#next();
+    // Before anything is waited for: customers may be given up before the wait for a slot begins.
+    this.#waitingForSlot = new AbortController();
     for (const stream of asked) this.#dirty.delete(stream);
     const again = () => {
       for (const stream of asked) if (this.#streams.has(stream)) this.#dirty.add(stream);
@@ -299,7 +301,6 @@ export class DeliveryLane {
   async #slot(): Promise<(() => void) | undefined> {
     const { pace } = this.#p.sink;
     if (pace === undefined) return () => undefined;
-    this.#waitingForSlot = new AbortController();
     return pace.acquireSlot(AbortSignal.any([this.#hurry.signal, this.#waitingForSlot.signal]));
   }
 

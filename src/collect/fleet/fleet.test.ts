@@ -583,6 +583,7 @@ describe("a lane to one output", () => {
       epoch: lease.epoch,
       writeFailure: undefined as Failure | undefined,
       confirmFailure: undefined as Failure | undefined,
+      beforeConfirm: async () => undefined as void,
       receiverFailure: undefined as Failure | undefined,
       beforeWrite: async () => undefined as void,
       /** While the store answers what waits. */
@@ -623,6 +624,7 @@ describe("a lane to one output", () => {
           it.setAside = [...it.setAside, ...damaged];
         },
         confirm: async (_, confirmations: readonly Confirmation[]) => {
+          await it.beforeConfirm();
           if (it.confirmFailure !== undefined) throw it.confirmFailure;
           const valid = confirmations.filter(({ epoch }) => epoch === it.epoch);
           for (const { stream, seq } of valid) progress.set(stream, seq);
@@ -830,6 +832,34 @@ describe("a lane to one output", () => {
 
     expect(written).toEqual(["v1", "v2"]);
     await lane.close(1_000);
+  });
+
+  test("that gives customers up before it waits for a slot does not wait for one", async () => {
+    let slots = 1;
+    const pace: PacedReceiver = {
+      bytesAtOnce: 700,
+      acquireSlot: async (stop) => {
+        slots -= 1;
+        if (slots < 0) await aborted(stop);
+        return stop.aborted ? undefined : () => undefined;
+      },
+    };
+    const { it, lane, clock, written } = opened(packetsOf(1n, 2n), {}, pace);
+    it.confirmFailure = unreachable;
+    lane.add(1, lease, "customer");
+    await clock.advance(500);
+    it.confirmFailure = undefined;
+    let confirmed: () => void = () => undefined;
+    it.beforeConfirm = () => new Promise((resolve) => (confirmed = resolve));
+    await clock.advance(1_000);
+    let isRemoved = false;
+    const removed = lane.remove([1]).then(() => (isRemoved = true));
+    confirmed();
+    await clock.advance(60_000);
+
+    expect([isRemoved, written]).toEqual([true, ["v1", "v2"]]);
+    await lane.close(1_000);
+    await removed;
   });
 
   test("sends nothing while others may take this member for gone", async () => {
