@@ -20,7 +20,7 @@ export async function fleetConnections(
   settings: FleetSettings,
   count: number,
   login: DatabaseLogin = { user: settings.user, password: settings.password },
-  within: Pick<ConnectionsOptions, "connectWithinMs" | "answerWithinMs"> = {},
+  within: Pick<ConnectionsOptions, "connectWithinMs" | "answerWithinMs" | "primary"> = {},
 ): Promise<Connections> {
   const { hosts, database, caFile } = settings;
   const verified = await databaseTls(caFile);

@@ -21,7 +21,7 @@ import { createHttp } from "../net/http.ts";
 import type { Notice } from "../outputs/line-format.ts";
 import { realDisk } from "../stores/disk/disk.ts";
 import type { SecretFiles } from "../stores/disk/secrets.ts";
-import type { Database } from "../stores/postgres/connections.ts";
+import { type Database, PrimaryHost } from "../stores/postgres/connections.ts";
 import { PostgresFleet, shardOf } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens, type Renewing } from "../stores/postgres/fleet-tokens.ts";
 import { admission } from "../stores/postgres/move.ts";
@@ -163,10 +163,11 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
     async openState() {
       const local = await host.openLocal();
       try {
-        const database = await fleetConnections(settings, CONNECTIONS);
+        const primary = new PrimaryHost();
+        const database = await fleetConnections(settings, CONNECTIONS, undefined, { primary });
         const store = new PostgresFleet({
           database,
-          heartbeat: await fleetConnections(settings, 1, undefined, HEARTBEAT_WITHIN),
+          heartbeat: await fleetConnections(settings, 1, undefined, { ...HEARTBEAT_WITHIN, primary }),
           fleet: settings.name,
           key,
           admits: admission(database, settings.name),

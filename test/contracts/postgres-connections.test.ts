@@ -7,6 +7,7 @@ import type { FleetSettings } from "../../src/config/fleet-settings.ts";
 import { fleetConnections } from "../../src/main/fleet-database.ts";
 import { isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
+import { PrimaryHost } from "../../src/stores/postgres/connections.ts";
 import { asWrongSetting } from "../../src/stores/postgres/failures.ts";
 import { freePort } from "../harness/free-port.ts";
 import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
@@ -40,6 +41,7 @@ async function asked<Row>(settings: FleetSettings, sql: string): Promise<Row | s
   }
 }
 
+const PORT = "select current_setting('port') as port";
 const IS_ENCRYPTED = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
 
 withPostgres("connections to PostgreSQL", () => {
@@ -154,7 +156,7 @@ withPostgres("connections to PostgreSQL", () => {
       }
     });
 
-    test("a primary that was replaced while it lives, and whose commits wait for its standby for ever, is left", async () => {
+    test("a primary that was replaced while it lives, and whose commits wait for its standby for ever, is left by all connections", async () => {
       const primary = await PostgresServer.start();
       let standby: PostgresServer | undefined;
       try {
@@ -163,7 +165,12 @@ withPostgres("connections to PostgreSQL", () => {
         primary.query("alter system set synchronous_standby_names = '*'");
         primary.query("select pg_reload_conf()");
         const settings = settingsFor([primary.port, standby.port]);
-        const connections = await fleetConnections(settings, 1, undefined, { answerWithinMs: 5_000 });
+        const within = { answerWithinMs: 5_000, primary: new PrimaryHost() };
+        const connections = await fleetConnections(settings, 2, undefined, within);
+        const renewals = await fleetConnections(settings, 1, undefined, within);
+        const answering = async () =>
+          (await Promise.all([connections, connections, renewals].map((one) => one.query(PORT)))).flat();
+        expect(await answering()).toEqual(Array.from({ length: 3 }, () => ({ port: String(primary.port) })));
         await connections.query("insert into t values (1)");
         standby.query("select pg_promote()");
         const whileWaiting = await connections.query("insert into t values (2)").then(
@@ -171,8 +178,12 @@ withPostgres("connections to PostgreSQL", () => {
           (error: unknown) => (isFailure(error) ? error.code : String(error)),
         );
         await connections.query("insert into t values (3)");
+        // The old one would still answer a question, and that it has no such stream.
+        const after = await answering();
         await connections.close();
+        await renewals.close();
 
+        expect(after).toEqual(Array.from({ length: 3 }, () => ({ port: String(standby?.port) })));
         expect(whileWaiting).toBe("fleet-unsettled");
         expect(standby.query("select n from t order by n")).toEqual(["1", "3"]);
       } finally {

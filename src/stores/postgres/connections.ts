@@ -26,6 +26,19 @@ export interface ConnectionsOptions {
   readonly connectWithinMs?: number;
   /** A statement that takes longer may have been committed: the connection is given up. */
   readonly answerWithinMs?: number;
+  /** The same for all connections of one process to one database. */
+  readonly primary?: PrimaryHost;
+}
+
+/**
+ * Which of the hosts is used. Two of them may say that they are the primary: connections that share this are
+ * never at both.
+ */
+export class PrimaryHost {
+  /** The one that is tried first: the one that was the primary last, while it answers. */
+  first = 0;
+  /** Where the newest connection is. */
+  current = 0;
 }
 
 const CONNECT_WITHIN_MS = 3_000;
@@ -58,13 +71,13 @@ interface Connection {
 export class Connections implements Database {
   readonly #options: ConnectionsOptions;
   readonly #all: readonly Connection[];
-  /** The host that is tried first: the one that was the primary last, while it answers. */
-  #first = 0;
+  readonly #primary: PrimaryHost;
   #isPooled = false;
   #closed = false;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
+    this.#primary = options.primary ?? new PrimaryHost();
     this.#all = Array.from({ length: options.count }, () => ({
       client: undefined,
       host: 0,
@@ -101,6 +114,11 @@ export class Connections implements Database {
 
   async #send<Row>(connection: Connection, sql: string, values: readonly unknown[]): Promise<readonly Row[]> {
     if (this.#closed) throw databaseUnreachable(this.#where, new Error("closed"));
+    // A primary that was replaced still answers what changes nothing, and that a stream is another's.
+    if (connection.client !== undefined && connection.host !== this.#primary.current) {
+      dropped(connection.client);
+      connection.client = undefined;
+    }
     connection.client ??= await this.#connect(connection, (client) => {
       if (connection.client === client) connection.client = undefined;
     });
@@ -113,7 +131,7 @@ export class Connections implements Database {
         if (connection.client === client) connection.client = undefined;
         dropped(client);
         // A primary that others have replaced, and that waits for its standby, still says that it is one.
-        this.#first = (connection.host + 1) % this.#options.address.hosts.length;
+        this.#primary.first = (connection.host + 1) % this.#options.address.hosts.length;
       }
       throw failure;
     }
@@ -122,7 +140,7 @@ export class Connections implements Database {
   async #connect(connection: Connection, broken: (client: Client) => void): Promise<Client> {
     const { address, connectWithinMs = CONNECT_WITHIN_MS } = this.#options;
     const { hosts } = address;
-    const first = this.#first;
+    const { first } = this.#primary;
     let cause: unknown;
     for (let tried = 0; tried < hosts.length; tried += 1) {
       const index = (first + tried) % hosts.length;
@@ -136,7 +154,8 @@ export class Connections implements Database {
         const { rows } = await client.query({ ...WHO_ANSWERS, query_timeout: connectWithinMs } as QueryConfig);
         const { standby, pid } = rows[0] as { standby: boolean; pid: number };
         if (!standby) {
-          this.#first = index;
+          this.#primary.first = index;
+          this.#primary.current = index;
           connection.host = index;
           this.#isPooled = pid !== processIdOf(client);
           return client;
