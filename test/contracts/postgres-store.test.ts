@@ -127,6 +127,21 @@ withPostgres("the fleet's store", () => {
       expect(statements).toHaveLength(1);
     });
 
+    test("a member whose question about the timeline was interrupted once asks for it again", async () => {
+      const fleet = await newFleet();
+      let interruptions = 1;
+      const interrupted = (sql: string) => {
+        if (!sql.includes("pg_walfile_name") || interruptions === 0) return;
+        interruptions -= 1;
+        const code = { code: "57014", severity: "ERROR" };
+        throw statementFailed(Object.assign(new DatabaseError("canceling statement", 0, "error"), code));
+      };
+      const member = await joined(fleet, "member", { sees: interrupted });
+      expect((await member.standing()).members).toBe(1);
+
+      expect((await member.standing()).timeline).toBe("00000001");
+    });
+
     test("a member that runs with another configuration is named", async () => {
       const fleet = await newFleet();
       const first = await joined(fleet, "first");

@@ -69,6 +69,9 @@ interface StandingRow extends LiveMember {
  */
 const TIMELINE = "case when pg_is_in_recovery() then null else left(pg_walfile_name(pg_current_wal_lsn()), 8) end";
 
+/** Unknown, not allowed, not supported: not what only interrupted this statement. */
+const HAS_NO_SUCH_THING = /^(?:42|0A)/;
+
 /** How far a clock is ahead of the database's. */
 function aheadMs(parameter: string): string {
   return `${parameter}::bigint - floor(extract(epoch from clock_timestamp()) * 1000)::bigint`;
@@ -281,7 +284,7 @@ export class PostgresFleet implements FleetStore {
       if (!isFailure(error) || error.code !== "fleet-refused") throw error;
       const rows = await ask("null");
       // What the server refuses is the timeline: services that are not quite PostgreSQL have none.
-      this.#saysTimeline = false;
+      if (HAS_NO_SUCH_THING.test(sqlStateOf(error) ?? "")) this.#saysTimeline = false;
       return rows;
     }
   }
