@@ -13,6 +13,8 @@ import type { OutputLanes } from "./output-lanes.ts";
 /** Each costs the shard: after more of them the customer waits, so that the others go on. */
 const UNANSWERED_WITHOUT_PAUSE = 2;
 const UNANSWERED_AGAIN: Backoff = { firstMs: 30_000, longestMs: 600_000 };
+/** After the wait, and longer than a customer with failures waits. Another member may have had it since. */
+const UNANSWERED_REMEMBERED_FOR_MS = 1_800_000;
 
 export interface FleetStateParts {
   /** This machine's: its lock, temporary files and small facts. Streams are in the store. */
@@ -125,10 +127,13 @@ export class FleetState implements StateFolder {
     } catch (error) {
       if (isFailure(error) && error.code === "fleet-unsettled") {
         const { clock, random } = this.#p;
-        const commits = (this.#unanswered.get(name)?.commits ?? 0) + 1;
+        const nowMs = clock.monotonicMs();
+        const before = this.#unanswered.get(name);
+        const isRecent = before !== undefined && nowMs - before.untilMs < UNANSWERED_REMEMBERED_FOR_MS;
+        const commits = isRecent ? before.commits + 1 : 1;
         const excess = commits - UNANSWERED_WITHOUT_PAUSE;
         const waitMs = excess > 0 ? backoffMs(UNANSWERED_AGAIN, excess, random) : 0;
-        this.#unanswered.set(name, { commits, untilMs: clock.monotonicMs() + waitMs });
+        this.#unanswered.set(name, { commits, untilMs: nowMs + waitMs });
       }
       throw error;
     }

@@ -1160,3 +1160,28 @@ test("a member counts its commits, how long they took, and what of them waits fo
     outputs: [{ output: "hec-a", waitingPackets: 2, waitingBytes: 100 }],
   });
 });
+
+test("a customer whose commits got no answer long ago does not wait after one more, as after a failover", async () => {
+  const clock = new FakeClock();
+  const lease: Lease = { shard: 1, epoch: 5n };
+  const unsettled = new Failure("fleet-unsettled", { actor: "us", retry: { when: "later" }, say: "No answer." });
+  const commit = () => Promise.reject(unsettled);
+  const state = new FleetState({
+    local: {} as StateFolder,
+    store: { open: async () => ({ id: 1, lease, store: { commit } }) } as unknown as FleetStore,
+    member: { leaseOf: () => lease } as unknown as FleetMember,
+    clock,
+    random: { next: () => 0.5 },
+    shardOf: () => 1,
+    reduce: () => Promise.reject(new Error("nothing is huge here")),
+  });
+  const key = { stanza: "a", tenantId: "t" as TenantId, stream: "alerts" } as const;
+  const fails = async () => expect((await state.open(key)).commit({})).rejects.toBe(unsettled);
+  for (let n = 0; n < 3; n += 1) await fails();
+  await expect(state.open(key)).rejects.toMatchObject({ code: "fleet-unsettled" });
+  // It was another member's meanwhile.
+  await clock.advance(3_600_000);
+  for (let n = 0; n < 3; n += 1) await fails();
+
+  await expect(state.open(key)).rejects.toMatchObject({ code: "fleet-unsettled" });
+});
