@@ -188,7 +188,6 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
           },
           tlsFor: () => undefined,
           count: 1,
-          connectWithinMs: 500,
           answerWithinMs: 3_600_000,
         });
 
