@@ -1,8 +1,7 @@
 /** One question to the running input that is worth nothing later. */
 import type { Answer } from "../rest.ts";
 import type { RequestCalls } from "./follow.ts";
-
-const LOOK_MS = 1_000;
+import { ANSWER_PACE, Looks } from "./poll-pace.ts";
 
 export interface AskingOnce {
   readonly withinMs: number;
@@ -12,7 +11,7 @@ export interface AskingOnce {
 }
 
 /**
- * Asks, and looks for the answer each second; undefined where there is none in time. The request is deleted
+ * Asks, and looks for the answer each second, later less often; undefined where there is none in time. The request is deleted
  * at the end, whatever that is. Throws RestProblem.
  */
 export async function askedOnce(
@@ -21,11 +20,12 @@ export async function askedOnce(
 ): Promise<Answer | undefined> {
   const untilMs = nowMs() + withinMs;
   const key = await calls.ask();
+  const looks = new Looks(ANSWER_PACE, nowMs());
   try {
     while (!isOver() && nowMs() < untilMs) {
       const answer = await calls.answerTo(key);
       if (answer.state === "done" || answer.state === "refused") return answer;
-      await pause(LOOK_MS);
+      await pause(looks.pauseMs(nowMs()));
     }
     return undefined;
   } finally {

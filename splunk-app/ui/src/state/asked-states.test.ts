@@ -10,6 +10,7 @@ const statusOf = (input: string) => ({ input, first_event_at: null }) as Status;
 function bench(answers: readonly { readonly afterS: number; readonly answer?: Answer | RestProblem }[]) {
   let nowMs = 0;
   let asked = 0;
+  let looks = 0;
   const did: string[] = [];
   const waiting: { readonly atMs: number; readonly wake: () => void }[] = [];
   const askedAtMs = new Map<string, number>();
@@ -22,6 +23,7 @@ function bench(answers: readonly { readonly afterS: number; readonly answer?: An
         return String(asked);
       },
       async answerTo(key) {
+        looks += 1;
         const { afterS, answer } = answers[Number(key) - 1] ?? { afterS: Infinity };
         if (nowMs - (askedAtMs.get(key) ?? 0) < afterS * 1_000) return {};
         if (answer instanceof RestProblem) throw answer;
@@ -61,7 +63,7 @@ function bench(answers: readonly { readonly afterS: number; readonly answer?: An
       for (let step = 0; step < 20; step += 1) await Promise.resolve();
     }
   }
-  return { did, loaded, later };
+  return { did, loaded, later, looks: () => looks };
 }
 
 test("an input that answers soon is waited for, and its question is deleted", async () => {
@@ -103,6 +105,13 @@ test("an input that does not answer for a minute is said instead of old states, 
   expect((await loaded())[0]).toContain("has not said its states for a minute");
   await later(10);
   expect(await loaded()).toEqual([["answer 4"], 0]);
+});
+
+test("a page that no input answers asks splunkd every five seconds after the first fifteen", async () => {
+  const { loaded, later, looks } = bench([{ afterS: Infinity }]);
+  await loaded();
+  await later(60);
+  expect(looks()).toBe(24);
 });
 
 test("a question that splunkd refuses is a problem for the page", async () => {
