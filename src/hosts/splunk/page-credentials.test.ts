@@ -113,13 +113,17 @@ test.each([
   ["a control character", { client_secret: "a\u0007b" }, "no usable client secret"],
   ["another shape", [7], "no usable client secret"],
 ])("a secret that is %s is refused, and the stored one stays", async (_, typed, say) => {
-  const { credentials, type, put, stored, slots } = await bench();
+  const { credentials, type, put, stored, slots, log } = await bench();
   await put("mssp", { client_id: GUID, client_secret: "old" });
   type("mssp", typed);
 
   await expect(credentials.replace("mssp")).rejects.toMatchObject({ say: expect.stringContaining(say) });
   expect(await stored("mssp")).toMatchObject({ client_secret: "old" });
   expect(slots()).toBe(0);
+  // The page that left it while no program ran reads no answer.
+  expect(log.lines).toMatchObject([
+    { level: "warn", fields: { credential: "mssp", failure: expect.any(String), say: expect.stringContaining(say) } },
+  ]);
 });
 
 test("without a typed secret nothing is stored", async () => {

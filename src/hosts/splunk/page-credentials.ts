@@ -76,6 +76,16 @@ export class PageCredentials {
       await store.put(credentialId(name), sealed(JSON.stringify(credential)), fingerprint);
       changed(new Set([credentialId(name)]));
       log.info("a shared credential typed on a page in Splunk Web is stored", { credential: name });
+    } catch (error) {
+      // A page that leaves a secret while no program runs does not wait for the answer.
+      if (isFailure(error))
+        log.warn("a shared credential typed on a page in Splunk Web is not stored", {
+          credential: name,
+          failure: error.code,
+          say: error.say,
+          next_step: error.nextStep || undefined,
+        });
+      throw error;
     } finally {
       // It is typed again where it was refused.
       for (const one of slots)
