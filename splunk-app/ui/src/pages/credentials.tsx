@@ -184,7 +184,7 @@ function Credentials(): ReactElement {
             begin();
             if (found === undefined) {
               setSaid(
-                `${name} waits in Splunk's credential store. The next program that starts within an hour stores it.`,
+                `${name} waits in Splunk's credential store. The next program that starts within an hour stores it, in place of one with the same name. The page Log says if it was refused.`,
               );
               setEditing(undefined);
               return;
