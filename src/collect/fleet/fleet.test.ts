@@ -1164,7 +1164,6 @@ test("a member counts its commits, how long they took, and what of them waits fo
 test("a customer whose commits got no answer long ago does not wait after one more, as after a failover", async () => {
   const clock = new FakeClock();
   const lease: Lease = { shard: 1, epoch: 5n };
-  const unsettled = new Failure("fleet-unsettled", { actor: "us", retry: { when: "later" }, say: "No answer." });
   const commit = () => Promise.reject(unsettled);
   const state = new FleetState({
     local: {} as StateFolder,
