@@ -265,12 +265,13 @@ inBrowser("the pages in Splunk Web", () => {
   });
 
   test("at 320 pixels nothing is cut off", async () => {
-    for (const hash of ["#/customers", "#/add", "#/customer/customer-5"]) {
+    const pages = { "#/customers": "narrow-customers", "#/add": "narrow-add", "#/customer/customer-5": "" };
+    for (const [hash, name] of Object.entries(pages)) {
       const page = await world.open({ hash, width: 320 });
       await shown(page, hash);
       const width = await page.evaluate("document.documentElement.scrollWidth");
       expect([hash, width, await cutShort(page)]).toEqual([hash, 320, []]);
-      await picture(page, `narrow-${hash.slice(2).replace("/", "-")}`);
+      if (name !== "") await picture(page, name);
       await page.close();
     }
   });
