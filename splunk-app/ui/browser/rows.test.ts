@@ -175,6 +175,31 @@ inBrowser("what is done to one customer in Splunk Web", () => {
     expect(world.faults).toEqual([]);
   });
 
+  test("settings of a model that arrive after the clone was saved do not go unseen with the next save", async () => {
+    const page = await world.open({ hash: "#/customers" });
+    const arrives = Promise.withResolvers<void>();
+    await page.route(/\/defender_mssp\/model\?/, async (route) => {
+      await arrives.promise;
+      await route.continue();
+    });
+    await page.evaluate('location.hash = "#/add/model"');
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill("late-clone");
+    await page.getByLabel("Tenant ID").fill(TENANT.replaceAll("1", "6"));
+    await page.getByRole("button", { name: "Next" }).click();
+    await page.getByLabel("Client ID").fill(TENANT);
+    await page.getByLabel("Client secret", { exact: true }).fill("v~late");
+    await page.getByRole("button", { name: "Save and go on" }).click();
+    await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    const arrived = page.waitForResponse(/\/defender_mssp\/model\?/);
+    arrives.resolve();
+    await (await arrived).finished();
+    await page.getByRole("button", { name: "Back" }).click();
+    await page.getByRole("button", { name: "Save and go on" }).click();
+    await page.getByRole("heading", { name: "Step 3 of 4" }).waitFor();
+    expect(stanza("late-clone")).not.toMatch(/poll_seconds/);
+    expect(world.faults).toEqual([]);
+  });
+
   test("of two admins who edit one customer the second is told what the first changed, and what it typed stays", async () => {
     const page = await edited("edited");
     await page.getByLabel("Poll every (seconds)").fill("90");

@@ -77,18 +77,23 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
   const [isTicked, setTicked] = useState(false);
   const [copied, setCopied] = useState("");
   const heading = useRef<HTMLHeadingElement>(null);
-  const copyModel = useCallback(async () => {
-    const [input, others, inherited] = await Promise.all([
-      readInput(model),
-      listInputs(["index"]),
-      inheritedSettings(),
-    ]);
-    const copy = copyOf(input, others, inherited);
-    // What was typed meanwhile stays.
-    setValues((before) => ({ ...copy.values, ...before }));
-    setCopied(copy.say);
-  }, [model]);
-  const notCopied = useLoaded(model === "" ? undefined : copyModel);
+  const copyModel = useCallback(
+    async (stop: AbortSignal) => {
+      const [input, others, inherited] = await Promise.all([
+        readInput(model),
+        listInputs(["index"]),
+        inheritedSettings(),
+      ]);
+      if (stop.aborted) return;
+      const copy = copyOf(input, others, inherited);
+      // What was typed meanwhile stays.
+      setValues((before) => ({ ...copy.values, ...before }));
+      setCopied(copy.say);
+    },
+    [model],
+  );
+  // A copy that comes while the customer is being saved, or after that, would be sent unseen by the next save.
+  const notCopied = useLoaded(model === "" || isSaving || saved !== undefined ? undefined : copyModel);
   useEffect(() => heading.current?.focus(), [step]);
 
   const change = (key: string, value: string): void => {

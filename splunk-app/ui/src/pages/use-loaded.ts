@@ -7,7 +7,7 @@ import { pauseUntilSeen } from "./parts.tsx";
  *
  * @param load the same function as long as it loads the same; another one loads at once. Undefined: nothing.
  */
-export function useLoaded(load: (() => Promise<void>) | undefined): string {
+export function useLoaded(load: ((stop: AbortSignal) => Promise<void>) | undefined): string {
   const [failure, setFailure] = useState("");
   useEffect(() => {
     if (load === undefined) return undefined;

@@ -58,3 +58,18 @@ test("what another try does not change is said once", async () => {
 test("a mistake of the page is thrown, not shown", async () => {
   await expect(bench(new TypeError("x is undefined")).done).rejects.toThrow("x is undefined");
 });
+
+test("what arrives after nobody waits for it any more can be left out", async () => {
+  const stop = new AbortController();
+  const shown: string[] = [];
+  await loadUntilDone({
+    async load(isOver) {
+      stop.abort();
+      if (!isOver.aborted) shown.push("what was loaded");
+    },
+    stop: stop.signal,
+    pause: () => Promise.resolve(),
+    say: (sentence) => void shown.push(sentence),
+  });
+  expect(shown).toEqual([]);
+});

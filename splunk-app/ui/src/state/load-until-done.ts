@@ -6,7 +6,8 @@ const LONGEST_PAUSE_MS = 30_000;
 const AGAIN = "The page tries again by itself.";
 
 export interface Loading {
-  readonly load: () => Promise<void>;
+  /** What arrives after the stop may change nothing any more. */
+  readonly load: (stop: AbortSignal) => Promise<void>;
   readonly stop: AbortSignal;
   /** Ends early when it is stopped. */
   readonly pause: (ms: number) => Promise<void>;
@@ -19,7 +20,7 @@ export async function loadUntilDone({ load, stop, pause, say }: Loading): Promis
   let pauseMs = FIRST_PAUSE_MS;
   while (!stop.aborted) {
     try {
-      await load();
+      await load(stop);
       if (!stop.aborted) say("");
       return;
     } catch (error) {
