@@ -92,7 +92,7 @@ function Wizard({ model }: { readonly model: string }): ReactElement {
     },
     [model],
   );
-  // A copy that comes while the customer is being saved, or after that, would be sent unseen by the next save.
+  // A copy that comes while the customer is being saved, or later, would go unseen with the next save.
   const notCopied = useLoaded(model === "" || isSaving || saved !== undefined ? undefined : copyModel);
   useEffect(() => heading.current?.focus(), [step]);
 

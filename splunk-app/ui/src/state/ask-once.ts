@@ -11,8 +11,8 @@ export interface AskingOnce {
 }
 
 /**
- * Asks, and looks for the answer each second, later less often; undefined where there is none in time. The request is deleted
- * at the end, whatever that is. Throws RestProblem.
+ * Asks, and looks for the answer each second, later less often; undefined where there is none in time.
+ * The request is deleted at the end, whatever that is. Throws RestProblem.
  */
 export async function askedOnce(
   calls: RequestCalls,
