@@ -14,9 +14,9 @@ import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 const HELP = `npm run proofs [-- --list] [-- --only TEXT]
 
 Runs, one after another, what CI only samples: every mutation, half an hour of changed answers, half an hour of random
-worlds, a crash at every step of the program, ten minutes of chaos, the kills of HEC and Kafka, an hour without HEC, and
-the storm over a fleet. Goes on after a failure and names
-all at the end (exit 1). What a proof has counted is written to docs/proofs.json, if nothing is uncommitted.
+worlds, a crash at every step of the program, ten minutes of chaos, the kills of HEC and Kafka, an hour without each of
+them, and the storm over a fleet. Goes on after a failure and names all at the end (exit 1). What a proof has counted is
+written to docs/proofs.json, if nothing is uncommitted.
 
   --list        only show the commands
   --only TEXT   those whose command or promise holds TEXT
@@ -85,6 +85,12 @@ const PROOFS: readonly {
     args: ["test/scenarios/kafka-leaders"],
     promise: "three brokers hold each event once after their leader was killed four times",
     env: { KAFKA_LEADERS: "4", DEFENDER_MSSP_REAL_PARTS: "1" },
+  },
+  {
+    script: "jest",
+    args: ["test/scenarios/kafka-outage"],
+    promise: "an hour in which Kafka commits nothing takes no memory, and each event is committed once",
+    env: { KAFKA_OUTAGE_MINUTES: "60", DEFENDER_MSSP_REAL_PARTS: "1" },
   },
   {
     script: "jest",
