@@ -76,6 +76,9 @@ const MISCONFIGURED = new Set<FailureCode>([
   "settings",
 ]);
 
+/** What an output rejects events with. */
+const REFUSED_BY_OUTPUTS = new Set<FailureCode>(["output-full", "output-broken"]);
+
 const OF_SETTINGS_ALONE = new Set<FailureCode>(["hunting-queries-wrong", "settings"]);
 
 /** The state of a stream that cannot go on because of this failure. */
@@ -88,6 +91,11 @@ export function stateAfter({ code, actor, area }: Failure): HealthState {
 /** May another credential, or a file that can be read again, end this failure? */
 export function concernsCredential(failure: Failure): boolean {
   return failure.area === "sign-in" || MISCONFIGURED.has(failure.code);
+}
+
+/** May an output that accepts events again end this failure? */
+export function concernsOutput(failure: Failure): boolean {
+  return REFUSED_BY_OUTPUTS.has(failure.code);
 }
 
 /** Does a credential fail here, or its file? Consent that a customer has to give does not count. */

@@ -1,7 +1,7 @@
 import { asFailure, type Failure } from "../model/failure.ts";
 import type { Clock, Random } from "../model/ports.ts";
 import { customerBackoffMs } from "./backoff.ts";
-import { concernsCredential, endsTheProcess, stateAfter } from "./failures.ts";
+import { concernsCredential, concernsOutput, endsTheProcess, stateAfter } from "./failures.ts";
 import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {
@@ -44,6 +44,15 @@ export class RoundLoop {
     if (this.#waitsAfter === undefined || !concernsCredential(this.#waitsAfter)) return false;
     this.#waitsAfter = undefined;
     this.#failures = 0;
+    this.#wake.abort();
+    return true;
+  }
+
+  /** An output accepts events again: a wait after one that refused them ends. True when a wait ended. */
+  outputAccepts(): boolean {
+    if (this.#waitsAfter === undefined || !concernsOutput(this.#waitsAfter)) return false;
+    // Not as if nothing had failed: an output that accepts a little and refuses again is asked less often.
+    this.#waitsAfter = undefined;
     this.#wake.abort();
     return true;
   }

@@ -28,6 +28,8 @@ export interface Runner {
   wakeUp(): void;
   /** A credential changed: after a failed sign-in the next round begins at once. True when a wait ended. */
   tryAgain(): boolean;
+  /** An output accepts events again: a wait after it refused some ends. True when one ended. */
+  outputAccepts(): boolean;
   /** Until `stop`. Rejects only with what concerns the whole process. */
   run(stop: AbortSignal, firstInMs: number): Promise<void>;
   /** Everything that is due, once. Rejects with the first Failure. */

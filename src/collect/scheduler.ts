@@ -562,11 +562,29 @@ export class Scheduler {
    * The credential of these stanzas changed: their streams that could not sign in try again at once, so many
    * customers a second. All others use it for their next token. Resolves when all were woken.
    */
-  async tryAgain(stanzas: ReadonlySet<string>, stop: AbortSignal): Promise<void> {
+  tryAgain(stanzas: ReadonlySet<string>, stop: AbortSignal): Promise<void> {
+    return this.#wakeSlowly(stanzas, stop, (runner) => runner.tryAgain());
+  }
+
+  /**
+   * An output accepts events again: those of these stanzas whose events it refused are polled now, so many
+   * customers a second. Else they would wait up to a quarter of an hour, as after each failure.
+   *
+   * @param stanzas undefined: all.
+   */
+  outputAccepts(stanzas: ReadonlySet<string> | undefined, stop: AbortSignal): Promise<void> {
+    return this.#wakeSlowly(stanzas, stop, (runner) => runner.outputAccepts());
+  }
+
+  async #wakeSlowly(
+    stanzas: ReadonlySet<string> | undefined,
+    stop: AbortSignal,
+    wake: (runner: Runner) => boolean,
+  ): Promise<void> {
     for (const { customer, runners } of this.#members) {
       if (stop.aborted) return;
-      if (!stanzas.has(customer.stanza)) continue;
-      const woken = runners.filter((runner) => runner.tryAgain());
+      if (stanzas?.has(customer.stanza) === false) continue;
+      const woken = runners.filter(wake);
       if (woken.length > 0) await this.#p.clock.pause(1000 / TRIED_AGAIN_PER_SECOND, stop);
     }
   }

@@ -825,6 +825,67 @@ test("a health event leaves with its commands as they run on this host", async (
   bench.stop.abort();
 });
 
+describe("an output that accepts events again", () => {
+  const askedAt = (bench: Bench, name: string) =>
+    (bench.streams.get(name) as SimStream).askedAtMs.map((atMs) => (atMs - T0) / 1_000);
+
+  /** Customers whose events an output refused for two hours. */
+  async function refusedFor2Hours(customers: number) {
+    const bench = new Bench(customers);
+    const output = { isRefusing: true, accepts: (_?: ReadonlySet<string>) => undefined as void };
+    bench.sink.break = () => (output.isRefusing ? { arrives: 0, failure: failureOf("output-full") } : undefined);
+    bench.destination = { onAccepting: (listener) => (output.accepts = listener) };
+    const collector = await bench.open();
+    void collector.run();
+    await bench.clock.advance(2 * HOUR + 7_000);
+    expect(bench.sink.sent).toEqual([]);
+    return { bench, output };
+  }
+
+  test("gets those that it refused at once, and no customer waits up to a quarter of an hour for it", async () => {
+    const { bench, output } = await refusedFor2Hours(2);
+    output.isRefusing = false;
+    output.accepts();
+    await bench.clock.advance(1_000);
+    expect(bench.sink.sent.map(({ id }) => id).toSorted()).toEqual(["customer-1-alert", "customer-2-alert"]);
+    bench.stop.abort();
+  });
+
+  test("wakes the customers whose events it gets, and of these only those that wait for an output", async () => {
+    const { bench, output } = await refusedFor2Hours(3);
+    (bench.streams.get("customer-2") as SimStream).fault = () => failureOf("service-error");
+    await bench.clock.advance(HOUR);
+    const before = bench.stanzas.map(({ name }) => askedAt(bench, name).length);
+    output.accepts(new Set(["customer-1", "customer-2"]));
+    await bench.clock.advance(1_000);
+    const since = bench.stanzas.map(({ name }, i) => askedAt(bench, name).length - (before[i] as number));
+    expect(since.map((times) => times > 0)).toEqual([true, false, false]);
+    bench.stop.abort();
+  });
+
+  test("that refuses again makes the waits grow on: it is not asked at each event that it accepts", async () => {
+    const { bench, output } = await refusedFor2Hours(1);
+    output.accepts();
+    await bench.clock.advance(1_000);
+    const before = askedAt(bench, "customer-1").length;
+    await bench.clock.advance(11 * MINUTE);
+    expect(askedAt(bench, "customer-1")).toHaveLength(before);
+    bench.stop.abort();
+  });
+
+  test("and that 120 customers wait for is given the events of 50 customers a second", async () => {
+    const { bench, output } = await refusedFor2Hours(120);
+    output.isRefusing = false;
+    output.accepts();
+    await bench.clock.advance(1_000);
+    expect(bench.sink.sent.length).toBeGreaterThan(40);
+    expect(bench.sink.sent.length).toBeLessThanOrEqual(51);
+    await bench.clock.advance(2_000);
+    expect(bench.sink.sent).toHaveLength(120);
+    bench.stop.abort();
+  });
+});
+
 describe("a single round", () => {
   const signIn = failureOf("consent-missing", { when: "later" }, "sign-in");
   test.each([

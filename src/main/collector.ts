@@ -49,6 +49,8 @@ export interface Destination {
   readonly sink: Sink;
   /** The listener is called when a connection broke on which events may have been lost. */
   onBroken?(listener: () => void): void;
+  /** An output that refused events accepts them again, from these stanzas; undefined: from all. */
+  onAccepting?(listener: (stanzas: ReadonlySet<string> | undefined) => void): void;
   /** Absent: the host's own pipe, which has no queue. */
   outputs?(): readonly OutputStatus[];
   /** Why events do not reach their receivers now: the health of each customer whose events wait says so. */
@@ -191,6 +193,7 @@ export class Collector {
       this.#breaks += 1;
       this.#scheduler.replayProvisional();
     });
+    opened.destination.onAccepting?.((stanzas) => void this.#scheduler.outputAccepts(stanzas, this.#stop));
     for (const refused of [...(parts.customers.refused ?? []), ...opened.refused]) {
       this.#failed.push(refused.failure);
       this.#refuse(refused);

@@ -24,6 +24,7 @@ export function outputsOf({ config, stateDir }: Pick<Chosen, "config" | "stateDi
     return {
       sink,
       onBroken: (listener) => sink.onBroken(listener),
+      onAccepting: (listener) => sink.onAccepting(listener),
       renew: (output, secrets) => sink.renew(output, secrets),
       outages: () => outagesOf(sink.conditions(), config.outputs),
       outputs: () => outputStatuses(sink.conditions(), config.outputs, realClock.nowMs()),

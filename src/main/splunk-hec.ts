@@ -81,6 +81,7 @@ export class SplunkHec {
     const destination: Destination = {
       sink: host.withEventsTo(sink),
       onBroken: (listener) => sink.onBroken(listener),
+      onAccepting: (listener) => sink.onAccepting(listener),
       renew: (output, secrets) => sink.renew(output, secrets),
       outages: () => inSplunksWords(outagesOf(sink.conditions(), [this.#settings])),
       outputs: () => [pipe, ...outputStatuses(sink.conditions(), [this.#settings], realClock.nowMs())],

@@ -20,6 +20,7 @@ class RecordingOutput implements Output {
   readonly recent = new RecentKeys();
   text = "";
   refuses = false;
+  state: "up" | "down" | "refusing" = "up";
   spooledBytes = 0;
   #listeners: OutputListener[] = [];
 
@@ -41,7 +42,7 @@ class RecordingOutput implements Output {
   }
 
   condition() {
-    return { state: "up" as const, spooledBytes: this.spooledBytes, spoolLimitBytes: 100 };
+    return { state: this.state, spooledBytes: this.spooledBytes, spoolLimitBytes: 100 };
   }
 
   listen(listener: OutputListener): void {
@@ -56,6 +57,11 @@ class RecordingOutput implements Output {
   spool(bytes: number): void {
     this.spooledBytes = bytes;
     for (const listener of this.#listeners) listener.changed?.(this.condition());
+  }
+
+  becomes(state: "up" | "down" | "refusing"): void {
+    this.state = state;
+    this.spool(this.spooledBytes);
   }
 
   async close(): Promise<void> {}
@@ -170,6 +176,20 @@ describe("with several outputs at once", () => {
 
     expect(file.lines.map((line) => /(\d+) %/.exec(line)?.[1])).toEqual(["60", "55"]);
   });
+});
+
+test("says which customers' events are accepted again, once each time an output refused them", () => {
+  const all = new RecordingOutput("outputs[0]");
+  const some = new RecordingOutput("outputs[1]");
+  const sink = sinkOf(all, { output: some, tenants: ["fabrikam"] });
+  const heard: unknown[] = [];
+  sink.onAccepting((stanzas) => heard.push(stanzas));
+  all.becomes("down");
+  all.becomes("up");
+  expect(heard).toEqual([]);
+  for (const state of ["refusing", "refusing", "down", "up"] as const) all.becomes(state);
+  for (const state of ["refusing", "up", "up"] as const) some.becomes(state);
+  expect(heard).toEqual([undefined, new Set(["fabrikam"])]);
 });
 
 test("a record that one output cannot format is a defect: no other output gets half of the batch, and no refusal goes unhandled", async () => {

@@ -40,6 +40,8 @@ export class OutputsSink implements Sink {
   readonly #admitted: (customer: Stanza) => void;
   readonly #takeNotice: ((notice: Notice) => void) | undefined;
   readonly #reportedFilling = new Set<string>();
+  readonly #refusing = new Set<string>();
+  #accepting: (stanzas: ReadonlySet<string> | undefined) => void = () => undefined;
   readonly #memory = new BatchMemory();
 
   /**
@@ -76,6 +78,11 @@ export class OutputsSink implements Sink {
    */
   onBroken(listener: () => void): void {
     for (const { output } of this.#branches) output.listen({ broken: listener });
+  }
+
+  /** An output that refused events accepts them again, from these stanzas; undefined: from all. */
+  onAccepting(listener: (stanzas: ReadonlySet<string> | undefined) => void): void {
+    this.#accepting = listener;
   }
 
   /** Of the only output, where its receiver keeps which packets of a fleet it has. */
@@ -167,8 +174,9 @@ export class OutputsSink implements Sink {
   }
 
   /** A spool that fills is reported on the other outputs, and on its own when its receiver is back. */
-  #noteCondition(branch: Branch, { spooledBytes, spoolLimitBytes }: OutputCondition): void {
-    const { output } = branch;
+  #noteCondition({ output, tenants }: Branch, { state, spooledBytes, spoolLimitBytes }: OutputCondition): void {
+    if (state === "refusing") this.#refusing.add(output.name);
+    else if (this.#refusing.delete(output.name)) this.#accepting(tenants);
     const share = spoolLimitBytes === 0 ? 0 : spooledBytes / spoolLimitBytes;
     if (share < FILLING_AGAIN_BELOW) this.#reportedFilling.delete(output.name);
     if (share < FILLING_FROM || this.#reportedFilling.has(output.name)) return;

@@ -155,6 +155,10 @@ export class Hunter implements Runner {
     return this.#loop.tryAgain();
   }
 
+  outputAccepts(): boolean {
+    return this.#loop.outputAccepts();
+  }
+
   async run(stop: AbortSignal, firstInMs: number): Promise<void> {
     const round = async () => {
       await this.#cycle(stop);

@@ -131,6 +131,10 @@ export class StreamPoller implements Runner {
     return this.#loop.tryAgain();
   }
 
+  outputAccepts(): boolean {
+    return this.#loop.outputAccepts();
+  }
+
   /** Polls until `stop`. Rejects only with what concerns the whole process. */
   async run(stop: AbortSignal, firstPollInMs: number): Promise<void> {
     const round = async () => {
