@@ -114,7 +114,7 @@ class Pair {
 
   /**
    * Waits until kcat, which sees only what is committed, reads every version. The simulator and the proxies
-   * are in this process, and stand still while it does. So they get three times as long as each reading takes.
+   * are in this process, and stand still while it reads. So they get three times as long as each reading.
    */
   async everythingCommitted(): Promise<void> {
     await untilWithin(async () => {
