@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { noteProof } from "../test/harness/proof.ts";
 import { ROOT, runScript, ScriptProblem } from "./build/project.ts";
 import { type Mutation, readMutations, type Verdict } from "./mutants/mutation.ts";
 import { tryMutations } from "./mutants/workshop.ts";
@@ -42,6 +43,9 @@ async function main(): Promise<void> {
   const verdicts = await tryMutations(ROOT, chosen, report);
   const caught = verdicts.filter((verdict) => verdict.is === "caught").length;
   process.stdout.write(`\n${caught} of ${chosen.length} caught\n`);
+  const isWhole = chosen.length === all.length;
+  if (isWhole)
+    noteProof({ name: "mutants", seed: null, counts: { mutations: all.length, caught, missed: all.length - caught } });
   if (caught < chosen.length)
     throw new ScriptProblem(
       "A missed mutation means that its test cannot fail for its reason: fix the test, not the list.",

@@ -2,6 +2,7 @@ import { chaos } from "../../test/crash/chaos.ts";
 import { HISTORY_NAMES } from "../../test/crash/crash.ts";
 import { crashMatrix } from "../../test/crash/matrix.ts";
 import { MOMENT_NAMES } from "../../test/crash/stage.ts";
+import { noteProof } from "../../test/harness/proof.ts";
 import type { Bench, Outcome } from "./runs.ts";
 
 /**
@@ -22,6 +23,20 @@ export async function chaosForMinutes({ binary, minutes, say }: Bench): Promise<
   );
   for (const fault of faults) say(`  ${fault}`);
   for (const { fault, what } of examples) say(`    ${fault}: ${what}`);
+  noteProof({
+    name: "chaos",
+    seed,
+    counts: {
+      minutes,
+      kills,
+      clock_steps: clockSteps,
+      faulty_answers: faultsStruck,
+      versions: totals.shown,
+      lost: totals.lost,
+      stale: totals.stale,
+      doubled: totals.duplicated,
+    },
+  });
   return [zeroOf("chaos", faults.length, "contradictions")];
 }
 

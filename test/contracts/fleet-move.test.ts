@@ -25,6 +25,7 @@ import { FakeLog } from "../harness/fakes/log.ts";
 import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { noteProof } from "../harness/proof.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, entry, KEY } from "./store-contract.ts";
 
@@ -250,6 +251,8 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     expect(rounds.indexOf("- free")).toBe(rounds.length - 1);
     const repeated = JSON.stringify({ streams: 3, tokens: 1 });
     expect(results).toEqual([...rounds.slice(1).map(() => repeated), "done"]);
+    // The last round is killed behind the last statement.
+    if (EVERY === 1) noteProof({ name: "fleet-move-in", seed: null, counts: { statements, kills: rounds.length } });
   });
 
   test("back that is killed at any statement is run again, and neither side collects until it is complete", async () => {
@@ -260,7 +263,9 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     await transferOut(parts);
     const statements = count();
     const results: string[] = [];
+    let kills = 0;
     for (const breaksAt of sampled(statements)) {
+      kills += 1;
       rmSync(dir, { recursive: true, force: true });
       empty(fleet);
       await collected();
@@ -285,6 +290,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
       /^The move of the streams to .* is not complete\. Run `defender-mssp fleet export-state` again first\.$/;
     expect(results.filter((one) => !again.test(one))).toEqual([]);
     expect(results.length).toBeGreaterThan(0);
+    if (EVERY === 1) noteProof({ name: "fleet-move-back", seed: null, counts: { statements, kills } });
   });
 
   test("is refused, and changes nothing, where something would be lost or sent twice", async () => {

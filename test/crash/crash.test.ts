@@ -5,11 +5,12 @@
  */
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { expect, jest, test } from "@jest/globals";
+import { afterAll, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
+import { noteProof } from "../harness/proof.ts";
 import { HISTORIES, HISTORY_NAMES } from "./crash.ts";
 import { crashMatrix } from "./matrix.ts";
-import { MOMENT_NAMES, MOMENTS } from "./stage.ts";
+import { MOMENT_NAMES, MOMENTS, SCENARIO } from "./stage.ts";
 
 // The bound for a busy machine: processes are waited for by events.
 jest.setTimeout(1_800_000);
@@ -28,6 +29,11 @@ const cells = HISTORY_NAMES.flatMap((history) =>
   MOMENT_NAMES.map((moment) => [HISTORIES[history], MOMENTS[moment], history, moment] as const),
 );
 
+const counts = { cells: 0, kills: 0, versions: 0, lost: 0, stale: 0, doubled: 0 };
+afterAll(() => {
+  if (EVERY && counts.cells === cells.length) noteProof({ name: "crash-matrix", seed: SCENARIO.seed, counts });
+});
+
 test.each(cells)(
   "after %s, a crash at %s loses nothing, leaves nothing stale and repeats only equal keys",
   async (_before, _moment, history, moment) => {
@@ -44,5 +50,13 @@ test.each(cells)(
     expect(crashes.filter(({ faults }) => faults.length > 0)).toEqual([]);
     expect(crashes.some(({ reached }) => reached)).toBe(true);
     expect(Math.min(...crashes.map(({ totals }) => totals.shown))).toBeGreaterThan(60);
+    counts.cells += 1;
+    for (const { reached, totals } of crashes) {
+      if (reached) counts.kills += 1;
+      counts.versions += totals.shown;
+      counts.lost += totals.lost;
+      counts.stale += totals.stale;
+      counts.doubled += totals.duplicated;
+    }
   },
 );

@@ -58,13 +58,16 @@ withGo("an independent client of HEC", () => {
     ends.push(() => hec.stop());
     go(["build", "-o", join(folder, "judge"), "."], JUDGE);
 
+    const sent = 2_000;
     const { url, ca_file } = hec.ready;
-    const judge = spawn(join(folder, "judge"), [url, ca_file, "2000"], { env: { HEC_TOKEN: TOKEN } });
-    expect(await outcomeOf(judge)).toEqual([0, "2000 acknowledged\n"]);
+    const judge = spawn(join(folder, "judge"), [url, ca_file, String(sent)], { env: { HEC_TOKEN: TOKEN } });
+    expect(await outcomeOf(judge)).toEqual([0, `${sent} acknowledged\n`]);
 
     const events = readFileSync(out, "utf8").trimEnd().split("\n");
     const numbers = events.map((event) => (JSON.parse(event) as { readonly number: number }).number);
-    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 2000 }, (_, i) => i));
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: sent }, (_, i) => i));
+    const counts = { acknowledged: sent, lost: sent - new Set(numbers).size, doubled: numbers.length - sent };
+    noteProof({ name: "hec-independent-client", seed: null, counts });
   });
 });
 
