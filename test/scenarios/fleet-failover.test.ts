@@ -207,7 +207,8 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
 
       expect(counts.committed_and_lacking).toBe(4 * CUSTOMERS.length * ROUNDS);
       const copies = await story.expectWhole(all());
-      expect(copies).toBeGreaterThanOrEqual(counts.delivered_and_lacking);
+      // The member that delivered them knows their keys; another one, that has the customer now, sends them.
+      expect(copies).toBeLessThanOrEqual(counts.committed_and_lacking);
       noteProof({
         name: "fleet-failover-async",
         seed: null,
