@@ -8,13 +8,16 @@ import { asciiJson } from "./ascii-json.ts";
 
 /** The configuration file, without `.conf`; the KV store's collection has the same name. */
 export const REQUESTS_CONF = "defender_mssp_requests";
+/** What a page may ask, in either place; nothing else is ever done for a request. */
+export const ASKS = ["doctor", "consent", "states", "credentials", "credential-replace", "credential-delete"] as const;
+export type Ask = (typeof ASKS)[number];
 /** What the input reads of each stanza; answers can be large, and it knows them. */
 export const REQUEST_KEYS = ["request", "state", "answered_at"] as const;
 
 type Values = Readonly<Record<string, unknown>>;
 
 /** The settings of a new request. */
-export function requestSettings(customer: string, ask: string): Readonly<Record<string, string>> {
+export function requestSettings(customer: string, ask: Ask): Readonly<Record<string, string>> {
   return { request: asciiJson({ customer, ask }) };
 }
 

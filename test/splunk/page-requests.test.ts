@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "@jest/globals";
-import { REQUEST_KEYS, REQUESTS_CONF } from "../../src/config/request-stanza.ts";
+import { ASKS, REQUEST_KEYS, REQUESTS_CONF } from "../../src/config/request-stanza.ts";
 
 const APP = "TA_defender_mssp";
 
@@ -20,10 +20,11 @@ test("administrators alone write and read the conf file of the pages' requests, 
   expect(accessOf(`collections/${REQUESTS_CONF}`)).toEqual(administrators);
 });
 
-test("the conf file of the pages' requests is shipped without a stanza, and its spec names every setting", () => {
+test("the conf file of the pages' requests is shipped without a stanza, and its spec names every setting and what may be asked", () => {
   expect(shipped(`default/${REQUESTS_CONF}.conf`)).not.toMatch(/^[^#\n]/m);
   const spec = shipped(`README/${REQUESTS_CONF}.conf.spec`);
   expect([...REQUEST_KEYS, "answer"].filter((key) => !spec.includes(`\n${key} = `))).toEqual([]);
+  expect(ASKS.filter((ask) => !spec.includes(`"${ask}"`))).toEqual([]);
 });
 
 test("the pages' requests stay on their host: no cluster member and no indexer gets the conf file", () => {

@@ -10,7 +10,7 @@ import {
   type TypedFor,
 } from "../../../src/config/intake-slot.ts";
 import { NAME_TAKEN, NameClaims } from "../../../src/config/name-claims.ts";
-import { answerIn, REQUESTS_CONF, requestSettings } from "../../../src/config/request-stanza.ts";
+import { type Ask, answerIn, REQUESTS_CONF, requestSettings } from "../../../src/config/request-stanza.ts";
 import { MASK } from "../../../src/config/splunk-keys.ts";
 import { SECRET_KEYS } from "../../../src/model/settings-table.ts";
 import type { SharedCredentialRow } from "../../../src/model/shared-credential.ts";
@@ -350,9 +350,6 @@ export interface Answer {
   readonly say?: string;
   readonly next_step?: string;
 }
-
-/** What the running input can be asked; see src/hosts/splunk/page-requests.ts. */
-export type Ask = "doctor" | "consent" | "states" | "credentials" | "credential-replace" | "credential-delete";
 
 /** A request's key begins with where it is. */
 const IN_CONF = "conf:";

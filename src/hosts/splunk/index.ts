@@ -18,6 +18,7 @@ import type { FleetSettings } from "../../config/fleet-settings.ts";
 import type { HecReference } from "../../config/hec-settings.ts";
 import type { MetricsSettings } from "../../config/metrics-settings.ts";
 import type { OutputSettings } from "../../config/output-settings.ts";
+import { REQUESTS_CONF } from "../../config/request-stanza.ts";
 import type { SecretReader } from "../../config/secret-reference.ts";
 import type { FileLook, FileRule, ParsedSettings } from "../../config/settings.ts";
 import { parseStanzas, refusedSettings, settingsRefused } from "../../config/settings.ts";
@@ -47,7 +48,7 @@ import { KvCollection } from "./kv-collection.ts";
 import { EDITS_AFTER_STOP_MS, storeAndMask } from "./masking.ts";
 import { metricsSettings } from "./metrics.ts";
 import { PageCredentials } from "./page-credentials.ts";
-import { type AskedInput, type PageAnswers, PageRequests, REQUESTS_COLLECTION } from "./page-requests.ts";
+import { type AskedInput, type PageAnswers, PageRequests } from "./page-requests.ts";
 import { PasswordStore } from "./passwords.ts";
 import type { SplunkDocument, SplunkStanza } from "./run-document.ts";
 import { openedStanzas, parseDocument, readDocumentText } from "./run-document.ts";
@@ -403,7 +404,7 @@ export async function openSplunkHost(run: SplunkRun, world: SplunkWorld, stop: A
         log,
       });
       const requests = new PageRequests({
-        stores: () => [collection(REQUESTS_COLLECTION), new ConfRequests(ownSplunkd())],
+        stores: () => [collection(REQUESTS_CONF), new ConfRequests(ownSplunkd())],
         states: statusRows,
         inputOf,
         credentials: pageCredentials,

@@ -1,3 +1,4 @@
+import { ASKS, type Ask } from "../../config/request-stanza.ts";
 import { failedLine, runChecks, SETTINGS_GOOD } from "../../model/doctor-run.ts";
 import { type Failure, isFailure } from "../../model/failure.ts";
 import type { Clock, Log } from "../../model/ports.ts";
@@ -10,11 +11,6 @@ import type { KeyedRow } from "./kv-collection.ts";
 import type { PageCredentials } from "./page-credentials.ts";
 import type { StatusRow, StatusRows } from "./status-rows.ts";
 
-export const REQUESTS_COLLECTION = "defender_mssp_requests";
-
-/** What a page may ask; nothing else is ever done for a row. */
-const ASKS = ["doctor", "consent", "states", "credentials", "credential-replace", "credential-delete"] as const;
-type Ask = (typeof ASKS)[number];
 /** In these requests `customer` is the name of a shared credential; for their list it is empty. */
 const OF_CREDENTIALS: ReadonlySet<Ask> = new Set(["credentials", "credential-replace", "credential-delete"]);
 /** In these an empty `customer` means all of them. */

@@ -1,6 +1,7 @@
 import { useEffect, useState } from "react";
+import type { Ask } from "../../../../src/config/request-stanza.ts";
 import { pause } from "../after.ts";
-import { type Answer, type Ask, answerTo, ask, forget, RestProblem } from "../rest.ts";
+import { type Answer, answerTo, ask, forget, RestProblem } from "../rest.ts";
 import { askedOnce } from "../state/ask-once.ts";
 import { followRequest } from "../state/follow.ts";
 import { NotAsked } from "../state/rest-problem.ts";

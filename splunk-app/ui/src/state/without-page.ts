@@ -1,5 +1,5 @@
+import type { Ask } from "../../../../src/config/request-stanza.ts";
 import { quotedForPosix } from "../../../../src/model/command-line.ts";
-import type { Ask } from "../rest.ts";
 
 /** Where the pages save inputs. */
 const INPUTS_CONF = "$SPLUNK_HOME/etc/apps/TA_defender_mssp/local/inputs.conf";
