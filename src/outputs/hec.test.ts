@@ -410,6 +410,24 @@ describe("with acknowledgement", () => {
       expect([it.network.indexed.at(-1), waiting(it)]).toEqual(["a", 0]);
     });
 
+    test("and is asked for its eight last old channels, and while it cannot be reached for one only", async () => {
+      const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+      await it.output.write(versions("a"));
+      await it.clock.pass(12 * 3_600_000, 10_000);
+      const channels = it.network.posts.map(({ headers }) => headers["x-splunk-request-channel"]);
+      const askedIn = async (ms: number) => {
+        it.network.asked.splice(0);
+        await it.clock.pass(ms, 1_000);
+        return it.network.asked.map(({ headers }) => headers["x-splunk-request-channel"]);
+      };
+
+      // Each repeat has a channel of its own.
+      expect([channels.length, new Set(channels).size]).toEqual([15, 15]);
+      expect(new Set(await askedIn(30_000))).toEqual(new Set(channels.slice(-9)));
+      it.network.down.add(A);
+      expect(new Set(await askedIn(30_000))).toEqual(new Set(channels.slice(-1)));
+    });
+
     test("and one that was idle for hours is not", async () => {
       const it = story({ network: (n) => n.indexer(A) });
       for (const name of ["a", "b"]) {
