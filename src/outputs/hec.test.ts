@@ -497,6 +497,25 @@ describe("with acknowledgement", () => {
       expect(it.output.condition().state).toBe("down");
     });
 
+    test("is waited for twice that time also for what it took before it was known to be late", async () => {
+      const it = story();
+      const indexer = it.network.indexer(A, LATE);
+      await it.output.write(versions("a"));
+      await it.clock.pass(200_000, 5_000);
+      await it.output.write(versions("b"));
+      await it.clock.pass(250_000, 5_000);
+      indexer.restart();
+      await it.clock.pass(550_000, 5_000);
+      expect(copiesIn(it)).toEqual(["a", "b", "a"]);
+      await it.clock.pass(60_000, 5_000);
+
+      expect(copiesIn(it)[3]).toBe("b");
+      const waits = it.log.lines.map(
+        ({ fields }) => /^no acknowledgement for (\d+) s$/.exec(String(fields?.["say"]))?.[1],
+      );
+      expect(waits.filter(Boolean)).toEqual(["300", expect.stringMatching(/^8\d\d$/)]);
+    });
+
     test("and loses what it took in a restart gets it again, and has it once", async () => {
       const it = story();
       const indexer = it.network.indexer(A, LATE);

@@ -639,11 +639,11 @@ export class HecOutput implements Output {
   /** What waited too long for its acknowledgement goes to whichever lane is free, on another channel. */
   #sendOverdueAgain(lane: Lane): void {
     const nowMs = this.#p.clock.monotonicMs();
-    const overdue = this.#openBatches(lane).filter(
-      ({ atMs, waitMs }) => nowMs - atMs >= Math.max(waitMs, lateWaitMs(lane)),
-    );
+    // What was sent before the indexer was known to be late waits as long as what follows.
+    const waitOf = ({ waitMs }: OpenBatch): number => Math.max(waitMs, lateWaitMs(lane));
+    const overdue = this.#openBatches(lane).filter((batch) => nowMs - batch.atMs >= waitOf(batch));
     if (overdue.length === 0) return;
-    const waitedMs = Math.max(...overdue.map(({ waitMs }) => waitMs));
+    const waitedMs = Math.max(...overdue.map(waitOf));
     lane.waitMs = Math.min(LONGEST_UNACKNOWLEDGED_MS, Math.max(lane.waitMs, waitedMs * 2));
     const why = `no acknowledgement for ${Math.round(waitedMs / 1000)} s`;
     const { channel } = lane;
