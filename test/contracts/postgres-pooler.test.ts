@@ -19,7 +19,7 @@ import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } f
 import { ALL, codeOf, keysOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
-import { entry, KEY, type OpenedStore, storeContract } from "./store-contract.ts";
+import { entry, KEY, storeContract } from "./store-contract.ts";
 
 const withPooler = describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() ?? missingPooler());
 
@@ -59,24 +59,7 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
 
   const page = (n: number) => ({ entries: [entry(n)], deliveries: deliveriesOf(KEY.tenantId, [n]) });
 
-  storeContract("keeps the contract of every store", async () => {
-    const fleet = await newFleet();
-    let crashes = 0;
-    const open = async (): Promise<OpenedStore> => {
-      const name = `member-${crashes}`;
-      const member = await joined(fleet, name);
-      const { store } = await opened(member, leaseOfKey(await member.claim(ALL)));
-      return {
-        store,
-        crash: () => {
-          expire(fleet, name);
-          crashes += 1;
-          return open();
-        },
-      };
-    };
-    return open();
-  });
+  storeContract("keeps the contract of every store", world.crashable);
 
   test("a member that was taken over commits nothing, and its heir goes on where it stopped", async () => {
     const fleet = await newFleet();

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
-import { Client, DatabaseError } from "pg";
+import { DatabaseError } from "pg";
 import type { Lease } from "../../src/model/fleet.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
 import { statementFailed } from "../../src/stores/postgres/failures.ts";
@@ -23,15 +23,10 @@ import {
   MEMBER_ROLE,
   type MemberChoice,
 } from "../harness/postgres/fleet.ts";
-import {
-  missingPostgresParts,
-  type PostgresServer,
-  SUPERUSER,
-  SUPERUSER_PASSWORD,
-} from "../harness/postgres/server.ts";
+import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
-import { checkpoint, entry, KEY, type OpenedStore, storeContract } from "./store-contract.ts";
+import { checkpoint, entry, KEY, storeContract } from "./store-contract.ts";
 
 const withPostgres = describeWith("the programs of PostgreSQL", missingPostgresParts());
 
@@ -47,24 +42,7 @@ withPostgres("the fleet's store", () => {
   afterEach(() => world.closeMembers());
   afterAll(() => world.end());
 
-  storeContract("keeps the contract of every store", async () => {
-    const fleet = await newFleet();
-    let crashes = 0;
-    const open = async (): Promise<OpenedStore> => {
-      const name = `member-${crashes}`;
-      const member = await joined(fleet, name);
-      const { store } = await opened(member, leaseOfKey(await member.claim(ALL)));
-      return {
-        store,
-        crash: () => {
-          expire(fleet, name);
-          crashes += 1;
-          return open();
-        },
-      };
-    };
-    return open();
-  });
+  storeContract("keeps the contract of every store", world.crashable);
 
   describe("shards", () => {
     test("belong to one live member each, and to another once their owner is silent", async () => {
@@ -490,14 +468,7 @@ withPostgres("the fleet's store", () => {
       async (_, outcome, isThere) => {
         const fleet = await newFleet();
         const proxy = await CuttingProxy.open(server.port);
-        const holder = new Client({
-          host: "127.0.0.1",
-          port: server.port,
-          user: SUPERUSER,
-          password: SUPERUSER_PASSWORD,
-          database: "postgres",
-        });
-        await holder.connect();
+        const holder = await server.session();
         try {
           const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 3_600_000 });
           const before = await opened(member, leaseOfKey(await member.claim(ALL)));

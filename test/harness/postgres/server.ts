@@ -194,14 +194,7 @@ export class PostgresServer {
    * each write for lack of space. `truncate` gives it a new file, and ends that.
    */
   async withoutSpace(table: string): Promise<void> {
-    const client = new Client({
-      host: "127.0.0.1",
-      port: this.port,
-      user: SUPERUSER,
-      password: SUPERUSER_PASSWORD,
-      database: "postgres",
-    });
-    await client.connect();
+    const client = await this.session();
     try {
       // Nobody else opens the new file before it is replaced.
       await client.query("begin");
@@ -247,6 +240,19 @@ export class PostgresServer {
     const { status, stdout, stderr } = this.#psql(sql);
     if (status !== 0) throw new Error(stderr);
     return stdout.split("\n").filter((line) => line !== "");
+  }
+
+  /** A connection of the superuser, for a transaction of several statements. */
+  async session(): Promise<Client> {
+    const client = new Client({
+      host: "127.0.0.1",
+      port: this.port,
+      user: SUPERUSER,
+      password: SUPERUSER_PASSWORD,
+      database: "postgres",
+    });
+    await client.connect();
+    return client;
   }
 
   log(): string {

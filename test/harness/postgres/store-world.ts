@@ -5,7 +5,7 @@ import type { Connections } from "../../../src/stores/postgres/connections.ts";
 import { type PostgresFleet, shardOf } from "../../../src/stores/postgres/fleet-store.ts";
 import { initFleet } from "../../../src/stores/postgres/init.ts";
 import { roleSql, schemaOf } from "../../../src/stores/postgres/schema.ts";
-import { KEY } from "../../contracts/store-contract.ts";
+import { KEY, type OpenedStore } from "../../contracts/store-contract.ts";
 import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE, type MemberChoice, memberOf } from "./fleet.ts";
 import { Pooler } from "./pooler.ts";
 import { PostgresServer } from "./server.ts";
@@ -90,6 +90,26 @@ export class StoreWorld {
       committed: (one) => committed.push(one),
     });
     return { ...stream, lost, committed };
+  };
+
+  /** The stream of KEY in a new fleet. After a crash another member has it. */
+  crashable = async (): Promise<OpenedStore> => {
+    const fleet = await this.newFleet();
+    let crashes = 0;
+    const open = async (): Promise<OpenedStore> => {
+      const name = `member-${crashes}`;
+      const member = await this.joined(fleet, name);
+      const { store } = await this.opened(member, leaseOfKey(await member.claim(ALL)));
+      return {
+        store,
+        crash: () => {
+          this.expire(fleet, name);
+          crashes += 1;
+          return open();
+        },
+      };
+    };
+    return open();
   };
 
   keysWaiting = async (member: PostgresFleet, stream: number, output = OUTPUTS[0] as string) =>
