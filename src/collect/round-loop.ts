@@ -11,6 +11,9 @@ export interface RoundLoopParts {
   readonly customer: CustomerReport;
 }
 
+/** May a failure be one of what ended? */
+type Concerns = (failure: Failure) => boolean;
+
 /** Runs the rounds of one runner one after another, with growing pauses after failures. */
 export class RoundLoop {
   readonly #p: RoundLoopParts;
@@ -18,8 +21,8 @@ export class RoundLoop {
   #wake: AbortController = new AbortController();
   /** The failure after which the present wait is. */
   #waitsAfter: Failure | undefined;
-  /** A credential changed after the present round began. */
-  #isChanged = false;
+  /** What ended after the present round began. */
+  #ended: Concerns[] = [];
 
   constructor(parts: RoundLoopParts) {
     this.#p = parts;
@@ -36,23 +39,25 @@ export class RoundLoop {
   }
 
   /**
-   * A credential changed, or a consent was given. A wait after a failed sign-in ends, and counts as no
-   * failure. A round that is under way may still fail with the old credential: then the next one begins at
-   * once. True when a wait ended.
+   * A credential changed, or a consent was given: a wait after a failed sign-in ends, and counts as no
+   * failure. True when one ended.
    */
   tryAgain(): boolean {
-    this.#isChanged = true;
-    if (this.#waitsAfter === undefined || !concernsSignIn(this.#waitsAfter)) return false;
-    this.#waitsAfter = undefined;
-    this.#failures = 0;
-    this.#wake.abort();
-    return true;
+    const hasWaited = this.#end(concernsSignIn);
+    if (hasWaited) this.#failures = 0;
+    return hasWaited;
   }
 
-  /** An output accepts events again: a wait after one that refused them ends. True when a wait ended. */
+  /** An output accepts events again: a wait after one that refused them ends. True when one ended. */
   outputAccepts(): boolean {
-    if (this.#waitsAfter === undefined || !concernsOutput(this.#waitsAfter)) return false;
     // Not as if nothing had failed: an output that accepts a little and refuses again is asked less often.
+    return this.#end(concernsOutput);
+  }
+
+  /** A round that is under way may still fail of what ended: then the next one begins at once. */
+  #end(concerns: Concerns): boolean {
+    if (!this.#ended.includes(concerns)) this.#ended.push(concerns);
+    if (this.#waitsAfter === undefined || !concerns(this.#waitsAfter)) return false;
     this.#waitsAfter = undefined;
     this.#wake.abort();
     return true;
@@ -80,7 +85,7 @@ export class RoundLoop {
       while (!stop.aborted) {
         let waitMs: number;
         this.#waitsAfter = undefined;
-        this.#isChanged = false;
+        this.#ended = [];
         try {
           waitMs = Math.max(0, await round());
           this.#failures = 0;
@@ -107,7 +112,7 @@ export class RoundLoop {
     const { clock, random, report } = this.#p;
     const failure = asFailure(error);
     if (endsTheProcess(failure)) throw failure;
-    if (this.#isChanged && concernsSignIn(failure)) return 0;
+    if (this.#ended.some((concerns) => concerns(failure))) return 0;
     this.#failures += 1;
     this.#waitsAfter = failure;
     const waitMs = customerBackoffMs(this.#failures, failure, clock.nowMs(), random);

@@ -874,6 +874,20 @@ describe("an output that accepts events again", () => {
     bench.stop.abort();
   });
 
+  test("gets at once what it refused in a round that had not ended yet", async () => {
+    const { bench, output } = await refusedFor2Hours(1);
+    bench.sink.break = () => {
+      if (!output.isRefusing) return undefined;
+      output.isRefusing = false;
+      output.accepts();
+      return { arrives: 0, failure: failureOf("output-full") };
+    };
+    output.accepts();
+    await bench.clock.advance(1_000);
+    expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+    bench.stop.abort();
+  });
+
   test("wakes the customers whose events it gets, and of these only those that wait for an output", async () => {
     const { bench, output } = await refusedFor2Hours(3);
     (bench.streams.get("customer-2") as SimStream).fault = () => failureOf("service-error");
