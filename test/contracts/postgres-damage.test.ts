@@ -1,15 +1,13 @@
 /** Packets of events that are damaged in a real PostgreSQL. */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { statSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, expect, test } from "@jest/globals";
 import { schemaOf } from "../../src/stores/postgres/schema.ts";
+import { documentedLine } from "../harness/postgres/documented.ts";
 import { deliveriesOf } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
-
-const PAGE = join(import.meta.dirname, "../../docs/fleet/operate.md");
 
 describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that are damaged", () => {
   const world = new StoreWorld();
@@ -95,15 +93,6 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that
     expect(server.query(`select seq, hour, records from ${s}.set_aside`)).toEqual(["9|0|0"]);
   });
 
-  /** A statement of docs/fleet, for the schema of this test. */
-  function documented(begin: string, s: string): string {
-    const line = readFileSync(PAGE, "utf8")
-      .split("\n")
-      .find((one) => one.trim().startsWith(begin));
-    if (line === undefined) throw new Error(`docs/fleet has no statement that begins with: ${begin}`);
-    return line.replaceAll("defender_mssp_main", s);
-  }
-
   test("are sent again to every output by the documented statement, once they can be read", async () => {
     const { s, member, lease, id, damaged } = await threePackets();
     server.query(`create table spare as select body from ${s}.packet where seq = 2`);
@@ -112,7 +101,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that
     await member.confirm(OUTPUTS[0] as string, [{ stream: id, epoch: lease.epoch, seq: 3n }]);
     expect(await keysWaiting(member, id)).toEqual([]);
     server.query(`update ${s}.packet set body = (select body from spare) where seq = 2; drop table spare`);
-    server.query(documented("with again as", s));
+    server.query(documentedLine("with again as", s));
 
     expect(await keysWaiting(member, id)).toEqual(keysOf([2, 3]));
     expect((await member.standing()).setAside).toBe(0);
@@ -122,7 +111,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that
     const { s, member, damaged } = await threePackets();
     server.query(`update ${s}.packet set body = 'damage' where seq = 2`);
     await member.setAside(await damaged());
-    server.query(documented("delete from defender_mssp_main.set_aside", s));
+    server.query(documentedLine("delete from defender_mssp_main.set_aside", s));
 
     expect((await member.standing()).setAside).toBe(0);
   });

@@ -16,6 +16,7 @@ import type { PostgresFleet } from "../../src/stores/postgres/fleet-store.ts";
 import { initFleet } from "../../src/stores/postgres/init.ts";
 import { roleSql, SCHEMA_VERSION, schemaOf, upgradeSql } from "../../src/stores/postgres/schema.ts";
 import { CuttingProxy } from "../harness/postgres/cutting-proxy.ts";
+import { documentedLine } from "../harness/postgres/documented.ts";
 import {
   connectionsTo,
   deliveriesOf,
@@ -183,6 +184,8 @@ withPostgres("the fleet's store", () => {
   });
 
   describe("a database that was restored from a backup", () => {
+    const page = (n: number) => ({ entries: [entry(n)], deliveries: deliveriesOf(KEY.tenantId, [n]) });
+
     /** The files of the server as they were, by a copy that it cannot notice. */
     async function restored(s: string, since: () => Promise<void>): Promise<void> {
       const [data = ""] = server.query("show data_directory");
@@ -209,7 +212,6 @@ withPostgres("the fleet's store", () => {
       const member = await joined(fleet, "member");
       const lease = leaseOfKey(await member.claim(ALL));
       const before = await opened(member, lease);
-      const page = (n: number) => ({ entries: [entry(n)], deliveries: deliveriesOf(KEY.tenantId, [n]) });
       await before.store.commit(page(1));
       await restored(s, async () => {
         await before.store.commit(page(2)).catch(() => before.store.commit(page(2)));
@@ -228,6 +230,36 @@ withPostgres("the fleet's store", () => {
       expect(after.store.takeEntries()).toEqual([entry(1)]);
       for (const n of [2, 3, 4]) await after.store.commit(page(n));
       expect(await keysWaiting(member, after.id)).toEqual(keysOf([2, 3, 4]));
+    });
+
+    test("by the documented commands has what waited when it was dumped under a running member, and goes on", async () => {
+      const fleet = await newFleet();
+      const s = schemaOf(fleet);
+      const folder = mkdtempSync(join(tmpdir(), "backup-"));
+      const asDocumented = (program: string) => {
+        const [, ...args] = documentedLine(program, s).replace("fleet.dump", join(folder, "fleet.dump")).split(" ");
+        server.run(
+          program,
+          args.map((one) => one.replace(/(?<=^|--dbname=)fleet$/, "postgres")),
+        );
+      };
+      const before = await joined(fleet, "before");
+      const old = await opened(before, leaseOfKey(await before.claim(ALL)));
+      await old.store.commit(page(1));
+      asDocumented("pg_dump");
+      await old.store.commit(page(2));
+      await world.closeMembers();
+      server.query(`drop schema ${s} cascade`);
+      asDocumented("pg_restore");
+      rmSync(folder, { recursive: true });
+      expect(await initFleet(admin, fleet)).toEqual({ before: SCHEMA_VERSION, now: SCHEMA_VERSION });
+      expire(fleet, "before");
+      const member = await joined(fleet, "after");
+      const after = await opened(member, leaseOfKey(await member.claim(ALL)));
+
+      expect(after.store.takeEntries()).toEqual([entry(1)]);
+      await after.store.commit(page(2));
+      expect(await keysWaiting(member, after.id)).toEqual(keysOf([1, 2]));
     });
   });
 

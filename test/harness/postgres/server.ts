@@ -24,7 +24,7 @@ import { freePort } from "../free-port.ts";
 const READY_WITHIN_MS = 240_000;
 /** Debian keeps the server's programs outside PATH. */
 const DEBIAN = "/usr/lib/postgresql";
-const NEEDED = ["initdb", "pg_basebackup", "postgres", "psql"] as const;
+const NEEDED = ["initdb", "pg_basebackup", "pg_dump", "pg_restore", "postgres", "psql"] as const;
 export const SUPERUSER = "postgres";
 export const SUPERUSER_PASSWORD = "superuser's password";
 
@@ -255,6 +255,12 @@ export class PostgresServer {
     return client;
   }
 
+  /** Runs a program of PostgreSQL that finds this server by itself. Throws with what it says. */
+  run(program: string, args: readonly string[]): void {
+    const { status, stderr } = this.#asSuperuser(program, args);
+    if (status !== 0) throw new Error(stderr);
+  }
+
   log(): string {
     const path = join(this.#folder, "log");
     return existsSync(path) ? readFileSync(path, "utf8") : "";
@@ -280,10 +286,19 @@ export class PostgresServer {
   }
 
   #psql(sql: string) {
-    const connection = ["-h", "127.0.0.1", "-p", String(this.port), "-U", SUPERUSER, "-d", "postgres"];
-    return spawnSync(programPath("psql") ?? "psql", [...connection, "-v", "ON_ERROR_STOP=1", "-qAtXc", sql], {
+    return this.#asSuperuser("psql", ["-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qAtXc", sql]);
+  }
+
+  #asSuperuser(program: string, args: readonly string[]) {
+    return spawnSync(programPath(program) ?? program, args, {
       encoding: "utf8",
-      env: { PATH: process.env["PATH"] ?? "", PGPASSWORD: SUPERUSER_PASSWORD },
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        PGHOST: "127.0.0.1",
+        PGPORT: String(this.port),
+        PGUSER: SUPERUSER,
+        PGPASSWORD: SUPERUSER_PASSWORD,
+      },
     });
   }
 }
