@@ -526,6 +526,30 @@ describe("with acknowledgement", () => {
       expect([copiesIn(it), it.network.indexed, waiting(it)]).toEqual([["a", "a"], ["a"], 0]);
     });
 
+    test.each([
+      [503, '{"text":"Server is busy","code":9}'],
+      [429, "Too Many Requests"],
+    ])(
+      "and answers %i meanwhile is sent nothing again that it acknowledges while it is busy: %s",
+      async (status, body) => {
+        const it = story({ network: (n) => n.indexer(A, LATE) });
+        await it.output.write(versions("a"));
+        await it.clock.pass(290_000, 5_000);
+        it.network.onReply = (_, { url }) => {
+          expect(url).toBe(`${A}/services/collector/event`);
+          it.network.onReply = (reply) => reply;
+          return { status, headers: { "retry-after": "200" }, body };
+        };
+        await it.output.write(versions("b"));
+        await it.clock.pass(20_000, 5_000);
+        expect(it.log.lines.at(-1)?.fields).toMatchObject({ events: 1, say: "no acknowledgement for 300 s" });
+        await it.clock.pass(700_000, 5_000);
+
+        expect([copiesIn(it), waiting(it)]).toEqual([["a", "b", "b"], 0]);
+        expect(it.log.lines.filter(({ message }) => message.includes("damaged or deleted"))).toEqual([]);
+      },
+    );
+
     test("has delivered everything although this program is killed in between", async () => {
       const first = story({ network: (n) => n.indexer(A, LATE) });
       await first.output.write(versions("a", "b"));
@@ -684,6 +708,19 @@ describe("without acknowledgement", () => {
     expect(it.output.condition().unconfirmed).toBeUndefined();
   });
 
+  test("auto gets what is open on every channel again where acknowledgement is switched off", async () => {
+    const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(200_000, 5_000);
+    await it.output.write(versions("b"));
+    await it.clock.pass(130_000, 5_000);
+    expect(new Set(channelsOf(it)).size).toBe(2);
+    it.network.indexer(A, { ack: "off" });
+    await it.clock.pass(20_000, 5_000);
+
+    expect([new Set(it.network.indexed.slice(-2)), waiting(it)]).toEqual([new Set(["a", "b"]), 0]);
+  });
+
   test("off says so at the start, and asks for no acknowledgement", async () => {
     const it = story({ ack: "off", network: (n) => n.indexer(A, { ack: "off" }) });
     await it.output.write(versions("a"));
@@ -784,6 +821,36 @@ describe("an event that Splunk refuses for good", () => {
     await passUntil(it, () => waiting(it) === 0);
     expect(waiting(it)).toBe(0);
     expect(parked(it.folder)).toHaveLength(1);
+  });
+
+  test("is not one that was indexed meanwhile, because another address had taken it before", async () => {
+    const it = story({
+      urls: [A, B],
+      network: (n) => {
+        n.indexer(A, { indexAfterMs: 400_000 });
+        n.down.add(B);
+      },
+    });
+    await it.output.write(versions("a"));
+    await it.clock.pass(290_000, 5_000);
+    it.network.indexer(B);
+    it.network.down.delete(B);
+    const answered = Promise.withResolvers<void>();
+    it.network.onReply = async (reply, { url }) => {
+      if (!url.endsWith("/event")) return reply;
+      if (url.startsWith(A)) return { status: 503, body: '{"text":"Server is busy","code":9}' };
+      await answered.promise;
+      return { status: 400, body: '{"text":"Invalid data format","code":6,"invalid-event-number":0}' };
+    };
+    await it.clock.pass(60_000, 5_000);
+    expect(it.network.posts.at(-1)?.url.startsWith(B)).toBe(true);
+    await it.clock.pass(120_000, 5_000);
+    expect(waiting(it)).toBe(0);
+    answered.resolve();
+    await it.clock.pass(5_000);
+
+    expect(it.notices).toEqual([]);
+    expect(it.output.condition()).toMatchObject({ state: "up", unconfirmed: 0, rejected: 0 });
   });
 });
 
@@ -888,6 +955,22 @@ describe("an indexer that is busy, gone or unclear", () => {
     await it.output.write(versions("b"));
     await it.clock.pass(5_000);
     expect(waiting(it)).toBe(0);
+  });
+
+  test("after a proxy's 502 open events come again one at a time, so that another 502 makes one copy", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 20_000 }) });
+    for (const name of ["a", "b", "c", "d"]) await it.output.write(versions(name + "x".repeat(300_000)));
+    await it.clock.pass(5_000);
+    expect(it.network.posts).toHaveLength(4);
+    it.network.onReply = (reply, { url }) => (url.endsWith("/event") ? { status: 502, body: "Bad Gateway" } : reply);
+    await it.output.write(versions("e"));
+    await it.clock.pass(500);
+    it.network.onReply = (reply) => reply;
+    await it.clock.pass(15_000);
+    expect(it.network.posts).toHaveLength(4 + 2);
+    await it.clock.pass(120_000);
+
+    expect([it.network.posts.length, waiting(it)]).toEqual([4 + 6, 0]);
   });
 
   test("a connection that breaks before the answer leads to the same event again, on a new channel", async () => {
