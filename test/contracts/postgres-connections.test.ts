@@ -5,41 +5,20 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { FleetSettings } from "../../src/config/fleet-settings.ts";
 import { fleetConnections } from "../../src/main/fleet-database.ts";
-import { isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
 import { PrimaryHost } from "../../src/stores/postgres/connections.ts";
-import { asWrongSetting } from "../../src/stores/postgres/failures.ts";
 import { freePort } from "../harness/free-port.ts";
-import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
+import { connectedBy, settingsFor } from "../harness/postgres/fleet.ts";
+import { missingPostgresParts, PostgresServer, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
+import { codeOf } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 
 const withPostgres = describeWith("the programs of PostgreSQL", missingPostgresParts());
 
-function settingsFor(ports: readonly number[], more: Partial<FleetSettings> = {}): FleetSettings {
-  return {
-    hosts: ports.map((port) => ({ host: "127.0.0.1", port })),
-    database: "postgres",
-    user: SUPERUSER,
-    password: sealed(SUPERUSER_PASSWORD),
-    name: "main",
-    isLocal: true,
-    ...more,
-  };
-}
-
-/** What the database answers, or how the connection failed and whether a member that starts waits. */
-async function asked<Row>(settings: FleetSettings, sql: string): Promise<Row | string> {
-  const connections = await fleetConnections(settings, 1);
-  try {
-    return (await connections.query<Row>(sql))[0] as Row;
-  } catch (error) {
-    const failure = asWrongSetting(error);
-    return isFailure(failure) ? `${failure.code} ${failure.retry.when} ${failure.say}` : String(failure);
-  } finally {
-    await connections.close();
-  }
-}
+/** What the database answers, or how the connection failed. */
+const asked = <Row>(settings: FleetSettings, sql: string): Promise<Row | string> =>
+  connectedBy(settings, async (database) => (await database.query<Row>(sql))[0] as Row);
 
 const PORT = "select current_setting('port') as port";
 const IS_ENCRYPTED = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
@@ -138,10 +117,7 @@ withPostgres("connections to PostgreSQL", () => {
         const connections = await fleetConnections(settingsFor([standby.port, primary.port]), 1);
         await connections.query("insert into t values (1)");
         await primary.kill();
-        const whileGone = await connections.query("insert into t values (2)").then(
-          () => "done",
-          (error: unknown) => (isFailure(error) ? error.code : String(error)),
-        );
+        const whileGone = await codeOf(connections.query("insert into t values (2)"));
         standby.query("select pg_promote()");
         standby.query("alter system reset synchronous_standby_names");
         standby.query("select pg_reload_conf()");
@@ -173,10 +149,7 @@ withPostgres("connections to PostgreSQL", () => {
         expect(await answering()).toEqual(Array.from({ length: 3 }, () => ({ port: String(primary.port) })));
         await connections.query("insert into t values (1)");
         standby.query("select pg_promote()");
-        const whileWaiting = await connections.query("insert into t values (2)").then(
-          () => "done",
-          (error: unknown) => (isFailure(error) ? error.code : String(error)),
-        );
+        const whileWaiting = await codeOf(connections.query("insert into t values (2)"));
         await connections.query("insert into t values (3)");
         // The old one would still answer a question, and that it has no such stream.
         const after = await answering();

@@ -11,11 +11,17 @@ import { fleetConnections } from "../../src/main/fleet-database.ts";
 import { checksOf } from "../../src/main/fleet-doctor.ts";
 import { isFailure } from "../../src/model/failure.ts";
 import { sealed } from "../../src/model/sealed.ts";
-import { Connections } from "../../src/stores/postgres/connections.ts";
-import { asWrongSetting } from "../../src/stores/postgres/failures.ts";
-import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE } from "../harness/postgres/fleet.ts";
+import type { Connections } from "../../src/stores/postgres/connections.ts";
+import {
+  connectedBy,
+  connectionsTo,
+  deliveriesOf,
+  MEMBER_PASSWORD,
+  MEMBER_ROLE,
+  settingsFor,
+} from "../harness/postgres/fleet.ts";
 import { missingPooler, Pooler } from "../harness/postgres/pooler.ts";
-import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
+import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, codeOf, keysOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
@@ -23,28 +29,12 @@ import { entry, KEY, storeContract } from "./store-contract.ts";
 
 const withPooler = describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() ?? missingPooler());
 
-/** What the connection says of the database, or how it failed and whether a member that starts waits. */
-async function doctorOf(port: number, more: Partial<FleetSettings> = {}): Promise<string> {
-  const settings: FleetSettings = {
-    hosts: [{ host: "127.0.0.1", port }],
-    database: "postgres",
-    user: SUPERUSER,
-    password: sealed(SUPERUSER_PASSWORD),
-    name: "main",
-    isLocal: true,
-    ...more,
-  };
-  const connections = await fleetConnections(settings, 1);
-  try {
-    const [check] = checksOf(connections, "main", "db.example.com:6432");
+/** What doctor says of the database, or how the connection failed. */
+const doctorOf = (port: number, more: Partial<FleetSettings> = {}): Promise<string> =>
+  connectedBy(settingsFor([port], more), async (database) => {
+    const [check] = checksOf(database, "main", "db.example.com:6432");
     return (await check?.run(new AbortController().signal)) ?? "";
-  } catch (error) {
-    const failure = asWrongSetting(error);
-    return isFailure(failure) ? `${failure.code} ${failure.retry.when} ${failure.say}` : String(failure);
-  } finally {
-    await connections.close();
-  }
-}
+  });
 
 withPooler("the fleet's store through a pooler in transaction mode", () => {
   const world = new StoreWorld();
@@ -162,17 +152,8 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
         await before.query("select");
         await before.close();
         await gone.kill();
-        connections = new Connections({
-          address: {
-            hosts: [deserted, world.memberPlace].map(({ port }) => ({ host: "127.0.0.1", port })),
-            database: "postgres",
-            user: SUPERUSER,
-            password: sealed(SUPERUSER_PASSWORD),
-          },
-          tlsFor: () => undefined,
-          count: 1,
-          answerWithinMs: 3_600_000,
-        });
+        const settings = settingsFor([deserted.port, world.memberPlace.port]);
+        connections = await fleetConnections(settings, 1, undefined, { answerWithinMs: 3_600_000 });
 
         expect(await connections.query("select 1 as one")).toEqual([{ one: 1 }]);
       } finally {

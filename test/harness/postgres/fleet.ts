@@ -1,9 +1,13 @@
 /** A fleet's schema in a real PostgreSQL, and stores of members that share it. */
+import type { FleetSettings } from "../../../src/config/fleet-settings.ts";
 import { bodiesInList } from "../../../src/json/record-bodies.ts";
+import { fleetConnections } from "../../../src/main/fleet-database.ts";
 import type { Delivery } from "../../../src/model/event.ts";
+import { isFailure } from "../../../src/model/failure.ts";
 import { sealed } from "../../../src/model/sealed.ts";
 import type { TenantId } from "../../../src/model/tenant.ts";
 import { Connections } from "../../../src/stores/postgres/connections.ts";
+import { asWrongSetting } from "../../../src/stores/postgres/failures.ts";
 import type { FleetKey } from "../../../src/stores/postgres/fleet-key.ts";
 import { PostgresFleet } from "../../../src/stores/postgres/fleet-store.ts";
 import { type PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "./server.ts";
@@ -31,6 +35,35 @@ export function connectionsTo({ port, user, password, answerWithinMs }: Connecti
     count: 2,
     ...(answerWithinMs === undefined ? {} : { answerWithinMs }),
   });
+}
+
+/** Settings of a member that connects as the superuser to the database on one of these ports. */
+export function settingsFor(ports: readonly number[], more: Partial<FleetSettings> = {}): FleetSettings {
+  return {
+    hosts: ports.map((port) => ({ host: "127.0.0.1", port })),
+    database: "postgres",
+    user: SUPERUSER,
+    password: sealed(SUPERUSER_PASSWORD),
+    name: "main",
+    isLocal: true,
+    ...more,
+  };
+}
+
+/** What the work gives, or how the connection failed and whether a member that starts waits. */
+export async function connectedBy<T>(
+  settings: FleetSettings,
+  work: (database: Connections) => Promise<T>,
+): Promise<T | string> {
+  const connections = await fleetConnections(settings, 1);
+  try {
+    return await work(connections);
+  } catch (error) {
+    const failure = asWrongSetting(error);
+    return isFailure(failure) ? `${failure.code} ${failure.retry.when} ${failure.say}` : String(failure);
+  } finally {
+    await connections.close();
+  }
 }
 
 export interface MemberChoice {
