@@ -43,20 +43,22 @@ test.each([
   ["N s after the last renewal began, the member stops", MEMBER, "TRUSTED_FOR_MS"],
   ["N s after its last renewal began, each member stops", MEMBER, "TRUSTED_FOR_MS"],
   ["at most N each second by each member", SCHEDULER, "TAKEN_OVER_PER_SECOND"],
-  ["at most N access tokens each second", "src/auth/token-cycle.ts", "REQUESTS_PER_SECOND"],
+  ["at most N access tokens each second, after the first N.", "src/auth/token-cycle.ts", "REQUESTS_PER_SECOND"],
   ["after N s by a page", "src/stores/postgres/connections.ts", "ANSWER_WITHIN_MS"],
   ["at most N s each, and ask each one", "src/stores/postgres/connections.ts", "CONNECT_WITHIN_MS"],
 ])("the page of the failover says %s, as %s does", (phrase, file, name) => {
-  expect(page).toContain(phrase.replace("N", String(constant(file, name))));
+  expect(page).toContain(phrase.replaceAll("N", String(constant(file, name))));
 });
 
 test("the page of the failover adds up: a customer is named when its member was out for long enough", () => {
   const namedAt = constant(MEMBER, "TRUSTED_FOR_MS") + constant(MEMBER, "MISSING_AFTER_MS");
   const claimedAt = constant("src/stores/postgres/fleet-store.ts", "LEASE_MS") + constant(MEMBER, "BALANCE_EVERY_MS");
+  const claimedAgainIn = constant(MEMBER, "RENEW_EVERY_MS") + constant(MEMBER, "BALANCE_EVERY_MS");
 
   expect(page).toMatch(new RegExp(`^\\| ${namedAt} \\| Cut off`, "m"));
   expect(page).toMatch(new RegExp(`^\\| ${namedAt} \\| Each member says so`, "m"));
   expect(page).toMatch(new RegExp(`^\\| up to ${claimedAt} \\| The others look`, "m"));
+  expect(page).toMatch(new RegExp(`^\\| up to ${claimedAgainIn} later \\| The shards are claimed`, "m"));
 });
 
 test("the set-up ends statements that a member has given up, and none before", () => {
@@ -75,6 +77,8 @@ test("the page of the failover says how long renewals wait, and how a member wai
 
   expect(seconds(connect)).toBe(seconds(answer));
   expect(page).toContain(`Renewals wait at most ${seconds(answer)} s.`);
+  expect(page).toMatch(new RegExp(`^\\| ${seconds(answer)} \\| Cut off: the renewal`, "m"));
+  expect(page).toContain(`One that hangs is noticed after ${seconds(answer)} s by a renewal`);
   expect(page).toContain(`with pauses of ${first} s to ${longest} s`);
 });
 
