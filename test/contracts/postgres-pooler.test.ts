@@ -2,7 +2,7 @@
  * Members that reach their database through a pooler in transaction mode: a real PgBouncer, which has one
  * connection to PostgreSQL for all members together, so that each statement may run on any of them.
  */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
@@ -102,6 +102,27 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
     expect(after.store.takeEntries()).toEqual([entry(1)]);
     await after.store.commit(page(2));
     expect(await keysWaiting(member, after.id)).toEqual(keysOf([1, 2]));
+  });
+
+  test("the limit of statements that the set-up gives the members' role counts behind a pooler that reconnects", async () => {
+    const setUp = readFileSync(join(import.meta.dirname, "../../docs/fleet/README.md"), "utf8");
+    const [statement = ""] = /alter role collector set statement_timeout = .+;/.exec(setUp) ?? [];
+    const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
+    const pooler = await Pooler.start(server, { passwords: { [role.user]: role.password } });
+    const member = connectionsTo({ port: pooler.port, ...role });
+    const limit = async () =>
+      (await member.query<{ most: string }>("select current_setting('statement_timeout') as most"))[0]?.most;
+    try {
+      const before = await limit();
+      server.query(statement);
+      expect([before, await limit()]).toEqual(["0", "0"]);
+      pooler.reconnect();
+      expect(await limit()).toBe("15s");
+    } finally {
+      server.query(`alter role ${role.user} reset statement_timeout`);
+      await member.close();
+      await pooler.remove();
+    }
   });
 
   describe("as doctor and the way to the database see it", () => {

@@ -120,6 +120,12 @@ export class Pooler {
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
+  /** Each connection to the server is made anew before its next statement. */
+  reconnect(): void {
+    const { status, stderr } = this.#admin("reconnect");
+    if (status !== 0) throw new Error(stderr);
+  }
+
   /** Ends it and deletes its folder. */
   async remove(): Promise<void> {
     this.#child.kill("SIGKILL");
