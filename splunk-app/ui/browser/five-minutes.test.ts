@@ -91,6 +91,13 @@ inBrowser("the way from the installed package to the first event", () => {
     world.splunkd.rest.calls.slice(from).filter(({ method, path }) => method === "GET" && path.endsWith(REQUESTS))
       .length;
 
+  /** How often it looked for requests until this has come. */
+  async function looksUntil(has: () => boolean, what: string): Promise<number> {
+    const from = world.splunkd.rest.calls.length;
+    await world.splunkd.until(has, what, 600_000);
+    return looks(from);
+  }
+
   /** The binary's looks from the page's request, or from now, to the answer. */
   async function answered(ask: string, isAnswer: (row: Readonly<Record<string, unknown>>) => boolean): Promise<number> {
     const { rest } = world.splunkd;
@@ -133,7 +140,7 @@ inBrowser("the way from the installed package to the first event", () => {
     await walk.waitFor(page.getByText("Every check passed."));
     const isSeen = (row: Readonly<Record<string, unknown>>) => typeof row["first_event_at"] === "string";
     const rows = () => world.splunkd.rest.kvStore.rows("TA_defender_mssp/defender_mssp_status");
-    await world.splunkd.until(() => rows().some(isSeen), "the first event", 600_000);
+    binaryLooks += await looksUntil(() => rows().some(isSeen), "the first event");
     await walk.waitFor(page.getByText("First event seen at"));
     await walk.look();
 
