@@ -136,7 +136,8 @@ inBrowser("the page Settings", () => {
 
   test("a reader without rights sees which capabilities are missing, and that the KV store is off", async () => {
     const { context, kvStore } = world.splunkd.rest;
-    world.splunkd.rest.context = { username: "reader", roles: ["user"], capabilities: ["search"] };
+    // With a role that may read the states: splunkd refuses others before it says that the KV store is off.
+    world.splunkd.rest.context = { username: "reader", roles: ["admin"], capabilities: ["search"] };
     kvStore.isOff = true;
     try {
       const page = await world.open({ hash: "#/settings" });
@@ -148,6 +149,23 @@ inBrowser("the page Settings", () => {
     } finally {
       world.splunkd.rest.context = context;
       kvStore.isOff = false;
+    }
+  });
+
+  test("a KV store that a person may not read is not said to be off, and states are read once", async () => {
+    const { context } = world.splunkd.rest;
+    const statesRead = () => world.web.calls.filter(({ path }) => path.endsWith("/defender_mssp_status"));
+    world.web.calls.length = 0;
+    const page = await shown();
+    await page.getByRole("row", { name: "KV store on", exact: true }).waitFor();
+    expect(statesRead()).toHaveLength(1);
+    world.splunkd.rest.context = { username: "reader", roles: ["user"], capabilities: ["list_inputs"] };
+    try {
+      const reader = await shown();
+      await reader.getByText("not known. You are not allowed to do this.").waitFor();
+      expect(await reader.getByText(/off: these pages|no input has reported/).count()).toBe(0);
+    } finally {
+      world.splunkd.rest.context = context;
     }
   });
 

@@ -4,9 +4,17 @@ import Message from "@splunk/react-ui/Message";
 import Table from "@splunk/react-ui/Table";
 import { type ReactElement, useCallback, useState } from "react";
 import { DESTINATION_KEYS } from "../../../../src/config/intake-slot.ts";
-import { editInput, inheritedSettings, listInputs, RestProblem, readInput, storedStatusRows } from "../rest.ts";
+import {
+  editInput,
+  hasNoKvStore,
+  inheritedSettings,
+  listInputs,
+  RestProblem,
+  readInput,
+  storedStatusRows,
+} from "../rest.ts";
 import { type Installation, readInstallation, saveProcessSettings } from "../rest-watch.ts";
-import type { Input } from "../state/customers.ts";
+import type { Input, Status } from "../state/customers.ts";
 import {
   ownValues,
   PROCESS_FIELDS,
@@ -98,7 +106,7 @@ function ProcessSettings(): ReactElement {
       setValues((typed) => ({ ...shownOf(after), ...changesOf(values, typed) }));
       setSaid(await restartedWith(changed));
     } catch (error) {
-      setSaid({ type: "error", text: messageOf(error) });
+      setSaid({ type: "error", text: problemOf(error).message });
     } finally {
       setSaving(false);
     }
@@ -172,7 +180,10 @@ async function restartedWith(changed: Values): Promise<Said> {
     if ((await restartInput({ list: listInputs, read: readInput, edit: editInput })) === undefined)
       return { type: "success", text: `Saved. No input is enabled; the settings count when one starts.${secrets}` };
   } catch (error) {
-    return { type: "warning", text: `Saved, but the input did not restart with them. ${messageOf(error)}${secrets}` };
+    return {
+      type: "warning",
+      text: `Saved, but the input did not restart with them. ${problemOf(error).message}${secrets}`,
+    };
   }
   return {
     type: secrets === "" ? "success" : "warning",
@@ -191,12 +202,16 @@ function ThisSplunk(): ReactElement {
   const [present, setPresent] = useState<Present>();
   const look = useCallback(async () => {
     const installation = await readInstallation();
-    const stored = await storedStatusRows().catch((error: unknown) => messageOf(error));
-    const kvStore = typeof stored === "string" ? `off: these pages ask the running input instead. ${stored}` : "on";
+    const stored = await storedStatusRows().catch(problemOf);
+    if (!(stored instanceof RestProblem))
+      return setPresent({ installation, program: newestVersion(stored), kvStore: "on" });
+    if (!hasNoKvStore(stored))
+      return setPresent({ installation, program: "not known", kvStore: `not known. ${stored.message}` });
+    const kvStore = `off: these pages ask the running input instead. ${stored.message}`;
     setPresent({ installation, program: "asked of the running input", kvStore });
-    const rows = await statusRows().catch((error: unknown) => messageOf(error));
-    const newest = typeof rows === "string" ? undefined : rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0];
-    setPresent({ installation, program: newest?.version ?? "unknown: no input has reported yet", kvStore });
+    const asked = await statusRows().catch(problemOf);
+    const program = asked instanceof RestProblem ? `not known. ${asked.message}` : newestVersion(asked);
+    setPresent({ installation, program, kvStore });
   }, []);
   const failure = useLoaded(look);
   if (present === undefined)
@@ -257,11 +272,15 @@ function ThisSplunk(): ReactElement {
   );
 }
 
+function newestVersion(rows: readonly Status[]): string {
+  return rows.toSorted((a, b) => (a.time < b.time ? 1 : -1))[0]?.version ?? "unknown: no input has reported yet";
+}
+
 function Has({ person, capability }: { readonly person: Person; readonly capability: Capability }): ReactElement {
   return person.capabilities.includes(capability) ? <>yes</> : <strong>no: ask for the role admin</strong>;
 }
 
-function messageOf(error: unknown): string {
+function problemOf(error: unknown): RestProblem {
   if (!(error instanceof RestProblem)) throw error;
-  return error.message;
+  return error;
 }
