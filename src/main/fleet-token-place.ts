@@ -2,14 +2,11 @@ import type { Sealed } from "../model/sealed.ts";
 import type { FleetTokenPlace } from "../model/sign-in.ts";
 import type { Stanza } from "../model/stanza.ts";
 import { tenantIdFrom } from "../model/tenant.ts";
-import type { Database } from "../stores/postgres/connections.ts";
-import { schemaVersion } from "../stores/postgres/fleet-store.ts";
 import { FleetTokens } from "../stores/postgres/fleet-tokens.ts";
-import { checkSchemaVersion } from "../stores/postgres/schema.ts";
 import { placeOf } from "./command-place.ts";
 import { settingsFailure } from "./configuration.ts";
 import { fleetOf } from "./fleet-command.ts";
-import { fleetConnections } from "./fleet-database.ts";
+import { withFleetDatabase } from "./fleet-database.ts";
 import { readKeyFile } from "./fleet-key-file.ts";
 import { presentFingerprint, realClock } from "./world.ts";
 
@@ -35,21 +32,13 @@ export async function fleetTokenPlace(
       `${config} has no fleet.key_file, which refresh tokens in the fleet's database are sealed with`,
     );
   const key = readKeyFile(fleet.keyFile);
-  /** A connection that stays open would keep a command alive while a person signs in, or gives up. */
-  const withDatabase = async (work: (database: Database) => Promise<void>) => {
-    const database = await fleetConnections(fleet, 1);
-    try {
-      await work(database);
-    } finally {
-      await database.close();
-    }
-  };
-  await withDatabase(async (database) => checkSchemaVersion(fleet.name, await schemaVersion(database, fleet.name)));
+  // Before a person signs in. A connection that stays open would keep a command alive meanwhile.
+  await withFleetDatabase(fleet, async () => undefined);
   return {
     name: `the database of the fleet ${fleet.name}`,
     put: async (stanza: Stanza, token: Sealed) => {
       const owner = { tenantId, stanza: stanza.name, fingerprint: presentFingerprint(stanza) };
-      await withDatabase((database) =>
+      await withFleetDatabase(fleet, (database) =>
         new FleetTokens({ database, fleet: fleet.name, key, timers: realClock }).put(owner, token),
       );
     },

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { DatabaseError } from "pg";
+import { withFleetDatabase } from "../../src/main/fleet-database.ts";
 import type { Lease } from "../../src/model/fleet.ts";
 import type { Connections } from "../../src/stores/postgres/connections.ts";
 import { statementFailed } from "../../src/stores/postgres/failures.ts";
@@ -23,6 +24,7 @@ import {
   MEMBER_PASSWORD,
   MEMBER_ROLE,
   type MemberChoice,
+  settingsFor,
 } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
 import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
@@ -853,7 +855,7 @@ withPostgres("the fleet's store", () => {
   });
 
   describe("the schema", () => {
-    test("is made once; a second init changes nothing, and a newer one is refused by init and members", async () => {
+    test("is made once; a second init changes nothing, and a newer one is refused by init, members and commands", async () => {
       const fleet = await newFleet();
       expect(await initFleet(admin, fleet)).toEqual({ before: SCHEMA_VERSION, now: SCHEMA_VERSION });
       server.query(`update ${schemaOf(fleet)}.fleet set version = ${SCHEMA_VERSION + 1}`);
@@ -861,6 +863,9 @@ withPostgres("the fleet's store", () => {
       expect(await codeOf(initFleet(admin, fleet))).toBe("fleet-schema");
       expect(await codeOf(joined(fleet, "member"))).toBe("fleet-schema");
       expect(await codeOf(joined("missing", "member"))).toBe("fleet-schema");
+      let begun = 0;
+      const command = withFleetDatabase(settingsFor([server.port], { name: fleet }), async () => (begun += 1));
+      expect([await codeOf(command), begun]).toEqual(["fleet-schema", 0]);
     });
 
     test("of an older release is refused by members, and upgraded by init with everything that it holds", async () => {
