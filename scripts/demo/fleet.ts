@@ -6,8 +6,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { type HecServer, startHec } from "../../test/harness/hec/server.ts";
 import { consult } from "../../test/harness/oracle/main.ts";
 import { missingPostgresParts, PostgresServer, SUPERUSER_PASSWORD } from "../../test/harness/postgres/server.ts";
-import { scenarioOf } from "../../test/harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../../test/harness/simulator/start.ts";
+import { startWithAlerts } from "../../test/harness/simulator/customers.ts";
+import type { Simulator } from "../../test/harness/simulator/start.ts";
 import { tenantLines } from "../../test/harness/simulator/tenant-lines.ts";
 import { ScriptProblem } from "../build/project.ts";
 import { Child } from "./children.ts";
@@ -35,7 +35,7 @@ export async function showFleet(folder: string, binary: string, promises: Promis
   const ending: (() => Promise<unknown>)[] = [];
   try {
     headline("1. A simulated Microsoft, a simulated Splunk (HEC) and a PostgreSQL, all on this machine");
-    const simulator = await simulatorOfCustomers();
+    const simulator = await startWithAlerts("fleet-demo", CUSTOMERS, HISTORY, 29);
     ending.push(() => simulator.stop());
     const indexed = join(folder, "indexed.jsonl");
     const hec = await startHec({ ack: "on", token: randomUUID(), port: 0, out: indexed });
@@ -47,19 +47,6 @@ export async function showFleet(folder: string, binary: string, promises: Promis
   } finally {
     for (const end of ending.toReversed()) await end();
   }
-}
-
-function simulatorOfCustomers(): Promise<Simulator> {
-  const scenario = {
-    name: "fleet-demo",
-    story: "Customers whose alerts appear while one of two collectors is killed.",
-    seed: 29,
-    customers: CUSTOMERS.map((name) => ({
-      name,
-      generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-    })),
-  };
-  return startSimulator({ scenario: scenarioOf(JSON.stringify(scenario), "scenario"), warn: () => undefined });
 }
 
 interface World {

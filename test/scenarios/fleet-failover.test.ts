@@ -13,8 +13,8 @@ import { missingPooler, Pooler } from "../harness/postgres/pooler.ts";
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
 import { noteProof } from "../harness/proof.ts";
 import { describeWith } from "../harness/real-parts.ts";
-import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { startWithAlerts } from "../harness/simulator/customers.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(3_600_000);
@@ -44,21 +44,7 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
       folder = mkdtempSync(join(tmpdir(), "fleet-failover-"));
     });
     beforeEach(async () => {
-      simulator = await startSimulator({
-        scenario: scenarioOf(
-          JSON.stringify({
-            name: "fleet-failover",
-            story: "Customers whose alerts appear while the database of their collectors is lost.",
-            seed: 31,
-            customers: CUSTOMERS.map((name) => ({
-              name,
-              generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-            })),
-          }),
-          "scenario",
-        ),
-        warn: () => undefined,
-      });
+      simulator = await startWithAlerts("fleet-failover", CUSTOMERS, HISTORY, 31);
       indexed = join(folder, `${randomUUID()}.jsonl`);
       hec = await startHec({ ack: "on", token: "5b0b8f6e-3a51-4e3c-9d0a-e9d2f0c1a777", port: 0, out: indexed });
       primary = await PostgresServer.start();

@@ -16,8 +16,8 @@ import { FleetStory, type MemberProcess } from "../harness/postgres/fleet-story.
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
 import { noteProof } from "../harness/proof.ts";
 import { describeWith, REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
-import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { startWithAlerts } from "../harness/simulator/customers.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(3_600_000);
@@ -68,21 +68,7 @@ describeWith("PostgreSQL, Java, Maven and kcat together", missing)("a fleet besi
 
   const fight = REAL_PARTS_REQUIRED ? test : test.skip;
   fight("readers with read_committed see every version once, although two members fight for its shard", async () => {
-    const started = await startSimulator({
-      scenario: scenarioOf(
-        JSON.stringify({
-          name: "fleet-kafka",
-          story: "Customers whose alerts appear while collectors come and go.",
-          seed: 31,
-          customers: CUSTOMERS.map((name) => ({
-            name,
-            generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-          })),
-        }),
-        "scenario",
-      ),
-      warn: () => undefined,
-    });
+    const started = await startWithAlerts("fleet-kafka", CUSTOMERS, HISTORY, 31);
     simulator = started;
     const members = { one: server.port, two: server.port };
     const output = [

@@ -10,8 +10,8 @@ import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { FleetStory } from "../harness/postgres/fleet-story.ts";
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
 import { describeWith } from "../harness/real-parts.ts";
-import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { startWithAlerts } from "../harness/simulator/customers.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(3_600_000);
@@ -40,20 +40,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())(
 
     test("collects each alert once, with its refresh tokens, and never beside the fleet", async () => {
       const postgres = server as PostgresServer;
-      const started = await startSimulator({
-        scenario: scenarioOf(
-          JSON.stringify({
-            name: "fleet-move",
-            story: "Customers whose alerts appear while their collector changes.",
-            customers: CUSTOMERS.map((name) => ({
-              name,
-              generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-            })),
-          }),
-          "scenario",
-        ),
-        warn: () => undefined,
-      });
+      const started = await startWithAlerts("fleet-move", CUSTOMERS, HISTORY);
       simulator = started;
       const fleet = new FleetStory({
         folder,

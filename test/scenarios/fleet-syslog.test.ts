@@ -11,8 +11,8 @@ import { consult } from "../harness/oracle/main.ts";
 import { FleetStory, type MemberProcess } from "../harness/postgres/fleet-story.ts";
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
 import { describeWith } from "../harness/real-parts.ts";
-import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { startWithAlerts } from "../harness/simulator/customers.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
 import { SyslogReceiver } from "../harness/syslog-receiver.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
@@ -48,21 +48,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet besi
   const read = () => new Set(alerts()).size;
 
   test("nothing is lost when the receiver crashes with events unread and a member is killed; copies are equal", async () => {
-    const started = await startSimulator({
-      scenario: scenarioOf(
-        JSON.stringify({
-          name: "fleet-syslog",
-          story: "Customers whose alerts appear while collectors and their receiver come and go.",
-          seed: 37,
-          customers: CUSTOMERS.map((name) => ({
-            name,
-            generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-          })),
-        }),
-        "scenario",
-      ),
-      warn: () => undefined,
-    });
+    const started = await startWithAlerts("fleet-syslog", CUSTOMERS, HISTORY, 37);
     simulator = started;
     const members = { one: server.port, two: server.port };
     const output = [

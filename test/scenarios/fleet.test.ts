@@ -15,8 +15,8 @@ import { FleetStory, type MemberProcess } from "../harness/postgres/fleet-story.
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
 import { noteProof } from "../harness/proof.ts";
 import { describeWith, REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
-import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { startWithAlerts } from "../harness/simulator/customers.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
 
 // Real processes are waited for by events; this is only the bound for a machine that is busy.
 jest.setTimeout(3_600_000);
@@ -58,21 +58,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
     output: "files" | "hec" = "files",
     options: { readonly refreshTokens?: boolean } = {},
   ) {
-    const started = await startSimulator({
-      scenario: scenarioOf(
-        JSON.stringify({
-          name: "fleet",
-          story: "Customers whose alerts appear while collectors come and go.",
-          seed: 29,
-          customers: CUSTOMERS.map((customer) => ({
-            name: customer,
-            generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-          })),
-        }),
-        "scenario",
-      ),
-      warn: () => undefined,
-    });
+    const started = await startWithAlerts("fleet", CUSTOMERS, HISTORY, 29);
     simulator = started;
     for (const _ of members) proxies.push(await CuttingProxy.open(server.port));
     const ports = Object.fromEntries(members.map((member, i) => [member, proxies[i]?.port ?? 0]));

@@ -16,8 +16,8 @@ import { type HecServer, startHec } from "../harness/hec/server.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { missingPostgresParts, PostgresServer, SUPERUSER, SUPERUSER_PASSWORD } from "../harness/postgres/server.ts";
 import { describeWith } from "../harness/real-parts.ts";
-import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
-import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
+import { startWithAlerts } from "../harness/simulator/customers.ts";
+import type { Simulator } from "../harness/simulator/start.ts";
 import { type Splunkd, startSplunkd } from "../harness/splunkd/splunkd.ts";
 import { unpackedAddon } from "../harness/splunkd/unpacked-addon.ts";
 
@@ -44,21 +44,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("two heavy fo
     app = await unpackedAddon(folder);
     server = await PostgresServer.start();
     server.query(`create role collector login password '${PASSWORD.replaceAll("'", "''")}'`);
-    simulator = await startSimulator({
-      scenario: scenarioOf(
-        JSON.stringify({
-          name: "splunk-fleet",
-          story: "Customers whose alerts appear while heavy forwarders come and go.",
-          seed: 41,
-          customers: CUSTOMERS.map((name) => ({
-            name,
-            generate: [{ stream: "alerts", count: HISTORY, from: "-3h", to: "-1m" }],
-          })),
-        }),
-        "scenario",
-      ),
-      warn: () => undefined,
-    });
+    simulator = await startWithAlerts("splunk-fleet", CUSTOMERS, HISTORY, 41);
     hec = await startHec({ ack: "on", token: TOKEN, port: 0, out: indexed() });
   });
   afterEach(async () => {
