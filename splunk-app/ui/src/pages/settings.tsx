@@ -203,10 +203,14 @@ function ThisSplunk(): ReactElement {
   const look = useCallback(async () => {
     const installation = await readInstallation();
     const stored = await storedStatusRows().catch(problemOf);
-    if (!(stored instanceof RestProblem))
-      return setPresent({ installation, program: newestVersion(stored), kvStore: "on" });
-    if (!hasNoKvStore(stored))
-      return setPresent({ installation, program: "not known", kvStore: `not known. ${stored.message}` });
+    if (!(stored instanceof RestProblem)) {
+      setPresent({ installation, program: newestVersion(stored), kvStore: "on" });
+      return;
+    }
+    if (!hasNoKvStore(stored)) {
+      setPresent({ installation, program: "not known", kvStore: `not known. ${stored.message}` });
+      return;
+    }
     const kvStore = `off: these pages ask the running input instead. ${stored.message}`;
     setPresent({ installation, program: "asked of the running input", kvStore });
     const asked = await statusRows().catch(problemOf);
