@@ -57,6 +57,8 @@ const HOUR = {
 
 const LOST = { actor: "operator", retry: { when: "soon" } } as const;
 
+const TIMED_OUT = new Failure("timed-out", { ...LOST, say: "HEC did not answer in time." });
+
 const open: HecOutput[] = [];
 const folders: string[] = [];
 const clocks: FakeClock[] = [];
@@ -609,6 +611,44 @@ describe("with acknowledgement", () => {
     expect([...it.network.indexed].sort()).toEqual(expect.arrayContaining(["a", "b", "c"]));
     expect(waiting(it)).toBe(0);
     expect(new Set(channelsOf(it))).toEqual(new Set(["1", "2"]));
+  });
+
+  test("what an indexer that was gone lost is sent again 30 s after it is back, though nothing else is sent", async () => {
+    const it = story();
+    const indexer = it.network.indexer(A, { indexAfterMs: 20_000 });
+    await it.output.write(versions("lost"));
+    await it.clock.pass(2_000, 500);
+    it.network.down.add(A);
+    indexer.restart();
+    await it.clock.pass(60_000, 1_000);
+    it.network.down.clear();
+    await it.clock.pass(70_000, 1_000);
+    expect([it.network.posts.length, it.network.indexed, waiting(it)]).toEqual([2, ["lost"], 0]);
+  });
+
+  test("what an indexer that was gone kept is not sent again while it acknowledges within 30 s", async () => {
+    const it = story();
+    it.network.indexer(A, { indexAfterMs: 88_000 });
+    await it.output.write(versions("kept"));
+    await it.clock.pass(2_000, 500);
+    it.network.down.add(A);
+    await it.clock.pass(60_000, 1_000);
+    it.network.down.clear();
+    await it.clock.pass(60_000, 1_000);
+    expect([it.network.posts.length, it.network.indexed, waiting(it)]).toEqual([1, ["kept"], 0]);
+  });
+
+  test("an indexer whose answers about acknowledgements only come too late is waited for 300 s", async () => {
+    const it = story();
+    it.network.indexer(A, { indexAfterMs: 200_000 });
+    await it.output.write(versions("slow"));
+    it.network.onReply = (reply, { url }) => {
+      if (url.endsWith("/ack") && it.clock.monotonicMs() < startedMs + 60_000) throw TIMED_OUT;
+      return reply;
+    };
+    const startedMs = it.clock.monotonicMs();
+    await it.clock.pass(230_000, 1_000);
+    expect([it.network.posts.length, it.network.indexed, waiting(it)]).toEqual([1, ["slow"], 0]);
   });
 
   test("through an indexer that restarts after every twelfth batch everything is indexed", async () => {

@@ -29,6 +29,8 @@ const LONGEST_ASK_MS = 10_000;
 const STOPPING_ASK_MS = 250;
 /** Without an acknowledgement for this long a batch is sent again, on another channel. */
 const UNACKNOWLEDGED_AFTER_MS = 300_000;
+/** An indexer that was gone may have lost what it took. What it kept it acknowledges within this long. */
+const RETURNED_FOR_MS = 30_000;
 /** The wait doubles with each repeat, up to this. */
 const LONGEST_UNACKNOWLEDGED_MS = 3_600_000;
 /** More channels of which acknowledgements may still come are not asked for: each costs a request. */
@@ -113,8 +115,11 @@ interface Lane {
   waitMs: number;
   /** How long the slowest of the last acknowledgements took, if that was too long; else 0. */
   lateMs: number;
-  /** The question for acknowledgements did not reach the indexer: it may have restarted since. */
-  wasUnreachable: boolean;
+  /**
+   * Of the last question for acknowledgements: it had no answer, so the indexer may have restarted since; or
+   * there was no connection at all.
+   */
+  wasUnreachable: "no" | "unanswered" | "gone";
   /** Requests whose answers are not worked through yet. */
   readonly sending: Set<Promise<void>>;
   askAfterMs: number;
@@ -202,7 +207,7 @@ export class HecOutput implements Output {
       usesAck: parts.ack !== "off",
       waitMs: UNACKNOWLEDGED_AFTER_MS,
       lateMs: 0,
-      wasUnreachable: false,
+      wasUnreachable: "no",
       sending: new Set(),
       askAfterMs: FIRST_ASK_MS,
       silence: undefined,
@@ -561,7 +566,7 @@ export class HecOutput implements Output {
     for (const channel of channelsToAsk(lane)) {
       progressed = (await this.#askChannel(lane, channel)) || progressed;
       // The same address would let each of the others wait as long.
-      if (lane.wasUnreachable) break;
+      if (lane.wasUnreachable !== "no") break;
     }
     return progressed;
   }
@@ -597,7 +602,7 @@ export class HecOutput implements Output {
       }
       if (verdict.indexed.size === 0) {
         this.#unanswered(lane, undefined);
-        if (lane.wasUnreachable) this.#waitAnew(lane);
+        if (lane.wasUnreachable !== "no") this.#waitAnew(lane);
         return false;
       }
       this.#noteAckTime(lane, slowestMs);
@@ -608,7 +613,7 @@ export class HecOutput implements Output {
     } catch (error) {
       if (!isFailure(error)) throw error;
       this.#unanswered(lane, error.say);
-      lane.wasUnreachable = true;
+      if (lane.wasUnreachable !== "gone") lane.wasUnreachable = wasGone(error) ? "gone" : "unanswered";
       return false;
     }
   }
@@ -618,7 +623,7 @@ export class HecOutput implements Output {
     const wasLate = lane.lateMs > 0;
     lane.lateMs = slowestMs > UNACKNOWLEDGED_AFTER_MS ? slowestMs : 0;
     lane.waitMs = lateWaitMs(lane);
-    lane.wasUnreachable = false;
+    lane.wasUnreachable = "no";
     if (wasLate || lane.lateMs === 0) return;
     const [tookS, waitS] = [lane.lateMs, lane.waitMs].map((ms) => Math.round(ms / 1000));
     this.#p.log.warn(`HEC acknowledges events late, after ${tookS} s. They are waited for up to ${waitS} s now.`, {
@@ -628,19 +633,26 @@ export class HecOutput implements Output {
     });
   }
 
-  /** An indexer that may have restarted is not waited for longer than the first time. */
+  /** One that may have restarted is not waited for longer than the first time; one that was gone, not that long. */
   #waitAnew(lane: Lane): void {
-    lane.wasUnreachable = false;
+    const wasGone = lane.wasUnreachable === "gone";
+    const nowMs = this.#p.clock.monotonicMs();
+    lane.wasUnreachable = "no";
     lane.lateMs = 0;
     lane.waitMs = UNACKNOWLEDGED_AFTER_MS;
-    for (const batch of this.#openBatches(lane)) batch.waitMs = Math.min(batch.waitMs, UNACKNOWLEDGED_AFTER_MS);
+    for (const batch of this.#openBatches(lane))
+      batch.waitMs = Math.min(
+        batch.waitMs,
+        UNACKNOWLEDGED_AFTER_MS,
+        wasGone ? nowMs - batch.atMs + RETURNED_FOR_MS : Number.POSITIVE_INFINITY,
+      );
   }
 
   /** What waited too long for its acknowledgement goes to whichever lane is free, on another channel. */
   #sendOverdueAgain(lane: Lane): void {
     const nowMs = this.#p.clock.monotonicMs();
     // What was sent before the indexer was known to be late waits as long as what follows.
-    const waitOf = ({ waitMs }: OpenBatch): number => Math.max(waitMs, lateWaitMs(lane));
+    const waitOf = ({ waitMs }: OpenBatch): number => (lane.lateMs > 0 ? Math.max(waitMs, lateWaitMs(lane)) : waitMs);
     const overdue = this.#openBatches(lane).filter((batch) => nowMs - batch.atMs >= waitOf(batch));
     if (overdue.length === 0) return;
     const waitedMs = Math.max(...overdue.map(waitOf));
@@ -836,6 +848,11 @@ function channelsToAsk({ channel, oldChannels }: Lane): readonly Channel[] {
 /** Twice the time that the indexer took at last, if that was too long. */
 function lateWaitMs({ lateMs }: Pick<Lane, "lateMs">): number {
   return Math.min(LONGEST_UNACKNOWLEDGED_MS, Math.max(UNACKNOWLEDGED_AFTER_MS, 2 * lateMs));
+}
+
+/** Connection refused, as while an indexer restarts. A busy one answers late; any server closes idle connections. */
+function wasGone({ cause }: Failure): boolean {
+  return isFailure(cause) && cause.code === "network-unreachable";
 }
 
 /** It is a proxy's word: HEC may have taken the events under an id that nobody was told. */
