@@ -13,7 +13,7 @@ import { createTokenPacer } from "./token-pacer.ts";
 import { WorkingApps } from "./working-apps.ts";
 
 /** Token requests per second over all customers. */
-const REQUESTS_PER_SECOND = 50;
+const REQUESTS_PER_SECOND = 100;
 
 /** Pause after a failed renewal while the current token is still valid. */
 const RENEWAL_PAUSE_MS = 30_000;

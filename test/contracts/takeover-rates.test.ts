@@ -12,7 +12,7 @@ const MEMBERS = 3;
 const POLL_MS = 60_000;
 /** As the scheduler and the token cycles have them; fleet-pages.test.ts compares them with the page. */
 const POLLS_PER_SECOND = 100;
-const TOKENS_PER_SECOND = 50;
+const TOKENS_PER_SECOND = 100;
 
 /** @param dueInMs of each customer when it is taken over. */
 async function takenOver(dueInMs: readonly number[]) {
@@ -45,7 +45,7 @@ function mostPerSecond(times: readonly number[], from = 0): number {
   return Math.max(...[...counts.values()].map(({ length }) => length));
 }
 
-test("after a kill, each of two members polls its 1,667 customers within 17 s and has their tokens within 33 s", async () => {
+test("after a kill, each of two members polls its 1,667 customers and has their tokens within 17 s", async () => {
   const share = Math.ceil(CUSTOMERS / MEMBERS / (MEMBERS - 1));
   const { polls, tokens } = await takenOver(Array.from({ length: share }, () => 0));
 
@@ -54,20 +54,19 @@ test("after a kill, each of two members polls its 1,667 customers within 17 s an
   // The bucket is full at first.
   expect(mostPerSecond(tokens)).toBeLessThanOrEqual(2 * TOKENS_PER_SECOND);
   expect(mostPerSecond(tokens, 1)).toBe(TOKENS_PER_SECOND);
-  expect(Math.ceil(polls.at(-1) as number)).toBe(17);
-  expect(Math.ceil(tokens.at(-1) as number)).toBe(33);
+  expect([polls, tokens].map((times) => Math.ceil(times.at(-1) as number))).toEqual([17, 17]);
 });
 
-test("in a rolling restart, the member that comes back takes its 3,333 customers when they are due, at most 6 s late", async () => {
+test("in a rolling restart, the member that comes back takes its 3,333 customers when they are due, none of them late", async () => {
   const share = Math.floor(CUSTOMERS / MEMBERS);
   // Given up in order, so the database says when each is due: evenly over a minute.
   const due = Array.from({ length: share }, (_, n) => (n * POLL_MS) / share);
   const { polls, tokens, latestS } = await takenOver(due);
 
   expect(mostPerSecond(polls)).toBeLessThanOrEqual(Math.ceil((share * 1_000) / POLL_MS) + 1);
-  // As many as there are polls, until the bucket is empty.
+  // As many as there are polls: the limit is above that.
   expect(mostPerSecond(tokens)).toBe(56);
-  expect(mostPerSecond(tokens, 10)).toBe(TOKENS_PER_SECOND);
   expect(tokens).toHaveLength(share);
-  expect([Math.ceil(tokens.at(-1) as number), Math.ceil(latestS)]).toEqual([66, 6]);
+  expect(Math.ceil(tokens.at(-1) as number)).toBe(60);
+  expect(latestS).toBeLessThan(0.1);
 });
