@@ -5,7 +5,7 @@ import { T0 } from "../../test/harness/fakes/clock.ts";
 /** Two customers with ten alerts each, collected for two minutes. */
 async function running() {
   const world = new World();
-  world.customersLeave = true;
+  world.shared = { nowMs: () => world.clock.now, lostOwnerOf: () => undefined };
   const streams = [0, 1].map((n) => {
     const stream = new SimStream(world.clock);
     stream.versions.push(...alerts(10, T0 - 20 * MINUTE, T0 - MINUTE, `of-${n}`));

@@ -6,6 +6,8 @@ import type { CustomerReport, StreamReport } from "./report.ts";
 
 export interface RoundLoopParts {
   readonly clock: Clock;
+  /** By which due times are written; `clock` if undefined. */
+  readonly times?: Pick<Clock, "nowMs"> | undefined;
   readonly random: Random;
   readonly report: StreamReport;
   readonly customer: CustomerReport;
@@ -67,8 +69,7 @@ export class RoundLoop {
    * Runs rounds until `stop`. Rejects only with what concerns the whole process.
    *
    * @param round one round; resolves to the pause until the next, ms.
-   * @param planned called with the time at which the next round is due, by this machine's clock, ms since
-   * 1970.
+   * @param planned called with the time at which the next round is due, ms since 1970.
    */
   async run(
     stop: AbortSignal,
@@ -93,7 +94,7 @@ export class RoundLoop {
           if (stop.aborted) break;
           waitMs = this.#afterFailure(error);
         }
-        planned(this.#p.clock.nowMs() + waitMs);
+        planned((this.#p.times ?? this.#p.clock).nowMs() + waitMs);
         this.#p.customer.flush();
         await this.#rest(waitMs, stop);
       }

@@ -1,5 +1,5 @@
 import type { Ticks } from "../model/instant.ts";
-import type { StateKey } from "../model/state.ts";
+import type { Checkpoint, StateKey } from "../model/state.ts";
 import type { ObjectHash } from "./delivery/ledger.ts";
 import type { ProvisionalOwner } from "./delivery/provisional.ts";
 
@@ -15,7 +15,7 @@ export interface LostVersion {
 /** One stream of one customer as the scheduler runs it. */
 export interface Runner {
   readonly key: StateKey;
-  readonly checkpoint: { readonly nextPollAtMs: number };
+  readonly checkpoint: Pick<Checkpoint, "nextPollAtMs" | "walk">;
   /** What this runner has in the provisional window. */
   readonly owners: readonly ProvisionalOwner[];
   /** Has the version read and sent again. */

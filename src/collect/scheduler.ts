@@ -20,6 +20,7 @@ import type { PollerSettings } from "./list/poller.ts";
 import { StreamPoller } from "./list/poller.ts";
 import type { Outage, OutageReason } from "./outage-watch.ts";
 import { PageLimiter } from "./page-limiter.ts";
+import { PollTimes, type SharedCustomers } from "./poll-times.ts";
 import type { CredentialReport } from "./report.ts";
 import { CustomerReport, FIRST_HEALTH_WITHIN_MS, type ReportedTenant } from "./report.ts";
 import type { Runner } from "./runner.ts";
@@ -63,8 +64,8 @@ export interface SchedulerParts {
   readonly log: Log;
   /** When this program started, on the clock that never steps; now if undefined. */
   readonly startedAtMs?: number | undefined;
-  /** Customers may be removed while the others are polled. */
-  readonly customersLeave?: true;
+  /** Of customers that other collectors may have too: they are removed while the others are polled. */
+  readonly shared?: SharedCustomers | undefined;
   /** Ends the opening: thousands of customers take seconds, and a host that stops does not wait that long. */
   readonly stop?: AbortSignal;
 }
@@ -127,8 +128,8 @@ export class Scheduler {
    * another crash nor an orderly stop may forget it.
    */
   #replaySinceS: Readonly<Record<string, number>> = {};
-  #launch: ((member: Member, runner: Runner, inMs: number) => void) | undefined;
-  readonly #joinSlots = new JoinSlots(TAKEN_OVER_PER_SECOND);
+  #launch: ((member: Member, begin: (stop: AbortSignal) => Promise<void>) => void) | undefined;
+  readonly #joinSlots: JoinSlots;
   /** A shared credential that is stored admits many customers in the same moment. */
   readonly #adding = new SerialQueue();
   readonly #members: Member[] = [];
@@ -141,6 +142,7 @@ export class Scheduler {
     this.#limiterOfFailing = new PageLimiter(Math.max(1, Math.floor(parts.concurrency / 4)), parts.clock);
     this.#huntingLimiter = new PageLimiter(HUNTS_AT_ONCE, parts.clock);
     this.#budgets = new Budgets(parts.clock);
+    this.#joinSlots = new JoinSlots(parts.clock, TAKEN_OVER_PER_SECOND);
   }
 
   /**
@@ -175,24 +177,34 @@ export class Scheduler {
       const { late, member } = await this.#enrol(customer, undefined);
       // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
       if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
-      const dueInMs = Math.min(...member.runners.map((runner) => this.#dueInMs(member, runner)));
-      const nowMs = this.#p.clock.monotonicMs();
-      const slotMs = this.#p.customersLeave === true ? this.#joinSlots.acquire(nowMs, dueInMs) : 0;
-      for (const runner of member.runners)
-        this.#launch?.(member, runner, Math.max(slotMs, this.#dueInMs(member, runner)));
+      if (this.#p.shared !== undefined) this.#launchWhenDue(member, this.#p.shared);
+      else for (const runner of member.runners) this.#launch?.(member, (stop) => runner.run(stop, 0));
     });
   }
 
-  /** Who gave a customer up in order has said when it is due; others must not wait for it meanwhile. */
-  #dueInMs({ customer }: Member, runner: Runner): number {
-    if (this.#p.customersLeave !== true) return 0;
-    const pollMs = customer.settings.pollSeconds * 1000;
-    return Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - this.#p.clock.nowMs()));
+  /** Polls a customer that was taken over when it is due: others must not wait for it meanwhile. */
+  #launchWhenDue(member: Member, shared: SharedCustomers): void {
+    const { clock } = this.#p;
+    const { customer, runners, stop, times } = member;
+    const lost = shared.lostOwnerOf(customer.tenant.id);
+    const sharedIsAheadMs = shared.nowMs() - clock.monotonicMs();
+    const due = runners.map(({ checkpoint: { nextPollAtMs, walk } }) => {
+      const dueMs = times?.dueMs(nextPollAtMs, lost, { isInterrupted: walk !== undefined });
+      return (dueMs ?? nextPollAtMs) - sharedIsAheadMs;
+    });
+    // A customer's streams share its token.
+    const slot = runners.length === 0 ? undefined : this.#joinSlots.acquire(Math.min(...due), stop.signal);
+    runners.forEach((runner, i) => {
+      this.#launch?.(member, async (ended) => {
+        await slot;
+        await runner.run(ended, Math.max(0, (due[i] as number) - clock.monotonicMs()));
+      });
+    });
   }
 
   /**
    * Ends the collection of a customer, if it is collected: it is in no status any more. Resolves when nothing
-   * of it runs. Needs `customersLeave`.
+   * of it runs. Needs `shared`.
    *
    * @param options `saves`: state is saved; false where another process may have it by now. Rejects with what
    *   could not be saved.
@@ -313,8 +325,10 @@ export class Scheduler {
     const outage = () => this.#outages.find(({ customers }) => customers?.has(customer.stanza) ?? true);
     const report = this.#reportOf({ ...customer, outage }, beganAtMs);
     const runners: Runner[] = [];
+    const { shared } = this.#p;
+    const times = shared && new PollTimes(customer.tenant.id, customer.settings.pollSeconds * 1000, shared);
     const start = customer.start.kind === "at" ? customer.start.at : ticksFromMs(clock.nowMs() - customer.start.ms);
-    const shared = {
+    const ofAll = {
       stanza: customer.stanza,
       tenant: customer.tenant,
       start,
@@ -341,13 +355,14 @@ export class Scheduler {
       const { store, entries } = await opened(source.name);
       const due = this.#dueAtMs[dueName(store.key)];
       const poller = new StreamPoller({
-        ...shared,
+        ...ofAll,
         settings: customer.settings,
         source,
         store,
         openTempFile: () => state.openTempFile(),
         customerCount: () => this.#members.length,
         ...(due === undefined ? {} : { nextPollAtMs: due }),
+        ...(times === undefined ? {} : { times }),
         budget: this.#budgets.of(source.budgetKey, source.limits),
         limiter: this.#limiter,
         limiterOfFailing: this.#limiterOfFailing,
@@ -361,9 +376,10 @@ export class Scheduler {
       const budget = this.#budgets.of(source.budgetKey, source.limits);
       enlist(
         new Hunter({
-          ...shared,
+          ...ofAll,
           source,
           store,
+          ...(times === undefined ? {} : { times }),
           budget,
           limiter: this.#huntingLimiter,
           report: report.stream("hunting"),
@@ -371,7 +387,7 @@ export class Scheduler {
         entries,
       );
     }
-    const member: Member = { customer, report, runners, runs: [], stop: new AbortController() };
+    const member: Member = { customer, report, runners, times, runs: [], stop: new AbortController() };
     this.#members.push(member);
     return { late, member };
   }
@@ -457,17 +473,17 @@ export class Scheduler {
       for (const { stop: one } of this.#members) one.abort(stopAll.reason);
     };
     stopAll.addEventListener("abort", stopMembers, { once: true });
-    this.#launch = ({ stop: own, runs }, runner, inMs) => {
+    this.#launch = ({ stop: own, runs }, begin) => {
       // Also a customer that joins while the others end.
       if (stopAll.aborted) own.abort(stopAll.reason);
-      const run = runner.run(own.signal, inMs).catch((error: unknown) => {
+      const run = begin(own.signal).catch((error: unknown) => {
         fatal ??= asFailure(error);
         fatalStop.abort();
       });
       loops.push(run);
-      if (this.#p.customersLeave === true) runs.push(run);
+      if (this.#p.shared !== undefined) runs.push(run);
     };
-    const now = clock.nowMs();
+    const now = (this.#p.shared ?? clock).nowMs();
     const all = this.#members.flatMap((m) =>
       m.runners.map((runner) => ({ member: m, runner, pollMs: m.customer.settings.pollSeconds * 1000 })),
     );
@@ -479,7 +495,7 @@ export class Scheduler {
       slots.set(member, slot);
       const spreadMs = Math.min(pollMs, (slot * 1000) / FIRST_POLLS_PER_SECOND);
       const dueMs = Math.min(pollMs, Math.max(0, runner.checkpoint.nextPollAtMs - now));
-      this.#launch?.(member, runner, Math.max(dueMs, spreadMs));
+      this.#launch?.(member, (ended) => runner.run(ended, Math.max(dueMs, spreadMs)));
     }
     loops.push(this.#watch(stopAll));
     // Customers may join while the others run.
@@ -684,6 +700,7 @@ interface Member {
   readonly customer: Customer;
   readonly report: CustomerReport;
   readonly runners: readonly Runner[];
+  readonly times: PollTimes | undefined;
   /** Ends this customer alone. */
   readonly stop: AbortController;
   /** Each resolves when the runner has ended. */

@@ -422,7 +422,8 @@ describe("the stop", () => {
 
 test("a member of a fleet that shares no customers any more ends, so that its supervisor starts it again", async () => {
   const bench = new Bench(0);
-  bench.membership = { run: () => Promise.reject(new TypeError("no such shard")) };
+  const shared = { nowMs: () => bench.clock.nowMs(), lostOwnerOf: () => undefined };
+  bench.membership = { shared, run: () => Promise.reject(new TypeError("no such shard")) };
   const collector = await bench.open();
   let hasEnded = false;
   const running = collector.run().then(() => (hasEnded = true));

@@ -1,5 +1,6 @@
 import { isCredentialFailure, noAnswerYet } from "../collect/failures.ts";
 import { type Outage, watchOutages } from "../collect/outage-watch.ts";
+import type { SharedCustomers } from "../collect/poll-times.ts";
 import { FIRST_HEALTH_WITHIN_MS, OUTSTANDING_AFTER_MS } from "../collect/report.ts";
 import { ReportOnce } from "../collect/report-once.ts";
 import { RosterWatch, type RosterWatchParts } from "../collect/roster-watch.ts";
@@ -106,6 +107,7 @@ export interface CollectorParts {
 export interface Membership {
   /** Takes and drops customers until `stop`. */
   run(collector: CollectorForMembership, stop: AbortSignal): Promise<void>;
+  readonly shared: SharedCustomers;
   /** Absent: always. False: this collector takes no customers at present. */
   isReady?(): boolean;
   /** What metrics say of it; undefined before it began. */
@@ -230,7 +232,7 @@ export class Collector {
         log,
         stop,
         startedAtMs: parts.startedAtMs,
-        ...(parts.membership === undefined ? {} : { customersLeave: true }),
+        shared: parts.membership?.shared,
       });
       await destination.begin?.();
       return new Collector(parts, { ...built, state, destination, scheduler });

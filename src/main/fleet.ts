@@ -266,6 +266,10 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       };
     },
     membership: {
+      shared: {
+        nowMs: () => opened?.member.nowMs() ?? realClock.nowMs(),
+        lostOwnerOf: (tenantId) => opened?.member.leaseOf(shardOf(tenantId))?.lostOwner,
+      },
       isReady: () => opened?.member.isAlive() ?? false,
       status(customers) {
         if (opened === undefined) return undefined;

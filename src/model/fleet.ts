@@ -6,6 +6,16 @@ export interface Lease {
   readonly shard: number;
   /** Each claim of the shard by any member has a higher one. Whoever writes under an older one is refused. */
   readonly epoch: bigint;
+  /** Whose place expired while it had the shard; absent: it was given up, or nobody knows. */
+  readonly lostOwner?: LostOwner;
+}
+
+/** A member whose place expired, in ms since 1970 by the store's clock. */
+export interface LostOwner {
+  /** When it had claimed the shard. */
+  readonly sinceMs: number;
+  /** When it renewed its place last; 0 if that is long ago. */
+  readonly untilMs: number;
 }
 
 /** Which members live, as the database's clock says. */

@@ -80,6 +80,31 @@ withPostgres("the fleet's store", () => {
       expect(server.query(`select count(*) from ${schemaOf(fleet)}.shard where owner is not null`)).toEqual(["10"]);
     });
 
+    test("that are claimed from a lost member say since when and until when it had them, others do not", async () => {
+      const fleet = await newFleet();
+      const [first, second] = [await joined(fleet, "first"), await joined(fleet, "second")];
+      const leases = await first.claim(ALL);
+      await first.release(leases.slice(0, 1));
+      const nowMs = () => Number(server.query("select floor(extract(epoch from clock_timestamp()) * 1000)")[0]);
+      const fromMs = nowMs();
+      expire(fleet, "first");
+      const toMs = nowMs();
+      const [givenUp, ...lost] = await second.claim(ALL - 1);
+
+      expect(leases.filter(({ lostOwner }) => lostOwner !== undefined)).toEqual([]);
+      expect(givenUp).not.toHaveProperty("lostOwner");
+      expect(lost).toHaveLength(ALL - 2);
+      for (const { lostOwner, shard } of lost) {
+        expect(BigInt(lostOwner?.sinceMs ?? 0)).toBe(leases.find((one) => one.shard === shard)?.epoch);
+        // The place lasts 6 s from the last renewal.
+        expect(lostOwner?.untilMs).toBeGreaterThanOrEqual(fromMs - 6_000);
+        expect(lostOwner?.untilMs).toBeLessThanOrEqual(toMs - 6_000);
+      }
+      server.query(`delete from ${schemaOf(fleet)}.member where name = 'first'`);
+      const [last] = await second.claim(1);
+      expect(last?.lostOwner?.untilMs).toBe(0);
+    });
+
     test("are all free after a member has left", async () => {
       const fleet = await newFleet();
       const [first, second] = [await joined(fleet, "first"), await joined(fleet, "second")];

@@ -372,6 +372,16 @@ describe("a member of a fleet", () => {
     await end();
   });
 
+  test("knows the time that all members share, whatever its host's clock says", async () => {
+    const { clock, store, member, end } = await joined();
+    store.seen = { clockAheadMs: 3_600_000 };
+    clock.wallOffsetMs = 3_600_000;
+    await clock.advance(1_000);
+
+    expect(member.nowMs()).toBe(clock.now);
+    await end();
+  });
+
   test("reports that its configuration or its clock differs", async () => {
     const { clock, store, reported, end } = await joined();
     store.seen = { otherConfigurations: ["two"] };

@@ -96,6 +96,7 @@ export class FleetMember {
   /** Of the store, as it said last. */
   #timeline: string | undefined;
   #members = 0;
+  #clockAheadMs = 0;
   #lostShards = 0;
   #trustedUntilMs = Number.NEGATIVE_INFINITY;
   #failure: Failure | undefined;
@@ -158,6 +159,11 @@ export class FleetMember {
   /** Live members that share the customers, as the store said last. */
   get members(): number {
     return this.#members;
+  }
+
+  /** The store's clock as far as it is known here, ms since 1970: all members share it. */
+  nowMs(): number {
+    return this.#p.clock.nowMs() - this.#clockAheadMs;
   }
 
   /** Shards that were lost since the process began. */
@@ -356,6 +362,7 @@ export class FleetMember {
     const standing = await store.standing();
     const { members, shares, shards, isDraining } = standing;
     this.#members = members;
+    this.#clockAheadMs = standing.clockAheadMs;
     if (this.#lapsed?.isMissed === true) customers.found();
     this.#lapsed = undefined;
     this.#followTimeline(standing);

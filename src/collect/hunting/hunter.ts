@@ -25,6 +25,7 @@ import { type Provisional, ProvisionalOwner } from "../delivery/provisional.ts";
 import { quarantined } from "../delivery/quarantine.ts";
 import { SentVersions } from "../delivery/sent-versions.ts";
 import { acquireWithinBudget, type PageLimiter } from "../page-limiter.ts";
+import type { PollTimes } from "../poll-times.ts";
 import { askCounted, readWithBackoff } from "../read-with-backoff.ts";
 import type { CustomerReport, StreamReport } from "../report.ts";
 import { ReportOnce } from "../report-once.ts";
@@ -51,6 +52,8 @@ export interface HunterParts {
   readonly report: StreamReport;
   readonly customer: CustomerReport;
   readonly clock: Clock;
+  /** As of a poller. */
+  readonly times?: PollTimes | undefined;
   readonly random: Random;
   readonly log: Log;
 }
@@ -103,7 +106,7 @@ export class Hunter implements Runner {
     this.#checkpoint = parts.store.checkpoint ?? {
       version: 1,
       start: parts.start,
-      nextPollAtMs: now,
+      nextPollAtMs: (parts.times ?? parts.clock).nowMs(),
       nextSweepAtMs: now,
       pollsSinceFullReach: 0,
     };

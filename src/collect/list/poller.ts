@@ -5,6 +5,7 @@ import type { DeliveryParts, WalkPass } from "../delivery/delivery.ts";
 import { StreamDelivery } from "../delivery/delivery.ts";
 import type { ProvisionalOwner } from "../delivery/provisional.ts";
 import { partialAnswer, WALK_WARNINGS } from "../failures.ts";
+import type { PollTimes } from "../poll-times.ts";
 import { RoundLoop } from "../round-loop.ts";
 import type { LostVersion, Runner } from "../runner.ts";
 import {
@@ -33,6 +34,8 @@ export interface PollerSettings {
 
 export interface PollerParts extends DeliveryParts, PageReaderParts {
   readonly settings: PollerSettings;
+  /** Of a customer of a fleet; undefined: a poll is due an interval after the last. */
+  readonly times?: PollTimes | undefined;
   /** Lower bound of the first run. */
   readonly start: Ticks;
   /** From the last orderly stop; the saved checkpoint may be older. */
@@ -70,7 +73,7 @@ export class StreamPoller implements Runner {
     this.#checkpoint = parts.store.checkpoint ?? {
       version: 1,
       start: parts.start,
-      nextPollAtMs: now,
+      nextPollAtMs: (parts.times ?? parts.clock).nowMs(),
       nextSweepAtMs: now + FIRST_SWEEP_IN_MS,
       pollsSinceFullReach: 0,
     };
@@ -140,7 +143,8 @@ export class StreamPoller implements Runner {
     const round = async () => {
       const beganAtMs = this.#p.clock.monotonicMs();
       await this.round(stop);
-      return this.#p.settings.pollSeconds * 1000 - (this.#p.clock.monotonicMs() - beganAtMs);
+      const tookMs = this.#p.clock.monotonicMs() - beganAtMs;
+      return this.#p.times?.pauseMs(tookMs) ?? this.#p.settings.pollSeconds * 1000 - tookMs;
     };
     await this.#loop.run(stop, firstPollInMs, round, (nextPollAtMs) => {
       this.#checkpoint = { ...this.#checkpoint, nextPollAtMs };

@@ -49,7 +49,7 @@ export interface PostgresFleetParts {
 
 /**
  * Above every epoch of a database that was restored from a backup since: a lease from before the restore must
- * not be valid again.
+ * not be valid again. It also says when the shard was claimed.
  */
 export const NEW_EPOCH = "floor(extract(epoch from clock_timestamp()) * 1000)::bigint";
 
@@ -61,6 +61,16 @@ interface StandingRow extends LiveMember {
   readonly setAside: number;
   readonly timeline: string | null;
   readonly owned: readonly (readonly [shard: number, epoch: string])[];
+}
+
+interface ClaimedRow {
+  readonly id: number;
+  readonly epoch: string;
+  readonly wasOwned: boolean;
+  /** As in `LostOwner`, of an owner that it had. */
+  readonly sinceMs: string;
+  /** Null: its row is deleted, which is done after a day. */
+  readonly untilMs: string | null;
 }
 
 /**
@@ -294,9 +304,9 @@ export class PostgresFleet implements FleetStore {
     // clock_timestamp() and not now(), here and in `renew`: now() is when the statement began. One that
     // waited for a lock or for the disk would judge by an old time, and renew a place that others have taken
     // over meanwhile. clock_timestamp() is volatile, so the planner cannot compute it once for all rows.
-    const rows = await this.#p.database.query<{ id: number; epoch: string }>(
+    const rows = await this.#p.database.query<ClaimedRow>(
       `with free as (
-         select s.id from ${s}.shard s
+         select s.id, s.owner, s.epoch from ${s}.shard s
          where not exists (
            select from ${s}.member m where m.boot = s.owner and m.alive_until > clock_timestamp())
          order by s.id limit $2 for update of s skip locked),
@@ -309,10 +319,17 @@ export class PostgresFleet implements FleetStore {
          update ${s}.stream t set epoch = taken.epoch from taken where t.shard = taken.id returning t.id, t.epoch),
        deliveries as (
          update ${s}.delivery d set epoch = streams.epoch from streams where d.stream = streams.id)
-       select id, epoch from taken`,
-      [this.#boot, most],
+       select taken.id, taken.epoch, free.owner is not null as "wasOwned", free.epoch as "sinceMs",
+         floor(extract(epoch from m.alive_until) * 1000)::int8 - $3 as "untilMs"
+       from taken join free on free.id = taken.id left join ${s}.member m on m.boot = free.owner
+       order by taken.id`,
+      [this.#boot, most, LEASE_MS],
     );
-    return rows.map(({ id, epoch }) => ({ shard: id, epoch: BigInt(epoch) }));
+    return rows.map(({ id, epoch, wasOwned, sinceMs, untilMs }) => ({
+      shard: id,
+      epoch: BigInt(epoch),
+      ...(wasOwned ? { lostOwner: { sinceMs: Number(sinceMs), untilMs: Number(untilMs ?? 0) } } : {}),
+    }));
   }
 
   async release(leases: readonly Lease[]): Promise<void> {

@@ -1,3 +1,4 @@
+import type { SharedCustomers } from "../../../src/collect/poll-times.ts";
 import type { Customer } from "../../../src/collect/scheduler.ts";
 import { Scheduler } from "../../../src/collect/scheduler.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../../../src/model/event.ts";
@@ -473,7 +474,8 @@ export class World {
   customers: Customer[] = [];
   concurrency = 16;
   replayMib = 16;
-  customersLeave = false;
+  /** As a collector that shares customers with others. */
+  shared: SharedCustomers | undefined;
   random = new FakeRandom(7);
   #running: { scheduler: Scheduler; stop: AbortController; done: Promise<void> } | undefined;
 
@@ -503,7 +505,7 @@ export class World {
       clock: this.clock,
       random: this.random,
       log: this.log,
-      ...(this.customersLeave ? { customersLeave: true } : {}),
+      ...(this.shared === undefined ? {} : { shared: this.shared }),
     });
   }
 
