@@ -165,7 +165,7 @@ export const MEASUREMENTS: readonly Measurement[] = [
   {
     rows: ["fleet-takeover"],
     about:
-      "three members with 2,000 customers each, polled each minute; one is killed, and its customers get an alert in that moment",
+      "three members with 2,000 customers each, polled each minute; one is killed: the longest time between two polls of a customer",
     measure: takeoverOfFleet,
   },
   {

@@ -34,7 +34,7 @@ export interface PollerSettings {
 
 export interface PollerParts extends DeliveryParts, PageReaderParts {
   readonly settings: PollerSettings;
-  /** Of a customer of a fleet; undefined: a poll is due an interval after the last. */
+  /** Of a customer that collectors share; undefined: a poll is due an interval after the last. */
   readonly times?: PollTimes | undefined;
   /** Lower bound of the first run. */
   readonly start: Ticks;

@@ -459,6 +459,26 @@ test("a simulator's clock that steps back takes nothing away, and what is due ha
   await expect(customer === undefined ? undefined : world.visitor.appToken(customer)).rejects.toThrow("AADSTS7000222");
 });
 
+test("the longest time between two polls of a customer counts from when it is forgotten, with the pause that goes on", async () => {
+  const { simulator: one, visitor: client, list } = await given(ALERTS);
+  const longest = async (): Promise<unknown> =>
+    (await client.get(`${one.ready.control_url}/state`)).json.customers[0].apis.graph.longest_pause_ms;
+  const pollAfter = async (minutes: number): Promise<void> => {
+    one.control.advance(minutes * MINUTE_MS);
+    await list();
+  };
+  await list();
+  expect(await longest()).toBe(0);
+  await pollAfter(7);
+  one.control.advance(MINUTE_MS);
+  await client.fetch(`${one.ready.control_url}/pauses`, { method: "DELETE" });
+  expect(await longest()).toBe(0);
+  await pollAfter(2);
+  await pollAfter(1);
+
+  expect(await longest()).toBe(3 * MINUTE_MS);
+});
+
 describe("a filter may name members of enumerations", () => {
   const MIXED = `  - name: contoso
     unknown_members: [microsoftSecurityForAI]

@@ -50,6 +50,11 @@ async function route(request: IncomingMessage, response: ServerResponse, control
     world.provider.requests.length = 0;
     return sendJson(response, 200, providerView(world));
   }
+  if (request.method === "DELETE" && pathname === "/pauses") {
+    for (const { counters } of world.customers.values())
+      for (const counter of Object.values(counters.apis)) counter.longestPauseMs = 0;
+    return sendJson(response, 200, {});
+  }
   if (request.method === "DELETE" && first === "faults" && path.length <= 2) {
     world.faults.remove(path.length === 2 ? Number(name) : undefined);
     return sendJson(response, 200, world.faults.list());
@@ -110,15 +115,18 @@ function stateOf(world: World): unknown {
 
 function customerState({ identity, consent, counters, tables }: Customer, nowMs: number): unknown {
   for (const table of Object.values(tables)) table.settle(nowMs);
-  const apis = Object.entries(counters.apis).map(([api, { lastAtMs, maxInFlight, inFlight, ...rest }]) => [
-    api,
-    {
-      ...rest,
-      in_flight: inFlight,
-      max_in_flight: maxInFlight,
-      last_at: lastAtMs === undefined ? null : textOf(lastAtMs),
-    },
-  ]);
+  const apis = Object.entries(counters.apis).map(
+    ([api, { lastAtMs, longestPauseMs, maxInFlight, inFlight, ...rest }]) => [
+      api,
+      {
+        ...rest,
+        in_flight: inFlight,
+        max_in_flight: maxInFlight,
+        longest_pause_ms: longestPauseMs,
+        last_at: lastAtMs === undefined ? null : textOf(lastAtMs),
+      },
+    ],
+  );
   return {
     tenant_name: identity.name,
     tenant_id: identity.tenantId,

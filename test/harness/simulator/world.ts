@@ -82,6 +82,8 @@ export interface ApiCounters {
   inFlight: number;
   maxInFlight: number;
   lastAtMs: number | undefined;
+  /** The longest time between two requests, since the control API was asked to forget it. */
+  longestPauseMs: number;
 }
 
 export interface Counters {
@@ -207,4 +209,5 @@ const zero = (): ApiCounters => ({
   inFlight: 0,
   maxInFlight: 0,
   lastAtMs: undefined,
+  longestPauseMs: 0,
 });

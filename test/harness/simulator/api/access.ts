@@ -40,6 +40,7 @@ export function admitGrant(exchange: Exchange, access: Access, world: World, tok
   noteRequest(exchange, world, grant.clientId, customer);
   const count = customer.counters.apis[access.api];
   count.requests += 1;
+  count.longestPauseMs = Math.max(count.longestPauseMs, exchange.nowMs - (count.lastAtMs ?? exchange.nowMs));
   count.lastAtMs = exchange.nowMs;
   count.inFlight += 1;
   count.maxInFlight = Math.max(count.maxInFlight, count.inFlight);
