@@ -627,7 +627,8 @@ const STATE = new Set([
 ]);
 
 function factsOf(facts: ItemFacts | undefined): readonly string[] {
-  return Object.keys(facts ?? {}).filter((name) => !STATE.has(name));
+  const known = Object.entries(facts ?? {}).filter(([, value]) => value !== undefined);
+  return known.map(([name]) => name).filter((name) => !STATE.has(name));
 }
 
 test("without the general rule for unknown kinds, each kind has at least one fact beside its state", () => {

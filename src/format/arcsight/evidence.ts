@@ -18,7 +18,10 @@ import {
 } from "./evidence-rules.ts";
 import { spelled } from "./spelling.ts";
 
-/** Everything is optional; numbers are numbers, all else is text. */
+/**
+ * Everything is optional; numbers are numbers, all else is text. A class, so that each has all members from
+ * the beginning: an object that grows by so many is kept as a dictionary, which is several times slower.
+ */
 export class EvidenceFacts {
   evidenceKind?: string;
   verdict?: string;
@@ -92,15 +95,13 @@ export interface Connection {
 }
 
 /** One item's facts, with what only its direction needs. */
-export interface ItemFacts extends EvidenceFacts {
+export class ItemFacts extends EvidenceFacts {
   connection?: Connection;
   /** What has no member of its own, as `name: value`. */
   details?: () => readonly string[];
 }
 
-type Facts = { -readonly [K in keyof ItemFacts]: ItemFacts[K] };
-
-function put<K extends keyof Facts>(facts: Facts, name: K, value: Facts[K] | undefined): void {
+function put<K extends keyof ItemFacts>(facts: ItemFacts, name: K, value: ItemFacts[K] | undefined): void {
   if (value !== undefined && facts[name] === undefined) facts[name] = value;
 }
 
@@ -120,7 +121,7 @@ export function listed(texts: readonly string[], separator: string, max = LIST_M
   return list === "" ? undefined : list;
 }
 
-function putDevice(facts: Facts, device: JsonObject): void {
+function putDevice(facts: ItemFacts, device: JsonObject): void {
   const hostName = textOf(device["hostName"]);
   const dnsDomain = textOf(device["dnsDomain"]);
   const name =
@@ -163,8 +164,8 @@ export function accountLabel(name: string, domain: string | undefined): string {
  * A device of Graph's evidence (`mdeDeviceId`) or of an XDR alert's `devices` (`mdatpDeviceId`, in the docs'
  * table `DeviceId`).
  */
-export function deviceFacts(device: JsonObject): EvidenceFacts {
-  const facts: Facts = {};
+export function deviceFacts(device: JsonObject): ItemFacts {
+  const facts = new ItemFacts();
   put(
     facts,
     "deviceId",
@@ -175,7 +176,7 @@ export function deviceFacts(device: JsonObject): EvidenceFacts {
 }
 
 /** Written out: one function for all members makes each of them slower. */
-function putAccount(facts: Facts, account: JsonObject): void {
+function putAccount(facts: ItemFacts, account: JsonObject): void {
   const name = textOf(account["accountName"]);
   if (name !== undefined) facts.userName ??= name;
   const domain = textOf(account["domainName"]);
@@ -188,7 +189,7 @@ function putAccount(facts: Facts, account: JsonObject): void {
   if (id !== undefined) facts.userId ??= id;
 }
 
-function putFile(facts: Facts, file: JsonObject): void {
+function putFile(facts: ItemFacts, file: JsonObject): void {
   const name = textOf(file["fileName"]);
   if (name !== undefined) facts.fileName ??= name;
   const path = textOf(file["filePath"]);
@@ -203,7 +204,7 @@ function putFile(facts: Facts, file: JsonObject): void {
   if (size !== undefined) facts.fileSize ??= size;
 }
 
-function putHash(facts: Facts, { algorithm, value }: JsonObject): void {
+function putHash(facts: ItemFacts, { algorithm, value }: JsonObject): void {
   const name = textOf(algorithm)?.toLowerCase();
   if (name === "sha1" || name === "sha256" || name === "md5") put(facts, name, textOf(value));
 }
@@ -260,7 +261,7 @@ const STATUSES = ["verdict", "remediationStatus", "detectionStatus", "deliveryAc
 
 /** One entity in the flat form of the older APIs. */
 export function entityFacts(entity: JsonObject): ItemFacts {
-  const facts: Facts = {};
+  const facts = new ItemFacts();
   for (const name of STATUSES) put(facts, name, spelled(name, textOf(entity[name])));
   for (const [name, member] of FROM_ENTITY) put(facts, name, textOf(entity[member]));
   put(facts, "processId", wholeNumber(entity["processId"]));
@@ -288,13 +289,13 @@ const ENTITY_MEMBERS: ReadonlySet<string> = new Set([
   "registryKey",
 ]);
 
-function putRegistryKey(facts: Facts, item: JsonObject, key: string | undefined): void {
+function putRegistryKey(facts: ItemFacts, item: JsonObject, key: string | undefined): void {
   if (key === undefined) return;
   const hive = textOf(item["registryHive"]);
   facts.registryKey = hive === undefined ? key : `${hive}\\${key}`;
 }
 
-function putResourceType(facts: Facts, kind: string | undefined): void {
+function putResourceType(facts: ItemFacts, kind: string | undefined): void {
   if (facts.resourceId !== undefined || facts.resourceName !== undefined) put(facts, "resourceType", kind);
 }
 
@@ -489,8 +490,9 @@ function isAddressAt(item: JsonObject, steps: Steps): boolean {
   return text !== undefined && (isIpv4(text) || isIpv6(text));
 }
 
-function commonFacts(item: JsonObject, kind: string): Facts {
-  const facts: Facts = { evidenceKind: kind };
+function commonFacts(item: JsonObject, kind: string): ItemFacts {
+  const facts = new ItemFacts();
+  facts.evidenceKind = kind;
   const verdict = spelled("verdict", textOf(item["verdict"]));
   if (verdict !== undefined) facts.verdict = verdict;
   const remediation = spelled("remediationStatus", textOf(item["remediationStatus"]));
@@ -509,7 +511,7 @@ function rolesOf(roles: unknown, detailed: unknown): string | undefined {
   return isEmpty(roles) && isEmpty(detailed) ? undefined : listed([...textsOf(roles), ...textsOf(detailed)], ", ");
 }
 
-function putAddresses(facts: Facts, item: JsonObject, reader: Reader): void {
+function putAddresses(facts: ItemFacts, item: JsonObject, reader: Reader): void {
   const { address, ownAddress, connection } = reader;
   if (address !== undefined) putAddress(facts, scalarAt(item, address));
   if (ownAddress !== undefined) {

@@ -23,12 +23,13 @@ import {
   type EvidenceFacts,
   entityFacts,
   graphEvidenceFacts,
-  type ItemFacts,
+  ItemFacts,
   listed,
   putAddress,
   putComposed,
   putDeviceName,
 } from "./evidence.ts";
+import { addDevice, addFirst, DEVICE, hasDevice, THREAT } from "./first-facts.ts";
 import { spelled } from "./spelling.ts";
 
 /**
@@ -254,11 +255,13 @@ function commentsOf(value: unknown): string | undefined {
   );
 }
 
-/** Drops what is undefined, so that a member is there or not. */
-function known<T extends object>(values: { [K in keyof T]: T[K] | undefined }): T {
-  const object: Record<string, unknown> = {};
-  for (const name in values) if (values[name as keyof T] !== undefined) object[name] = values[name as keyof T];
-  return object as T;
+/** For items that are few. */
+function itemOf(values: { [K in keyof ItemFacts]: ItemFacts[K] | undefined }): ItemFacts {
+  return Object.assign(new ItemFacts(), values as Partial<ItemFacts>);
+}
+
+function saysNothing(item: ItemFacts): boolean {
+  return Object.values(item).every((value) => value === undefined);
 }
 
 interface Subject {
@@ -359,7 +362,7 @@ const xdrAlert: Reader = (record) => ({
 
 const mdeAlert: Reader = (record) => {
   const related = isObject(record["relatedUser"]) ? record["relatedUser"] : {};
-  const user = known<EvidenceFacts>({
+  const user = itemOf({
     evidenceKind: "user",
     userName: textOf(related["userName"]),
     userDomain: textOf(related["domainName"]),
@@ -379,7 +382,7 @@ const mdeAlert: Reader = (record) => {
       own.lastActivityTime = timeOf(record["lastEventTime"]);
       return own as FlatRecord;
     },
-    devices: Object.keys(device).length > 0 ? [device] : [],
+    devices: saysNothing(device) ? [] : [device],
     items: [...objectsOf(record["evidence"]).map(entityFacts), ...(user.userName === undefined ? [] : [user])],
   };
 };
@@ -388,7 +391,7 @@ const siemAlert: Reader = (record) => {
   const name = textOf(record["ComputerDnsName"]);
   const lists = [record["InternalIPv4List"], record["InternalIPv6List"]].flatMap((list) => textOf(list) ?? []);
   const addresses = addressesOfHost(lists.flatMap((list) => list.split(/[,; ]+/)));
-  const device = known<EvidenceFacts>({
+  const device = itemOf({
     deviceName: name ?? textOf(record["MachineName"]),
     deviceHost: textOf(record["MachineName"]),
     deviceDomain: textOf(record["MachineDomain"]),
@@ -399,7 +402,7 @@ const siemAlert: Reader = (record) => {
     deviceIpv6: addresses.ipv6,
     deviceAddresses: lists.length > 0 ? lists.join(", ") : undefined,
   });
-  const item = known<EvidenceFacts>({
+  const item = itemOf({
     userName: textOf(record["UserName"]),
     userDomain: textOf(record["UserDomain"]),
     fileName: textOf(record["FileName"]),
@@ -431,7 +434,7 @@ const siemAlert: Reader = (record) => {
       actor: textOf(record["Actor"]),
     }),
     devices: [device],
-    items: Object.keys(item).length > 0 ? [item] : [],
+    items: saysNothing(item) ? [] : [item],
   };
 };
 
@@ -465,7 +468,7 @@ const huntingRow: Reader = (record, delivery) => {
   const column = (...names: readonly string[]): string | undefined =>
     names.map((name) => textOf(record[name])).find((value) => value !== undefined);
   const local = column("LocalIP");
-  const device = known<EvidenceFacts>({
+  const device = itemOf({
     deviceId: column("DeviceId"),
     deviceIp: local !== undefined && isIpv4(local) ? local : undefined,
   });
@@ -473,7 +476,7 @@ const huntingRow: Reader = (record, delivery) => {
   if (name !== undefined) putDeviceName(device, name);
   const remote = column("RemoteIP", "IPAddress");
   const processId = wholeNumber(record["ProcessId"]);
-  const item = known<ItemFacts>({
+  const item = itemOf({
     userName: column("AccountName"),
     userDomain: column("AccountDomain"),
     userSid: column("AccountSid"),
@@ -753,10 +756,8 @@ function summaryOf(summary: FlatRecord, devices: readonly ItemFacts[], items: re
   let usedCount = others.filter(isNamed).length;
   if (device !== undefined) {
     usedCount++;
-    for (const name of GROUPS.device) {
-      copyFact(summary, device, name);
-      if (device[name] !== undefined) taken |= DEVICE;
-    }
+    addDevice(summary, device);
+    if (hasDevice(device)) taken |= DEVICE;
   }
   for (const item of ordered) {
     const before = taken;
@@ -793,7 +794,7 @@ function itemRecords(
       : ((item.deviceId === undefined ? undefined : byId.get(item.deviceId)) ?? devices[0]);
     const record = Object.assign(new FlatRecord(), withoutEvidence);
     record.eventClassId = `${record.eventClassId}:evidence`;
-    if (device !== undefined) for (const name of DEVICE_MEMBERS) copyFact(record, device, name);
+    if (device !== undefined) addDevice(record, device);
     for (const name in item)
       if (name !== "connection" && name !== "details") copyFact(record, item, name as keyof EvidenceFacts);
     addDirection(record, device === undefined ? [item] : [device, item]);
@@ -962,63 +963,6 @@ function unreadEvidence({ kind, reduced }: Delivery["record"]): number {
 function reasonOf({ classification, determination }: Partial<FlatRecord>): string | undefined {
   const parts = [classification, determination].filter((part) => part !== undefined);
   return parts.some((part) => !["unknown", "notavailable"].includes(part.toLowerCase())) ? parts.join("/") : undefined;
-}
-
-const DEVICE_MEMBERS = [
-  "deviceName",
-  "deviceHost",
-  "deviceDomain",
-  "deviceNtDomain",
-  "deviceId",
-  "deviceIp",
-  "deviceIpv6",
-  "deviceExternalIp",
-  "deviceMac",
-  "deviceAddresses",
-  "deviceGroup",
-  "deviceTags",
-  "loggedOnUsers",
-] as const satisfies readonly (keyof EvidenceFacts)[];
-
-/**
- * Members of an item that belong together: an item gives a group only when the record has nothing of it yet.
- * What stands in the place of a device counts where there is no device.
- */
-const GROUPS = {
-  device: DEVICE_MEMBERS,
-  file: ["fileName", "filePath", "fullFilePath", "sha1", "sha256", "md5", "fileSize"],
-  process: ["processName", "commandLine", "processId", "parentProcessName", "parentProcessId"],
-  user: ["userName", "userDomain", "userSid", "userPrincipalName", "userId"],
-  url: ["url"],
-  ip: ["ip"],
-  ipv6: ["ipv6"],
-  protocol: ["protocol"],
-  userAgent: ["userAgent"],
-  mail: ["sender", "recipient", "subject", "messageId", "deliveryAction"],
-  registry: ["registryKey"],
-  application: ["application", "applicationId"],
-  threat: ["threatName"],
-} as const satisfies Readonly<Record<string, readonly (keyof EvidenceFacts)[]>>;
-
-/** Each member's group as one bit of a number. */
-const GROUP_OF = new Map<string, number>(
-  Object.values(GROUPS).flatMap((names, i) => names.map((name) => [name, 1 << i] as const)),
-);
-const DEVICE = GROUP_OF.get("deviceName")!;
-const THREAT = GROUP_OF.get("threatName")!;
-
-/** Copies what is of groups that are not taken yet; the groups that are taken then. */
-function addFirst(summary: FlatRecord, item: ItemFacts, taken: number): number {
-  let after = taken;
-  for (const name in item) {
-    const group = GROUP_OF.get(name) ?? 0;
-    if (group === 0 || (group & taken) !== 0) continue;
-    // The id of its device alone does not make a file or a process a device.
-    if (group === DEVICE && item.deviceHost === undefined && item.deviceIp === undefined) continue;
-    copyFact(summary, item, name as keyof EvidenceFacts);
-    after |= group;
-  }
-  return after;
 }
 
 /** An item of which only statuses were read does not count as used. */
