@@ -734,6 +734,7 @@ function withLateEntries(
     checkpoint: store.checkpoint,
     takeEntries: () => entries,
     keepsBodies: store.keepsBodies,
+    ...(store.joined === undefined ? {} : { joined: store.joined }),
     commit: (page) => store.commit(page),
     flush: () => store.flush(),
     compact: (kept) => store.compact(kept),

@@ -7,6 +7,7 @@ import type { OutputSettings } from "../config/output-settings.ts";
 import { type ParsedSettings, settingsRefused } from "../config/settings.ts";
 import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
 import { type OutputsSink, openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
+import { JoinedBatches } from "../json/joined-batches.ts";
 import { bodiesInList } from "../json/record-bodies.ts";
 import { ConcurrencyLimiter } from "../model/concurrency-limiter.ts";
 import type { Delivery } from "../model/event.ts";
@@ -200,6 +201,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           const tokens = new FleetTokens({ database, fleet: settings.name, key, timers: realClock });
           vaults = { tokens, renewing: renewingAs(store, member, shardOf) };
         }
+        const joining = new JoinedBatches();
         const state = new FleetState({
           local,
           store,
@@ -208,6 +210,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           random: realRandom,
           shardOf,
           reduce,
+          joined: (batches) => joining.join(batches),
         });
         opened = { state, member, store, database };
         return state;

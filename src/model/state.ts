@@ -1,5 +1,6 @@
 import type { Change, Delivery, HugeDelivery } from "./event.ts";
 import type { Ticks } from "./instant.ts";
+import type { PageRecord } from "./record.ts";
 import type { StreamName } from "./stream.ts";
 import type { TenantId } from "./tenant.ts";
 
@@ -89,6 +90,11 @@ export interface StreamStore {
    * a spool with bodies. Otherwise the caller writes to the sink itself.
    */
   readonly keepsBodies: boolean;
+  /**
+   * Of a store to which each commit is a transaction: a page's batches as fewer, larger ones. A batch's bytes
+   * are valid until the next one is requested.
+   */
+  joined?(batches: AsyncIterable<readonly PageRecord[]>): AsyncIterable<readonly PageRecord[]>;
   /**
    * Commits one page. Entries survive a crash of this process once this resolves. A checkpoint is never ahead
    * of the entries committed before it, and with it everything survives a crash of the host. Rejects with

@@ -59,6 +59,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a customer w
       random: FakeRandom.always(),
       shardOf,
       reduce: () => Promise.reject(new Error("nothing is huge here")),
+      joined: (batches) => batches,
     });
     const [output] = OUTPUTS as [string];
     const lane = { output, add: () => undefined, committed: () => undefined, room: async () => undefined };

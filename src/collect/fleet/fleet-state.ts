@@ -26,6 +26,8 @@ export interface FleetStateParts {
   readonly shardOf: (tenantId: TenantId) => number;
   /** A record that is too large for memory, without its large members. */
   readonly reduce: (huge: HugeDelivery, pieces: AsyncIterable<Uint8Array>) => Promise<Delivery>;
+  /** As of each stream's store. */
+  readonly joined: NonNullable<StreamStore["joined"]>;
 }
 
 /** The state of a member: streams in the store that all members share, the rest on this machine. */
@@ -141,11 +143,12 @@ export class FleetState implements StateFolder {
 
   /** The store's bodies have no bound of their own: an output that is slow or refuses holds up collection. */
   #withRoom({ id, store }: FleetStream, key: StateKey): StreamStore {
-    const { reduce, clock } = this.#p;
+    const { reduce, joined, clock } = this.#p;
     return {
       key: store.key,
       lastStopWasOrderly: store.lastStopWasOrderly,
       keepsBodies: store.keepsBodies,
+      joined,
       get checkpoint() {
         return store.checkpoint;
       },

@@ -1154,6 +1154,7 @@ test("a member counts its commits, how long they took, and what of them waits fo
     random: { next: () => 0.5 },
     shardOf: () => 1,
     reduce: () => Promise.reject(new Error("nothing is huge here")),
+    joined: (batches) => batches,
   });
   const waiting = { packets: 2, bytes: 100 };
   state.deliverInto([{ output: "hec-a", waiting, add: () => undefined } as unknown as OutputLanes]);
@@ -1183,6 +1184,7 @@ test("a customer whose commits got no answer long ago does not wait after one mo
     random: { next: () => 0.5 },
     shardOf: () => 1,
     reduce: () => Promise.reject(new Error("nothing is huge here")),
+    joined: (batches) => batches,
   });
   const key = { stanza: "a", tenantId: "t" as TenantId, stream: "alerts" } as const;
   const fails = async () => expect((await state.open(key)).commit({})).rejects.toBe(unsettled);

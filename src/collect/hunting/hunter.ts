@@ -328,7 +328,7 @@ export class Hunter implements Runner {
       report.answered();
       await slot.answered();
       this.#serverAheadMs = page.serverNowMs - clock.nowMs();
-      for await (const batch of page.batches) {
+      for await (const batch of store.joined?.(page.batches) ?? page.batches) {
         await this.#deliver(batch, progress, pass);
         if (stop.aborted) throw stopped();
       }

@@ -177,7 +177,7 @@ export class PageReader {
       report.answered(page.partial === undefined ? "200" : "206");
       await slot.answered();
       this.#serverNowMs = page.serverNowMs;
-      for await (const batch of page.batches) {
+      for await (const batch of this.#p.store.joined?.(page.batches) ?? page.batches) {
         await this.#delivery.deliver(batch, pagePass);
         if (pass.stop.aborted) throw stopped();
       }
