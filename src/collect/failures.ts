@@ -1,6 +1,6 @@
 import type { HealthState } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
-import type { FailureCode } from "../model/failure-codes.ts";
+import { type FailureCode, REFUSED_BY_OUTPUTS } from "../model/failure-codes.ts";
 
 /** @param provider its name in the answer's warning. */
 export function partialAnswer(provider: string): Failure {
@@ -75,9 +75,6 @@ const MISCONFIGURED = new Set<FailureCode>([
   "secret-missing",
   "settings",
 ]);
-
-/** What an output rejects events with. */
-const REFUSED_BY_OUTPUTS = new Set<FailureCode>(["output-full", "output-broken"]);
 
 const OF_SETTINGS_ALONE = new Set<FailureCode>(["hunting-queries-wrong", "settings"]);
 

@@ -132,6 +132,8 @@ export class Scheduler {
   readonly #joinSlots: JoinSlots;
   /** A shared credential that is stored admits many customers in the same moment. */
   readonly #adding = new SerialQueue();
+  /** Several outputs, or parts of one, may accept events again at once: one pace for all of them. */
+  readonly #accepting = new SerialQueue();
   readonly #members: Member[] = [];
 
   private constructor(parts: SchedulerParts) {
@@ -595,7 +597,7 @@ export class Scheduler {
    * @param stanzas undefined: all.
    */
   outputAccepts(stanzas: ReadonlySet<string> | undefined, stop: AbortSignal): Promise<void> {
-    return this.#wakeSlowly(stanzas, stop, (runner) => runner.outputAccepts());
+    return this.#accepting.run(() => this.#wakeSlowly(stanzas, stop, (runner) => runner.outputAccepts()));
   }
 
   async #wakeSlowly(

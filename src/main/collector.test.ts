@@ -851,13 +851,13 @@ describe("an output that accepts events again", () => {
     (bench.streams.get(name) as SimStream).askedAtMs.map((atMs) => (atMs - T0) / 1_000);
 
   /** Customers whose events an output refused for two hours. */
-  async function refusedFor2Hours(customers: number) {
+  async function refusedFor2Hours(customers: number, code: FailureCode = "output-full") {
     const bench = new Bench(customers);
     const output: { isRefusing: boolean; accepts: (stanzas?: ReadonlySet<string>) => void } = {
       isRefusing: true,
       accepts: () => undefined,
     };
-    bench.sink.break = () => (output.isRefusing ? { arrives: 0, failure: failureOf("output-full") } : undefined);
+    bench.sink.break = () => (output.isRefusing ? { arrives: 0, failure: failureOf(code) } : undefined);
     bench.destination = { onAccepting: (listener) => (output.accepts = listener) };
     const collector = await bench.open();
     void collector.run();
@@ -911,10 +911,27 @@ describe("an output that accepts events again", () => {
     bench.stop.abort();
   });
 
-  test("and that 120 customers wait for is given the events of 50 customers a second", async () => {
+  test.each(["output-broken", "fleet-unsettled", "fleet-refused", "defect"] as const)(
+    "is given at once what waited after %s",
+    async (code) => {
+      const { bench, output } = await refusedFor2Hours(1, code);
+      output.isRefusing = false;
+      output.accepts(new Set(["customer-1"]));
+      await bench.clock.advance(1_000);
+      expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
+      bench.stop.abort();
+    },
+  );
+
+  test.each([
+    ["as one", [undefined]],
+    ["lane by lane", [0, 1, 2, 3].map((lane) => (customer: number) => customer % 4 === lane)],
+  ])("and that 120 customers wait for is given the events of 50 customers a second, %s", async (_, lanes) => {
     const { bench, output } = await refusedFor2Hours(120);
     output.isRefusing = false;
-    output.accepts();
+    const names = bench.stanzas.map(({ name }) => name);
+    for (const isOf of lanes)
+      output.accepts(isOf === undefined ? undefined : new Set(names.filter((_name, i) => isOf(i))));
     await bench.clock.advance(1_000);
     expect(bench.sink.sent.length).toBeGreaterThan(40);
     expect(bench.sink.sent.length).toBeLessThanOrEqual(51);

@@ -121,7 +121,7 @@ describe("a stop of a member", () => {
   /** Lanes to an output that has all time in the world, as a member of a fleet has them. */
   function lanesOver(clock: FakeClock, store: Pick<FleetStore, "waiting" | "confirm" | "setAside">, sink: LaneSink) {
     const log = new FakeLog();
-    const parts = { output: "hec-1", lanes: 4, backlogMostBytes: 1_000, isAlive: () => true };
+    const parts = { output: "hec-1", lanes: 4, backlogMostBytes: 1_000, isAlive: () => true, accepts: () => undefined };
     const lanes = new OutputLanes({ ...parts, sink, store, clock, log });
     lanes.add(1, lease, "Contoso");
     return lanes;

@@ -114,6 +114,7 @@ export interface FleetChosen {
 /** A destination that tells how its outputs are. */
 export interface FleetDestination extends Destination {
   readonly sink: CommittingSink;
+  readonly onAccepting: NonNullable<Destination["onAccepting"]>;
 }
 
 /** What a member has of its host. */
@@ -238,6 +239,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       const { replayMib } = config.settings.globals;
       const names = outputNames(config.outputs);
       const outputs = withTransactionalIds(config.outputs, settings.name);
+      let accepting: Parameters<FleetDestination["onAccepting"]>[0] = () => undefined;
       const { all, each } = openEachOutput(outputs, config.settings.stanzas, stateDir, world);
       const lanes = each().map((sink, i) => {
         const [output, configured] = [names[i] as string, outputs[i] as OutputSettings];
@@ -248,6 +250,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           sink: host.delivered === undefined ? sink : noting(sink, host.delivered),
           store,
           isAlive,
+          accepts: (stanzas) => accepting(stanzas),
           clock: realClock,
           log,
           ...laneTo(configured, sink, replayMib),
@@ -256,6 +259,7 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
       state.deliverInto(lanes);
       return {
         sink: committingSink(all),
+        onAccepting: (listener) => void (accepting = listener),
         renew: (output, secrets) => all.renew(output, secrets),
         outages: () => outagesOf(all.conditions(), outputs),
         outputs: () => outputStatuses(all.conditions(), outputs, realClock.nowMs()),

@@ -105,10 +105,11 @@ test("an outage says why HEC takes nothing in the words of Splunk's settings, un
   await destination.close();
 });
 
-test("in a fleet an outage is said in the words of Splunk's settings too", async () => {
+test("in a fleet an outage is said in the words of Splunk's settings too, and the host hears that it is over", async () => {
   const { one, destination } = await opened(() => TOKEN);
   await destination.close();
   const unused = () => Promise.reject(new Error("nothing is written here"));
+  let accepts: (stanzas: ReadonlySet<string>) => void = () => undefined;
   const inFleet = one.openInFleet({
     sink: { kind: "durable", write: unused, writeHuge: unused, health: unused },
     outages: () => [
@@ -120,8 +121,13 @@ test("in a fleet an outage is said in the words of Splunk's settings too", async
         nextStep: "Check .token.",
       },
     ],
+    onAccepting: (listener) => void (accepts = listener),
     close: async () => true,
   });
+  const heard: unknown[] = [];
+  inFleet.onAccepting?.((stanzas) => heard.push(stanzas));
+  accepts(new Set(["Contoso"]));
+  expect(heard).toEqual([new Set(["Contoso"])]);
   expect(inFleet.outages?.()).toMatchObject([{ output: "hec", nextStep: "Check hec_token." }]);
 });
 

@@ -1228,3 +1228,15 @@ export type ActorOf<Code extends FailureCode> = (typeof FAILURE_CODES)[Code]["ac
 export function failureEntry(code: FailureCode): FailureEntry {
   return FAILURE_CODES[code];
 }
+
+/**
+ * What an output rejects events with; the last three where a fleet keeps what waits for it. Customers that
+ * wait for another reason of these three are polled early then, which does no harm.
+ */
+export const REFUSED_BY_OUTPUTS: ReadonlySet<FailureCode> = new Set([
+  "output-full",
+  "output-broken",
+  "fleet-unsettled",
+  "fleet-refused",
+  "defect",
+]);

@@ -79,6 +79,7 @@ function world({
       backlogMostBytes: 1_000_000,
       removeWithinMs: 5_000,
       isAlive: () => true,
+      accepts: () => undefined,
       clock,
       log,
     });

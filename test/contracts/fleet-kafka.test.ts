@@ -193,6 +193,7 @@ function world() {
       backlogMostBytes: 1_000_000,
       removeWithinMs: 5_000,
       isAlive: () => it.isAlive,
+      accepts: () => undefined,
       clock,
       log,
     });

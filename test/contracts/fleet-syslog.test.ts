@@ -80,6 +80,7 @@ function world({
       removeWithinMs: 5_000,
       receiverFailure: () => sink.conditions().find(({ condition }) => condition.state === "down")?.condition.failure,
       isAlive: () => true,
+      accepts: () => undefined,
       clock,
       log,
     });

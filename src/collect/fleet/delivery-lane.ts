@@ -59,6 +59,8 @@ export interface DeliveryLaneParts {
   readonly replayBytes?: number;
   /** Why nothing is delivered while the sink waits for its receiver; undefined: all is well. */
   readonly receiverFailure?: () => Failure | undefined;
+  /** Gets the customers whose commits failed because of this output, once there is room for them again. */
+  readonly accepts: (stanzas: ReadonlySet<string>) => void;
   /** A stream that is given up is waited for so long. Absent: until nothing of it is on its way. */
   readonly removeWithinMs?: number;
   readonly store: Pick<FleetStore, "waiting" | "confirm" | "setAside">;
@@ -95,6 +97,8 @@ export class DeliveryLane {
   /** Bytes of each stream's packets that were committed here and wait. */
   readonly #backlog = new Map<number, number>();
   #waiting = 0;
+  /** Customers of which a commit found no room, by stream. */
+  readonly #refusedStreams = new Map<number, string>();
   /** How many packets these are, of each stream. */
   readonly #packets = new Map<number, number>();
   #failure: Failure | undefined;
@@ -162,6 +166,7 @@ export class DeliveryLane {
       this.#rounds?.forget(stream);
       this.#dirty.delete(stream);
       this.#unconfirmed.delete(stream);
+      this.#refusedStreams.delete(stream);
       this.#named.delete(stream);
       this.#deliverable(stream);
       this.#waits(stream, Number.NEGATIVE_INFINITY);
@@ -183,18 +188,36 @@ export class DeliveryLane {
    * its receiver and has no room, and the stream's own while it is held up.
    */
   async room(stream: number): Promise<void> {
-    const { backlogMostBytes, receiverFailure } = this.#p;
     for (;;) {
       // The store refuses a commit for a stream that was given up.
-      if (!this.#streams.has(stream)) return;
-      const held = this.#held.get(stream);
-      if (held !== undefined) throw held.failure;
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#waiting < backlogMostBytes || this.#closing) return;
-      const failure = receiverFailure?.();
-      if (failure !== undefined) throw failure;
+      const stanza = this.#streams.get(stream)?.stanza;
+      if (stanza === undefined) return;
+      const failure = this.#obstacle(stream);
+      if (failure !== undefined) {
+        this.#refusedStreams.set(stream, stanza);
+        throw failure;
+      }
+      if (this.#hasRoom || this.#closing) return;
       await this.#p.clock.pause(ROOM_LOOK_MS, this.#hurry.signal);
     }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#waiting < this.#p.backlogMostBytes;
+  }
+
+  /** Why a commit for the stream fails now. */
+  #obstacle(stream: number): Failure | undefined {
+    const failure = this.#held.get(stream)?.failure ?? this.#failure;
+    return failure ?? (this.#hasRoom || this.#closing ? undefined : this.#p.receiverFailure?.());
+  }
+
+  /** Whoever was refused would otherwise wait as after any failure, although there is room. */
+  #tellRefused(): void {
+    if (this.#refusedStreams.size === 0 || !this.#hasRoom) return;
+    const accepted = [...this.#refusedStreams].filter(([stream]) => this.#obstacle(stream) === undefined);
+    for (const [stream] of accepted) this.#refusedStreams.delete(stream);
+    if (accepted.length > 0) this.#p.accepts(new Set(accepted.map(([, stanza]) => stanza)));
   }
 
   /**
@@ -225,10 +248,11 @@ export class DeliveryLane {
     if (after === 0) {
       this.#backlog.delete(stream);
       this.#packets.delete(stream);
-      return;
+    } else {
+      this.#backlog.set(stream, after);
+      this.#packets.set(stream, Math.max(1, (this.#packets.get(stream) ?? 0) + Math.sign(more)));
     }
-    this.#backlog.set(stream, after);
-    this.#packets.set(stream, Math.max(1, (this.#packets.get(stream) ?? 0) + Math.sign(more)));
+    this.#tellRefused();
   }
 
   #enqueue(stream: number): void {
@@ -244,6 +268,7 @@ export class DeliveryLane {
       if (this.#next().length === 0 && this.#unconfirmed.size === 0) {
         // What the output refused is another member's by now, so only the next commit can try it again.
         this.#failure = undefined;
+        this.#tellRefused();
         await this.#rest(FIRST_PAUSE_MS);
         continue;
       }

@@ -642,6 +642,7 @@ describe("a lane to one output", () => {
         },
       },
       isAlive: () => it.alive,
+      accepts: () => undefined,
       backlogMostBytes: 2_000,
       receiverFailure: () => it.receiverFailure,
       ...more,
@@ -1001,6 +1002,88 @@ describe("a lane to one output", () => {
     await lane.close(0);
   });
 
+  test("those whose commits a full backlog refused hear when there is room again, and no one else does", async () => {
+    const heard: (readonly string[])[] = [];
+    const { it, lane, clock, packets } = opened([], { accepts: (stanzas) => heard.push([...stanzas].toSorted()) });
+    it.beforeWrite = () => (it.receiverFailure === undefined ? Promise.resolve() : Promise.reject(unreachable));
+    it.receiverFailure = outputFull;
+    packets.push({ stream: 1, seq: 1n, epoch: 1n, bytes: 2_000, deliveries: [deliveryOf("v1")] });
+    for (const [stream, stanza] of [
+      [1, "customer"],
+      [2, "other"],
+      [3, "without news"],
+    ] as const)
+      lane.add(stream, lease, stanza);
+    lane.committed(1, 2_000);
+    await expect(lane.room(1)).rejects.toBe(outputFull);
+    await expect(lane.room(2)).rejects.toBe(outputFull);
+    await clock.advance(60_000);
+    expect(heard).toEqual([]);
+    // The receiver is back, and has taken nothing yet.
+    it.alive = false;
+    it.receiverFailure = undefined;
+    await clock.advance(10_000);
+    expect(heard).toEqual([]);
+    it.alive = true;
+    await clock.advance(60_000);
+
+    expect(heard).toEqual([["customer", "other"]]);
+    await lane.close(1_000);
+  });
+
+  test("those whose commits failed with the output's own failure hear when it accepts events again", async () => {
+    const heard: (readonly string[])[] = [];
+    const { it, lane, clock } = opened(packetsOf(1n, 2n), { accepts: (stanzas) => heard.push([...stanzas]) });
+    it.writeFailure = outputFull;
+    lane.add(1, lease, "customer");
+    await clock.advance(60_000);
+    await expect(lane.room(1)).rejects.toBe(outputFull);
+    await clock.advance(60_000);
+    expect(heard).toEqual([]);
+    it.writeFailure = undefined;
+    await clock.advance(30_000);
+
+    expect(heard).toEqual([["customer"]]);
+    await lane.close(1_000);
+  });
+
+  test("a customer whose stream was held up hears when it goes on, and those that others filled the room of when they leave", async () => {
+    const heard: (readonly string[])[] = [];
+    const { it, lane, clock } = opened(packetsOf(1n), { accepts: (stanzas) => heard.push([...stanzas]) });
+    it.defectOf = "v1";
+    lane.add(1, lease, "customer");
+    await clock.advance(1_000);
+    await expect(lane.room(1)).rejects.toThrow("a defect of the format");
+    it.defectOf = undefined;
+    await clock.advance(61_000);
+    expect(heard).toEqual([["customer"]]);
+
+    it.alive = false;
+    it.receiverFailure = outputFull;
+    lane.add(2, lease, "other");
+    lane.committed(1, 2_000);
+    await expect(lane.room(2)).rejects.toBe(outputFull);
+    await lane.remove([1]);
+    await clock.advance(2_000);
+    expect(heard).toEqual([["customer"], ["other"]]);
+    await lane.close(1_000);
+  });
+
+  test("those whose commits failed because of what is another member's by now hear that nothing is in their way", async () => {
+    const heard: (readonly string[])[] = [];
+    const { it, lane, clock } = opened(packetsOf(1n), { accepts: (stanzas) => heard.push([...stanzas]) });
+    it.writeFailure = outputFull;
+    lane.add(1, lease, "customer");
+    lane.add(2, lease, "other");
+    await clock.advance(500);
+    await expect(lane.room(2)).rejects.toBe(outputFull);
+    await lane.remove([1]);
+    await clock.advance(60_000);
+
+    expect(heard).toEqual([["other"]]);
+    await lane.close(1_000);
+  });
+
   test("a stream whose receiver confirms too late is given up after its time, and what is confirmed later counts under its lease only", async () => {
     const { it, lane, clock, written, progress } = opened(packetsOf(1n), { removeWithinMs: 5_000 });
     let arrive: () => void = () => undefined;
@@ -1111,6 +1194,7 @@ describe("all lanes to one output", () => {
         setAside: async () => undefined,
       },
       isAlive: () => true,
+      accepts: () => undefined,
       clock,
       log: new FakeLog(),
     });
