@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from "@jest/globals";
 import { EVENING_MS, FakeClock, settled } from "../../test/harness/fakes/clock.ts";
 import { HEC_TOKEN, HecNetwork, hecParts } from "../../test/harness/fakes/hec.ts";
 import { FakeLog } from "../../test/harness/fakes/log.ts";
+import { FakeRandom } from "../../test/harness/fakes/random.ts";
 import { newFolder } from "../../test/harness/fakes/receiver.ts";
 import type { HecReply } from "../../test/harness/hec/indexer.ts";
 import { heldBytes } from "../../test/harness/held-bytes.ts";
@@ -58,6 +59,8 @@ const HOUR = {
 const LOST = { actor: "operator", retry: { when: "soon" } } as const;
 
 const TIMED_OUT = new Failure("timed-out", { ...LOST, say: "HEC did not answer in time." });
+/** What a balancer decides by. */
+let chance: FakeRandom;
 
 const open: HecOutput[] = [];
 const folders: string[] = [];
@@ -664,6 +667,94 @@ describe("with acknowledgement", () => {
     }
 
     expect([waiting(it), [...new Set(it.network.indexed)].sort()]).toEqual([0, [...names].sort()]);
+  });
+
+  describe("several indexers behind a balancer that keeps nobody at one of them", () => {
+    /** Indexers of one address, of which each request reaches the one that `choose` names. */
+    function balanced(count: number, choose: (path: string) => number) {
+      const it = story();
+      const has: Set<string>[] = Array.from({ length: count }, () => new Set());
+      const indexers = has.map((events, i) =>
+        it.network.indexer(`https://behind-${i}:8088`, {
+          indexAfterMs: 500,
+          indexed: (some) => {
+            for (const one of some) events.add(one);
+          },
+        }),
+      );
+      it.network.balance(A, indexers, choose);
+      return { it, has };
+    }
+
+    const SAYS = /a load balancer sends requests to several indexers/;
+
+    test.each([
+      ["in turn", 2, () => (n: number) => n % 2],
+      ["by chance", 2, () => () => Math.floor(chance.next() * 2)],
+      ["by chance", 3, () => () => Math.floor(chance.next() * 3)],
+    ])("%s, of %i, have everything in the end, and the log says once what to do", async (_, count, chooser) => {
+      chance = new FakeRandom(17);
+      let asked = 0;
+      const next = chooser();
+      const { it, has } = balanced(count, () => next((asked += 1)));
+      const names = Array.from({ length: 40 }, (_name, n) => `v${n}`);
+      for (const name of names) {
+        await it.output.write(versions(name));
+        await it.clock.pass(1_000, 250);
+      }
+      for (let s = 0; waiting(it) > 0 && s < 7_200; s += 1) {
+        await it.clock.pass(1_000, 250);
+        await fs.promises.stat(it.folder);
+      }
+
+      expect([waiting(it), [...new Set(has.flatMap((one) => [...one]))].toSorted()]).toEqual([0, names.toSorted()]);
+      const said = it.log.lines.filter(({ message }) => SAYS.test(message));
+      expect(said).toMatchObject([{ level: "warn", fields: { next_step: expect.stringMatching(/stick|cookie/) } }]);
+    });
+
+    test("and whose acknowledgements are always asked of the other one, confirm nothing, and health names the balancer", async () => {
+      const { it, has } = balanced(2, (path) => (path.endsWith("/ack") ? 1 : 0));
+      await it.output.write(versions("a", "b"));
+      await it.clock.pass(700_000, 250);
+
+      expect(waiting(it)).toBeGreaterThan(0);
+      expect([...(has[0] ?? [])]).toEqual(["a", "b"]);
+      // At 0 s, after 300 s, and not again before another 600 s.
+      expect(it.network.posts).toHaveLength(2);
+      expect(it.output.condition()).toMatchObject({
+        state: "down",
+        failure: { code: "output-unconfirmed", nextStep: expect.stringContaining("load balancer") },
+      });
+    });
+
+    test("confirm nothing that only the other one has indexed under the same id", async () => {
+      let to = 0;
+      const { it, has } = balanced(2, () => to);
+      await it.output.write(versions("a"));
+      await it.clock.pass(100);
+      // What was taken first is lost; the other one takes the next one, with the same id.
+      has[0]?.add("lost");
+      to = 1;
+      await it.output.write(versions("b"));
+      await it.clock.pass(60_000, 250);
+
+      // The first one is not asked any more, so `a` counts only because the second one has it.
+      expect([...(has[1] ?? [])].toSorted()).toEqual(["a", "b"]);
+      expect(waiting(it)).toBe(0);
+    });
+  });
+
+  test("an indexer that restarts once or twice is not taken for a balancer", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 500 }) });
+    for (let restart = 0; restart < 3; restart += 1) {
+      await it.output.write(versions(`a${restart}`));
+      await it.clock.pass(300);
+      await it.output.write(versions(`b${restart}`));
+      it.network.indexer(A, { indexAfterMs: 500 });
+      await it.clock.pass(900_000, 1_000);
+    }
+    expect(waiting(it)).toBe(0);
+    expect(it.log.lines.filter(({ message }) => /load balancer/.test(message))).toEqual([]);
   });
 
   test("an id of a batch whose answer is still on its way does not confirm what an indexer lost under that id", async () => {

@@ -39,6 +39,11 @@ const OLD_CHANNELS_MOST = 8;
 const WINDOW_MOST = 64;
 /** A balancer that sets another cookie each time does not say that the indexer changed. */
 const COOKIE_CHANGES_MOST = 3;
+/**
+ * No indexer restarts so often in so long a time: several answer under one address, and each counts its own
+ * ids.
+ */
+const NEW_COUNTS = { most: 5, withinMs: 600_000, saidAgainAfterMs: 3_600_000 };
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
 /** Health events in memory while the receiver is down, where there is no spool. */
@@ -110,6 +115,9 @@ interface Lane {
    */
   oldChannels: Channel[];
   cookieChanges: number;
+  /** When acknowledgement ids began anew, lately. */
+  newCountsAtMs: readonly number[];
+  saidSeveralAtMs: number;
   usesAck: boolean;
   /** What is sent now waits this long for its acknowledgement. */
   waitMs: number;
@@ -204,6 +212,8 @@ export class HecOutput implements Output {
       channel: this.#newChannel(),
       oldChannels: [],
       cookieChanges: 0,
+      newCountsAtMs: [],
+      saidSeveralAtMs: Number.NEGATIVE_INFINITY,
       usesAck: parts.ack !== "off",
       waitMs: UNACKNOWLEDGED_AFTER_MS,
       lateMs: 0,
@@ -451,6 +461,7 @@ export class HecOutput implements Output {
     if (ackId <= highestAckId || channel.open.has(ackId)) {
       this.#batches.sendAgain([{ slices, count }]);
       this.#giveUpChannel(lane, channel, "the indexer restarted");
+      this.#noteNewCount(lane);
       if (isOld) return;
       lane.window = 1;
       // One that gives each batch the same id must not get the same events again and again without a pause.
@@ -460,6 +471,17 @@ export class HecOutput implements Output {
     channel.highestAckId = Math.max(channel.highestAckId, ackId);
     const [atMs, waitMs] = [this.#p.clock.monotonicMs(), lane.waitMs];
     channel.open.set(ackId, { slices, count, atMs, waitMs, isSentAgain: false });
+  }
+
+  /** Acknowledgement ids began anew. A balancer that keeps nobody at one indexer makes copies all the time. */
+  #noteNewCount(lane: Lane): void {
+    const nowMs = this.#p.clock.monotonicMs();
+    lane.newCountsAtMs = [...lane.newCountsAtMs, nowMs].filter((atMs) => nowMs - atMs <= NEW_COUNTS.withinMs);
+    if (lane.newCountsAtMs.length < NEW_COUNTS.most) return;
+    lane.newCountsAtMs = [];
+    if (nowMs - lane.saidSeveralAtMs < NEW_COUNTS.saidAgainAfterMs) return;
+    lane.saidSeveralAtMs = nowMs;
+    this.#p.log.warn(SEVERAL_INDEXERS, { output: this.name, to: lane.url, next_step: KEEP_AT_ONE });
   }
 
   #confirm(batch: TakenBatch, { isIndexed }: { readonly isIndexed: boolean }): void {
@@ -850,7 +872,7 @@ function lateWaitMs({ lateMs }: Pick<Lane, "lateMs">): number {
   return Math.min(LONGEST_UNACKNOWLEDGED_MS, Math.max(UNACKNOWLEDGED_AFTER_MS, 2 * lateMs));
 }
 
-/** Connection refused, as while an indexer restarts. A busy one answers late; any server closes idle connections. */
+/** Connection refused, as while it restarts. A busy one answers late; any server closes idle connections. */
 function wasGone({ cause }: Failure): boolean {
   return isFailure(cause) && cause.code === "network-unreachable";
 }
@@ -870,5 +892,9 @@ const WITHOUT_ACK = `HEC does not acknowledge events. ${WEAKER_PROMISE}`;
 const WITHOUT_ACK_BY_SETTING = `.ack is off. ${WEAKER_PROMISE}`;
 const ENABLE_ACK =
   "Enable indexer acknowledgement for the token and set .ack to on, where Splunk offers it. Splunk Cloud does not.";
+const SEVERAL_INDEXERS =
+  "HEC counts its acknowledgements anew again and again: a load balancer sends requests to several indexers, or the indexer keeps restarting. Nothing is lost, but delivery is slow, and events are sent again with the same keys.";
+const KEEP_AT_ONE =
+  "Turn on sticky sessions (by cookie) at the load balancer, or name every indexer in .urls instead of its address.";
 const RESEND =
   "Run `defender-mssp rejected list`, correct the cause in Splunk, then run `defender-mssp rejected resend`.";

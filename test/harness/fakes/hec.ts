@@ -47,7 +47,7 @@ export class HecNetwork implements Http {
   breaksAfterTaking = 0;
   /** Changes a reply on its way. */
   onReply: (reply: HecReply, request: HttpRequest) => HecReply | Promise<HecReply> = (reply) => reply;
-  readonly #indexers = new Map<string, FakeIndexer>();
+  readonly #indexers = new Map<string, Pick<FakeIndexer, "handle">>();
   readonly #clock: FakeClock;
 
   constructor(clock: FakeClock) {
@@ -65,6 +65,20 @@ export class HecNetwork implements Http {
     });
     this.#indexers.set(url, indexer);
     return indexer;
+  }
+
+  /**
+   * Several indexers behind one address.
+   *
+   * @param choose gives the place of the one that gets the request.
+   */
+  balance(url: string, indexers: readonly FakeIndexer[], choose: (path: string) => number): void {
+    this.#indexers.set(url, {
+      handle: (request) => {
+        for (const each of indexers) each.tick();
+        return (indexers[choose(request.path)] as FakeIndexer).handle(request);
+      },
+    });
   }
 
   /** Batches that were sent, as their requests. */
