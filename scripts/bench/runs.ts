@@ -82,12 +82,12 @@ export async function withHome<T>(use: (home: string) => Promise<T>): Promise<T>
 
 export async function withMicrosoft<T>(
   scenario: string | Scenario,
-  use: (microsoft: Microsoft, home: string) => Promise<T>,
+  use: (microsoft: Microsoft, home: string, simulator: { readonly pid: number }) => Promise<T>,
 ): Promise<T> {
   return withHome(async (home) => {
     const { microsoft, simulator } = await startMicrosoft(scenario, home);
     try {
-      return await use(microsoft, home);
+      return await use(microsoft, home, simulator);
     } finally {
       await simulator.stop();
     }

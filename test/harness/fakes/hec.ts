@@ -94,7 +94,7 @@ export class HecNetwork implements Http {
     const indexer = this.#indexers.get(origin);
     if (indexer === undefined || this.down.has(origin))
       throw gone("network-unreachable", "This machine could not connect.");
-    const reply = indexer.handle({ path: pathname, headers: request.headers, body: sent });
+    const reply = indexer.handle({ path: pathname, headers: request.headers, body: [sent] });
     if (this.breaksAfterTaking > 0 && pathname.endsWith("/event")) {
       this.breaksAfterTaking -= 1;
       throw gone("connection-reset", "The connection was closed before the answer was complete.");

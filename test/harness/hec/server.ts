@@ -15,7 +15,7 @@ export interface HecServerOptions {
   /** Gets the `event` values that count as indexed, one a line. */
   readonly out?: string;
   /** As in `IndexerOptions`. */
-  readonly unchecked?: (body: Buffer) => void;
+  readonly unchecked?: (piece: Uint8Array) => void;
 }
 
 export interface HecServer {
@@ -52,11 +52,7 @@ export async function startHec({ ack, token, port, out, unchecked }: HecServerOp
       const pieces: Buffer[] = [];
       request.on("data", (piece: Buffer) => pieces.push(piece));
       request.on("end", () => {
-        const reply = indexer.handle({
-          path: request.url ?? "/",
-          headers: request.headers,
-          body: Buffer.concat(pieces),
-        });
+        const reply = indexer.handle({ path: request.url ?? "/", headers: request.headers, body: pieces });
         response.writeHead(reply.status, { "content-type": "application/json", ...reply.headers });
         response.end(reply.body);
       });
