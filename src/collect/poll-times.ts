@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { LostOwner } from "../model/fleet.ts";
+import type { LostOwner } from "../model/lost-owner.ts";
 import type { TenantId } from "../model/tenant.ts";
 
 /** A round that begins so little before its time counts as that one's: clocks are never known exactly. */
@@ -43,7 +43,7 @@ export class PollTimes {
     return (floor((ms - this.#phaseMs) / this.#everyMs) + 1) * this.#everyMs + this.#phaseMs;
   }
 
-  /** How long to wait after a round that took so long. No two rounds begin further apart than the interval. */
+  /** How long to wait after a round that took so long; rounds begin no further apart than the interval. */
   pauseMs(tookMs: number): number {
     const endedMs = this.nowMs();
     const beganMs = endedMs - tookMs;
@@ -53,7 +53,7 @@ export class PollTimes {
   }
 
   /**
-   * When a customer is due that was just taken over, possibly long ago.
+   * When a customer is due that was just taken over; it may be long ago.
    *
    * @param storedMs what its stream's checkpoint says: who gives a customer up in order writes it.
    * @param isInterrupted a walk is to be continued.

@@ -1,4 +1,5 @@
 import type { Delivery } from "./event.ts";
+import type { LostOwner } from "./lost-owner.ts";
 import type { StateKey, StreamStore } from "./state.ts";
 
 /** A shard that this member owns: a part of the customers, and the number of the claim that gave it. */
@@ -8,14 +9,6 @@ export interface Lease {
   readonly epoch: bigint;
   /** Whose place expired while it had the shard; absent: it was given up, or nobody knows. */
   readonly lostOwner?: LostOwner;
-}
-
-/** A member whose place expired, in ms since 1970 by the store's clock. */
-export interface LostOwner {
-  /** When it had claimed the shard. */
-  readonly sinceMs: number;
-  /** When it renewed its place last; 0 if that is long ago. */
-  readonly untilMs: number;
 }
 
 /** Which members live, as the database's clock says. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { alerts, HOUR, MINUTE, refusedFailure, SimStream, World } from "../../test/harness/collect/world.ts";
-import { T0 } from "../../test/harness/fakes/clock.ts";
-import type { LostOwner } from "../model/fleet.ts";
+import { alerts, HOUR, MINUTE, refusedFailure, SimStream, World } from "../../../test/harness/collect/world.ts";
+import { T0 } from "../../../test/harness/fakes/clock.ts";
+import type { LostOwner } from "../../model/lost-owner.ts";
 
 const COUNT = 300;
 /** From the last renewal until another member claims the shards. */
@@ -122,7 +122,7 @@ test("a customer whose member was killed before it had polled those that it took
   await world.stop();
 });
 
-test("a stream in trouble finds back to its customer's time, and its other streams keep it", async () => {
+test("a stream that failed finds back to its customer's time, and its other streams keep it", async () => {
   const world = new World();
   world.shared = { nowMs: () => world.clock.now, lostOwnerOf: () => undefined };
   const [ofAlerts, incidents] = [new SimStream(world.clock), new SimStream(world.clock, { name: "incidents" })];
