@@ -304,15 +304,37 @@ export class PostgresFleet implements FleetStore {
     // clock_timestamp() and not now(), here and in `renew`: now() is when the statement began. One that
     // waited for a lock or for the disk would judge by an old time, and renew a place that others have taken
     // over meanwhile. clock_timestamp() is volatile, so the planner cannot compute it once for all rows.
+    //
+    // A claim waits for nobody: a statement that hangs keeps its stream's rows locked, and all shards of the
+    // claim would wait with it. So a shard is taken only when all of its rows could be locked. Whoever had
+    // one of them may still commit, and the next claim sees that. Whoever comes after the claim is refused.
+    // The order is random, because the same shards would be tried again and again else.
     const rows = await this.#p.database.query<ClaimedRow>(
       `with free as (
          select s.id, s.owner, s.epoch from ${s}.shard s
          where not exists (
            select from ${s}.member m where m.boot = s.owner and m.alive_until > clock_timestamp())
-         order by s.id limit $2 for update of s skip locked),
+         order by random() limit $2 for update of s skip locked),
+       locked_streams as (
+         select t.shard from ${s}.stream t where t.shard in (select id from free)
+         for no key update of t skip locked),
+       locked_deliveries as (
+         select t.shard from ${s}.delivery d join ${s}.stream t on t.id = d.stream
+         where t.shard in (select id from free) for no key update of d skip locked),
+       locked as (
+         select shard, count(*) as rows from (
+           select shard from locked_streams union all select shard from locked_deliveries) l group by shard),
+       existing as (
+         select t.shard, count(distinct t.id) + count(d.stream) as rows
+         from ${s}.stream t left join ${s}.delivery d on d.stream = t.id
+         where t.shard in (select id from free) group by t.shard),
+       whole as (
+         select free.id from free left join locked on locked.shard = free.id
+           left join existing on existing.shard = free.id
+         where coalesce(locked.rows, 0) = coalesce(existing.rows, 0)),
        taken as (
-         update ${s}.shard s set owner = $1, epoch = greatest(s.epoch + 1, ${NEW_EPOCH}) from free
-         where s.id = free.id
+         update ${s}.shard s set owner = $1, epoch = greatest(s.epoch + 1, ${NEW_EPOCH}) from whole
+         where s.id = whole.id
            and exists (select from ${s}.member where boot = $1 and alive_until > clock_timestamp())
          returning s.id, s.epoch),
        streams as (
