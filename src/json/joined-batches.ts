@@ -1,5 +1,5 @@
-import type { PageRecord, RecordBody, SourceRecord } from "../model/record.ts";
-import { MEMBER_FIELDS } from "./member-table.ts";
+import type { PageRecord, SourceRecord } from "../model/record.ts";
+import { intsOf, movedBody } from "./record-bodies.ts";
 
 /** More in one batch would hold up other work for longer, and a commit of more is hardly cheaper. */
 const MOST_RECORDS = 180;
@@ -47,35 +47,12 @@ class BatchCopy {
 
   #copied(record: SourceRecord): SourceRecord {
     const { body } = record;
-    const start = this.#bytesUsed;
-    const firstMember = this.#intsUsed;
-    const firstEscape = firstMember + body.memberCount * MEMBER_FIELDS;
-    this.#bytes.set(body.bytes.subarray(body.start, body.end), start);
-    copyInts(body.members, body.firstMember, this.#ints, firstMember, firstEscape - firstMember);
-    copyInts(body.escapes, body.firstEscape, this.#ints, firstEscape, body.escapeCount);
-    this.#bytesUsed += body.end - body.start;
+    this.#bytes.set(body.bytes.subarray(body.start, body.end), this.#bytesUsed);
+    const copy = movedBody(body, this.#bytes, this.#bytesUsed, this.#ints, this.#intsUsed);
+    this.#bytesUsed = copy.end;
     this.#intsUsed += intsOf(body);
-    const copy: RecordBody = {
-      ...body,
-      bytes: this.#bytes,
-      start,
-      end: this.#bytesUsed,
-      members: this.#ints,
-      firstMember,
-      escapes: this.#ints,
-      firstEscape,
-    };
     return { ...record, body: copy };
   }
-}
-
-function intsOf({ memberCount, escapeCount }: RecordBody): number {
-  return memberCount * MEMBER_FIELDS + escapeCount;
-}
-
-/** A view of each table would be garbage; `set` of few numbers is no quicker. */
-function copyInts(from: Int32Array, at: number, to: Int32Array, toAt: number, count: number): void {
-  for (let i = 0; i < count; i++) to[toAt + i] = from[at + i]!;
 }
 
 /**

@@ -8,7 +8,7 @@ import { type ParsedSettings, settingsRefused } from "../config/settings.ts";
 import { REDUCED_MOST_BYTES, reduceRecord } from "../format/reduced-record.ts";
 import { type OutputsSink, openEachOutput, realDialer } from "../hosts/arcsight/index.ts";
 import { JoinedBatches } from "../json/joined-batches.ts";
-import { bodiesInList } from "../json/record-bodies.ts";
+import { bodiesAt, bodiesInList } from "../json/record-bodies.ts";
 import { ConcurrencyLimiter } from "../model/concurrency-limiter.ts";
 import type { Delivery } from "../model/event.ts";
 import { Failure } from "../model/failure.ts";
@@ -56,6 +56,8 @@ const CONNECTIONS = 4;
 const HEARTBEAT_WITHIN = { connectWithinMs: 2_000, answerWithinMs: 2_000 } as const;
 /** As the single process drains its outputs. */
 const STOP: OutputStopLimits = { drainMs: 10_000 };
+/** Of memory for packets that were committed here and wait for an output; others are read back. */
+const KEPT_PACKETS_BYTES = 16 << 20;
 /** Of packets that wait for a file. */
 const FILE_BACKLOG_BYTES = 64 << 20;
 /** HEC confirms after a second or more, so several deliveries are under way. */
@@ -175,6 +177,8 @@ export function fleetParts(chosen: FleetChosen, settings: FleetSettings, host: F
           admits: admission(database, settings.name),
           configured: () => fleet.configured,
           bodiesOf: bodiesInList,
+          bodiesAt,
+          keptMostBytes: KEPT_PACKETS_BYTES,
           nowMs: () => realClock.nowMs(),
         });
         const name = settings.member ?? hostname();

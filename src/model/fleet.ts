@@ -134,6 +134,8 @@ export interface WaitingPacket extends PacketPlace {
   readonly deliveries: readonly Delivery[];
   /** Why it cannot be read, and never will be. */
   readonly damage?: string;
+  /** To be called when the deliveries are no longer read: their memory is used again. */
+  readonly done?: () => void;
 }
 
 /** A packet that cannot be read, found under a lease. */

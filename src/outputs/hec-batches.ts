@@ -1,4 +1,4 @@
-import { BatchMemory } from "./batch-memory.ts";
+import { BatchMemory } from "../model/batch-memory.ts";
 import type { Spooled, SpoolPlace } from "./spool.ts";
 import type { ConfirmedQueue } from "./unconfirmed-batches.ts";
 import { objectOfKey } from "./version-key.ts";

@@ -1,5 +1,7 @@
 import { expect, test } from "@jest/globals";
-import { RecentKeys } from "./recent-keys.ts";
+import fc from "fast-check";
+import { anyCharacter } from "../../test/harness/any-character.ts";
+import { joined, RecentKeys } from "./recent-keys.ts";
 
 test("an event that comes again and again stays known, however many others come", () => {
   const recent = new RecentKeys(3);
@@ -17,4 +19,12 @@ test("an event that may have been lost is wanted until it was taken again", () =
   expect([recent.wants("a"), recent.wants("a")]).toEqual([true, true]);
   recent.took(["a"]);
   expect(recent.wants("a")).toBe(false);
+});
+
+test("keys that are joined in memory are equal to the original keys", () => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ unit: anyCharacter })), (texts) => {
+      expect(joined(texts)).toEqual(texts);
+    }),
+  );
 });

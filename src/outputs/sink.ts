@@ -1,11 +1,11 @@
 import { REDUCED_MOST_BYTES } from "../format/reduced-record.ts";
 import { ByteWriter } from "../json/byte-writer.ts";
+import { BatchMemory } from "../model/batch-memory.ts";
 import type { Delivery, HealthEvent, HugeDelivery } from "../model/event.ts";
 import { isFailure } from "../model/failure.ts";
 import type { PacedReceiver, PacketReceiver, UnacknowledgedReceiver } from "../model/fleet.ts";
 import type { Log, Sink } from "../model/ports.ts";
 import type { Stanza } from "../model/stanza.ts";
-import { BatchMemory } from "./batch-memory.ts";
 import type { LineFormat, Notice } from "./line-format.ts";
 import type { Batch, Output, OutputCondition, OutputNotice, OutputSecrets, ShardPackets } from "./output.ts";
 import { joined } from "./recent-keys.ts";

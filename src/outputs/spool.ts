@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
+import { BatchMemory } from "../model/batch-memory.ts";
 import type { Clock } from "../model/ports.ts";
 import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import type { Disk } from "../stores/disk/disk.ts";
@@ -15,7 +16,6 @@ import {
   syncLeftFile,
   writeWhole,
 } from "../stores/disk/disk.ts";
-import { BatchMemory } from "./batch-memory.ts";
 import type { Batch } from "./output.ts";
 
 const SEGMENT_BYTES = 1 << 20;

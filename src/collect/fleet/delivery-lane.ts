@@ -15,7 +15,7 @@ import { type TakenTo, UnconfirmedRounds } from "./unconfirmed-rounds.ts";
 
 /** Streams asked for at once, and bytes of packets held at once. */
 const STREAMS_AT_ONCE = 256;
-const BYTES_AT_ONCE = 1 << 20;
+const BYTES_AT_ONCE = 640 << 10;
 /** At least one packet comes, however large it is. */
 const ONE_PACKET = 1;
 const FIRST_PAUSE_MS = 1_000;
@@ -68,6 +68,15 @@ export interface DeliveryLaneParts {
   readonly isAlive: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** What a round knew before it asked the store. */
+interface Round {
+  readonly asked: readonly number[];
+  readonly again: () => void;
+  readonly release: () => void;
+  readonly isOpen: boolean;
+  readonly breaks: number | undefined;
 }
 
 /**
@@ -336,6 +345,7 @@ export class DeliveryLane {
     if (sink.unacknowledged?.isUp() === false) return false;
     if (sink.packets === undefined || shard === undefined || sink.packets.isOpen(shard)) return true;
     const first = await this.#withinLimit(() => store.waiting(output, asked, ONE_PACKET));
+    for (const packet of first) packet.done?.();
     if (first.length === 0) return true;
     const isWanted = () =>
       !this.#hurry.signal.aborted && isAlive() && asked.some((stream) => this.#streams.has(stream));
@@ -343,7 +353,7 @@ export class DeliveryLane {
   }
 
   async #deliverOf(asked: readonly number[], again: () => void, release: () => void): Promise<void> {
-    const { output, sink, store, isAlive } = this.#p;
+    const { output, sink, store } = this.#p;
     const shard = this.#shard;
     // Before the store is asked: what it says after that was not delivered by another one unnoticed.
     const isOpen = sink.packets === undefined || (shard !== undefined && sink.packets.isOpen(shard));
@@ -351,6 +361,19 @@ export class DeliveryLane {
     const mostBytes = this.#suspected.has(asked[0] as number) ? ONE_PACKET : atOnce;
     const breaks = this.#rounds?.breaks;
     const found = await store.waiting(output, asked, mostBytes, this.#rounds?.takenTo);
+    try {
+      await this.#deliverFound(found, { asked, again, release, isOpen, breaks });
+    } finally {
+      for (const packet of found) packet.done?.();
+    }
+  }
+
+  async #deliverFound(
+    found: readonly WaitingPacket[],
+    { asked, again, release, isOpen, breaks }: Round,
+  ): Promise<void> {
+    const { sink, isAlive } = this.#p;
+    const shard = this.#shard;
     if (found.length === 0) {
       for (const stream of asked) {
         this.#deliverable(stream);

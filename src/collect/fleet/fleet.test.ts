@@ -672,6 +672,29 @@ describe("a lane to one output", () => {
     await lane.close(1_000);
   });
 
+  test("the memory of a packet is given back once its output is done with it, also when that refuses it", async () => {
+    const { it, lane, clock, packets } = opened([]);
+    let given = 0;
+    const [packet] = packetsOf(1n) as [WaitingPacket];
+    packets.push({ ...packet, done: () => (given += 1) });
+    const writes: (() => void)[] = [];
+    it.beforeWrite = () => new Promise((resolve) => writes.push(resolve));
+    it.writeFailure = unreachable;
+    lane.add(1, lease, "customer");
+    await clock.advance(1_000);
+    expect([writes.length, given]).toEqual([1, 0]);
+    writes.shift()?.();
+    await clock.advance(0);
+    expect(given).toBe(1);
+    it.writeFailure = undefined;
+    await clock.advance(5_000);
+    expect([writes.length, given]).toEqual([1, 1]);
+    writes.shift()?.();
+    await clock.advance(0);
+    expect(given).toBe(2);
+    await lane.close(1_000);
+  });
+
   test("what waited under an older name of its customer is delivered under the present one", async () => {
     const { lane, clock, packets, stanzas } = opened([]);
     const deliveries = [{ ...deliveryOf("v1"), stanza: "older" }];

@@ -8,12 +8,14 @@ import type {
   FleetStreamEvents,
   Lease,
   MemberIdentity,
+  PacketPlace,
   Standing,
   WaitingPacket,
 } from "../../model/fleet.ts";
 import { type LiveMember, sharing } from "../../model/fleet.ts";
 import type { StateKey } from "../../model/state.ts";
 import { type TenantId, tenantIdFrom } from "../../model/tenant.ts";
+import { type BodiesAt, CommittedPackets, type KeptPacket } from "./committed-packets.ts";
 import type { Database } from "./connections.ts";
 import { asWrongSetting, sqlStateOf } from "./failures.ts";
 import type { FleetKey } from "./fleet-key.ts";
@@ -42,6 +44,9 @@ export interface PostgresFleetParts {
   /** Every stanza configured now: one without state adopts what its tenant left under another name. */
   readonly configured: () => readonly { readonly stanza: string; readonly tenantId: string }[];
   readonly bodiesOf: ReadBodies;
+  readonly bodiesAt: BodiesAt;
+  /** Of memory for packets that were committed here and are not confirmed. Absent: all are read back. */
+  readonly keptMostBytes?: number;
   readonly newBoot?: () => string;
   /** This host's clock: it decides nothing, and is compared with the database's. */
   readonly nowMs: () => number;
@@ -105,6 +110,8 @@ interface Asked {
   readonly streams: readonly number[];
   /** For each stream, up to where the receiver took it; null where nobody knows. */
   readonly takenTo: readonly (string | null)[];
+  /** Whose bytes are here. */
+  readonly kept: readonly KeptPacket[];
 }
 
 interface PacketRow {
@@ -112,22 +119,27 @@ interface PacketRow {
   readonly seq: string;
   /** Absent where the packet is missing. */
   readonly epoch?: string;
-  /** Absent when it cannot be read. */
-  readonly body?: Buffer;
+  readonly size?: number;
+  /** Absent or null when it cannot be read, or need not be. */
+  readonly body?: Buffer | null;
   readonly damage?: string;
 }
 
 async function readPacket(
-  body: Buffer | undefined,
+  body: Buffer | null | undefined,
   damage: string | undefined,
   bodiesOf: ReadBodies,
 ): Promise<Pick<WaitingPacket, "deliveries" | "damage">> {
-  if (body === undefined) return { deliveries: [], damage: damage ?? "it has no body" };
+  if (body === undefined || body === null) return { deliveries: [], damage: damage ?? "it has no body" };
   try {
     return { deliveries: await unpacked(body, bodiesOf) };
   } catch (error) {
     return { deliveries: [], damage: error instanceof Error ? error.message : String(error) };
   }
+}
+
+function isSamePacket(one: PacketPlace, other: PacketPlace): boolean {
+  return one.seq === other.seq && one.stream === other.stream && one.epoch === other.epoch;
 }
 
 /** The shard of a customer: the same on every member and for ever. */
@@ -169,6 +181,7 @@ export class PostgresFleet implements FleetStore {
   readonly #p: PostgresFleetParts;
   readonly #schema: string;
   readonly #streams: ShardStreams;
+  readonly #packets: CommittedPackets;
   #boot = "";
   #sorted:
     | {
@@ -183,6 +196,7 @@ export class PostgresFleet implements FleetStore {
     this.#p = parts;
     this.#schema = schemaOf(parts.fleet);
     this.#streams = new ShardStreams(() => this.#tenantsByShard());
+    this.#packets = new CommittedPackets(parts.keptMostBytes ?? 0, parts.bodiesAt);
   }
 
   async #prepare(): Promise<void> {
@@ -379,7 +393,7 @@ export class PostgresFleet implements FleetStore {
       .configured()
       .filter(isConfigured)
       .map(({ stanza }) => stanza);
-    const place = { ...this.#p, schema: this.#schema, boot: this.#boot };
+    const place = { ...this.#p, schema: this.#schema, boot: this.#boot, packets: this.#packets };
     const open = { key, lease, outputs, events, others };
     return (await this.#streams.take(place, open)) ?? openFleetStream(place, open);
   }
@@ -390,17 +404,32 @@ export class PostgresFleet implements FleetStore {
     mostBytes: number,
     takenTo: ReadonlyMap<number, bigint> = new Map(),
   ): Promise<readonly WaitingPacket[]> {
+    const kept = this.#packets.using(streams);
     const packets: WaitingPacket[] = [];
-    const asked: Asked = { output, streams, takenTo: streams.map((one) => takenTo.get(one)?.toString() ?? null) };
-    for (const { stream, seq, epoch = 0n, body, damage } of await this.#rowsWaiting(asked, mostBytes))
-      packets.push({
-        stream,
-        seq: BigInt(seq),
-        epoch: BigInt(epoch),
-        bytes: body?.length ?? 0,
-        ...(await readPacket(body, damage, this.#p.bodiesOf)),
-      });
-    return packets;
+    try {
+      const asked: Asked = {
+        output,
+        streams,
+        kept,
+        takenTo: streams.map((one) => takenTo.get(one)?.toString() ?? null),
+      };
+      for (const { stream, seq, epoch = 0n, size = 0, body, damage } of await this.#rowsWaiting(asked, mostBytes)) {
+        const place = { stream, seq: BigInt(seq), epoch: BigInt(epoch), bytes: size };
+        const at = kept.findIndex((one) => isSamePacket(one, place));
+        const [own] = at === -1 ? [] : kept.splice(at, 1);
+        packets.push(
+          own === undefined
+            ? { ...place, ...(await readPacket(body, damage, this.#p.bodiesOf)) }
+            : { ...place, deliveries: own.deliveries, done: () => this.#packets.done(own) },
+        );
+      }
+      return packets;
+    } catch (error) {
+      for (const one of packets) one.done?.();
+      throw error;
+    } finally {
+      for (const one of kept) this.#packets.done(one);
+    }
   }
 
   /** One damaged page of the database must not hide what is whole. */
@@ -414,7 +443,7 @@ export class PostgresFleet implements FleetStore {
     let bytes = 0;
     for (const place of await this.#placesWaiting(asked)) {
       const row = await this.#rowAt(place);
-      bytes += row.body?.length ?? 0;
+      bytes += row.size ?? 0;
       rows.push(row);
       if (bytes >= mostBytes) break;
     }
@@ -435,7 +464,7 @@ export class PostgresFleet implements FleetStore {
   async #rowAt({ stream, seq }: PacketRow): Promise<PacketRow> {
     try {
       const [row] = await this.#p.database.query<PacketRow>(
-        `select stream, seq, epoch, body from ${this.#schema}.packet where stream = $1 and seq = $2`,
+        `select stream, seq, epoch, octet_length(body) as size, body from ${this.#schema}.packet where stream = $1 and seq = $2`,
         [stream, seq],
       );
       return row ?? { stream, seq, damage: "it is missing in the database" };
@@ -445,10 +474,14 @@ export class PostgresFleet implements FleetStore {
     }
   }
 
-  #query({ output, streams, takenTo }: Asked, mostBytes: number): Promise<readonly PacketRow[]> {
+  #query({ output, streams, kept, takenTo }: Asked, mostBytes: number): Promise<readonly PacketRow[]> {
     const s = this.#schema;
     return this.#p.database.query<PacketRow>(
-      `select stream, seq, epoch, body from (
+      // The bytes of what is kept here stay there.
+      `select stream, seq, epoch, octet_length(body) as size, case when not exists (
+           select from unnest($6::int[], $7::bigint[], $8::bigint[]) k(stream, seq, epoch)
+           where k.stream = x.stream and k.seq = x.seq and k.epoch = x.epoch) then body end as body
+       from (
          select p.stream, p.seq, p.epoch, p.body,
            sum(octet_length(p.body)) over (order by ${OLDEST_OF_EACH_FIRST} rows unbounded preceding) as bytes,
            row_number() over (order by ${OLDEST_OF_EACH_FIRST}) as place
@@ -457,7 +490,16 @@ export class PostgresFleet implements FleetStore {
            where q.stream = d.stream and q.seq > t.seq order by q.seq limit $4) p
          where d.output = $1 and d.stream = any($2::int[])) x
        where bytes <= $3 or place = 1 order by stream, seq`,
-      [output, streams, mostBytes, PACKETS_OF_STREAM, takenTo],
+      [
+        output,
+        streams,
+        mostBytes,
+        PACKETS_OF_STREAM,
+        takenTo,
+        kept.map(({ stream }) => stream),
+        kept.map(({ seq }) => String(seq)),
+        kept.map(({ epoch }) => String(epoch)),
+      ],
     );
   }
 
@@ -494,7 +536,9 @@ export class PostgresFleet implements FleetStore {
         confirmations.map(({ seq }) => String(seq)),
       ],
     );
-    return rows.map(({ stream }) => stream);
+    const taken = rows.map(({ stream }) => stream);
+    for (const one of confirmations) if (taken.includes(one.stream)) this.#packets.confirmed(output, one);
+    return taken;
   }
 
   async keepHouse(): Promise<void> {

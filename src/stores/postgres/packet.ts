@@ -24,11 +24,26 @@ type Head = Omit<Delivery, "record"> &
     readonly reduced?: Reduction;
   };
 
+/** The versions of one commit before they are compressed. */
+export interface Packed {
+  /** As it was lent. */
+  readonly memory: Buffer;
+  /** What of it is the packet. */
+  readonly bytes: Uint8Array;
+  /** Where the first version's bytes begin; the others follow, each after a comma. */
+  readonly start: number;
+}
+
 /**
  * The versions of one commit as one row keeps them: a line of JSON with what is known of each, then their
  * bytes as one JSON list. The records' memory may be used again when this returns.
+ *
+ * @param lend gives memory of at least so many bytes.
  */
-export function packed(deliveries: readonly Delivery[]): Uint8Array {
+export function packed(
+  deliveries: readonly Delivery[],
+  lend: (byteLength: number) => Buffer = Buffer.allocUnsafeSlow,
+): Packed {
   const heads = deliveries.map(({ record, ...delivery }): Head => {
     const { readable: _, body: _bytes, updated, created, ...head } = record;
     return {
@@ -38,17 +53,25 @@ export function packed(deliveries: readonly Delivery[]): Uint8Array {
       ...(created === undefined ? {} : { created: String(created) }),
     };
   });
-  const parts: Uint8Array[] = [Buffer.from(`${JSON.stringify(heads)}\n[`, "utf8")];
-  deliveries.forEach(({ record: { body } }, i) => {
-    if (i > 0) parts.push(COMMA);
-    parts.push(body.bytes.subarray(body.start, body.end));
-  });
-  parts.push(END);
-  return Buffer.concat(parts);
+  const text = `${JSON.stringify(heads)}\n[`;
+  const start = Buffer.byteLength(text, "utf8");
+  const byteLength = deliveries.reduce((sum, { record: { body } }) => sum + body.end - body.start + 1, start);
+  const memory = lend(byteLength);
+  memory.write(text, 0, "utf8");
+  let at = start;
+  for (const { record } of deliveries) {
+    const { bytes, start: from, end: to } = record.body;
+    memory.set(bytes.subarray(from, to), at);
+    at += to - from;
+    memory[at] = COMMA;
+    at += 1;
+  }
+  memory[at - 1] = END;
+  return { memory, bytes: memory.subarray(0, at), start };
 }
 
-const COMMA = Buffer.from(",");
-const END = Buffer.from("]");
+const COMMA = 0x2c;
+const END = 0x5d;
 
 export function compressed(packet: Uint8Array): Promise<Buffer> {
   return compress(packet, LEVEL);

@@ -3,15 +3,18 @@ import type { FleetStream, FleetStreamEvents, Lease } from "../../model/fleet.ts
 import { SerialQueue } from "../../model/serial-queue.ts";
 import type { Checkpoint, LedgerEntry, PageCommit, StateKey, StreamStore } from "../../model/state.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../disk/checkpoint-file.ts";
+import { CommittedPackets, type FreshPacket } from "./committed-packets.ts";
 import type { Database } from "./connections.ts";
 import { fenced, schemaFailure, sqlStateOf } from "./failures.ts";
-import { compressed, packed } from "./packet.ts";
+import { compressed } from "./packet.ts";
 
 export interface StorePlace {
   readonly database: Database;
   readonly schema: string;
   /** The member's. */
   readonly boot: string;
+  /** Absent: none are kept. */
+  readonly packets?: CommittedPackets;
 }
 
 export interface OpenStream {
@@ -150,8 +153,10 @@ class PostgresStreamStore implements StreamStore {
   readonly lastStopWasOrderly = true;
   readonly key: StateKey;
   readonly #place: StorePlace;
+  readonly #packets: CommittedPackets;
   readonly #lease: Lease;
   readonly #events: FleetStreamEvents;
+  readonly #outputs: readonly string[];
   readonly #id: number;
   readonly #commits = new SerialQueue();
   #nextSeq: bigint;
@@ -159,8 +164,11 @@ class PostgresStreamStore implements StreamStore {
   #entries: readonly LedgerEntry[];
   #isLost = false;
 
-  constructor(place: StorePlace, { key, lease, events }: OpenStream, row: StreamRow, entries: readonly LedgerEntry[]) {
+  constructor(place: StorePlace, open: OpenStream, row: StreamRow, entries: readonly LedgerEntry[]) {
+    const { key, lease, outputs, events } = open;
     this.#place = place;
+    this.#packets = place.packets ?? new CommittedPackets();
+    this.#outputs = outputs;
     this.key = key;
     this.#lease = lease;
     this.#events = events;
@@ -183,7 +191,7 @@ class PostgresStreamStore implements StreamStore {
   async commit({ entries = [], checkpoint, deliveries = [], huge }: PageCommit): Promise<void> {
     if (huge !== undefined) throw new Error("a record that is too large for memory was not made smaller first");
     if (entries.length === 0 && checkpoint === undefined && deliveries.length === 0) return;
-    const packet = deliveries.length === 0 ? undefined : packed(deliveries);
+    const packet = deliveries.length === 0 ? undefined : this.#packets.pack(deliveries);
     await this.#commits.run(() => this.#commit(entries, checkpoint, packet, deliveries.length));
   }
 
@@ -211,17 +219,43 @@ class PostgresStreamStore implements StreamStore {
 
   async close(): Promise<void> {
     await this.#commits.idle();
+    this.#packets.forget(this.#id);
     this.#entries = [];
   }
 
   async #commit(
     entries: readonly LedgerEntry[],
     checkpoint: Checkpoint | undefined,
-    packet: Uint8Array | undefined,
+    packet: FreshPacket | undefined,
     records: number,
   ): Promise<void> {
+    const packets = this.#packets;
+    const seq = this.#nextSeq;
+    let bytes: number;
+    try {
+      bytes = await this.#commitBody(
+        entries,
+        checkpoint,
+        packet === undefined ? null : await compressed(packet.bytes),
+        records,
+      );
+    } catch (error) {
+      if (packet !== undefined) packets.dropped(packet);
+      throw error;
+    }
+    if (checkpoint !== undefined) this.#checkpoint = checkpoint;
+    if (packet === undefined) return;
+    packets.committed({ stream: this.#id, seq, epoch: this.#lease.epoch }, packet, this.#outputs);
+    this.#events.committed(this.#id, bytes);
+  }
+
+  async #commitBody(
+    entries: readonly LedgerEntry[],
+    checkpoint: Checkpoint | undefined,
+    body: Buffer | null,
+    records: number,
+  ): Promise<number> {
     const { schema: s } = this.#place;
-    const body = packet === undefined ? null : await compressed(packet);
     await this.#fencedQuery(
       `with f as (
          update ${s}.stream set next_seq = next_seq + 1, checkpoint = coalesce($10::text, checkpoint)
@@ -233,8 +267,7 @@ class PostgresStreamStore implements StreamStore {
        select seq from f`,
       [...columnsOf(entries), checkpoint === undefined ? null : encodeCheckpoint(checkpoint), records, body],
     );
-    if (checkpoint !== undefined) this.#checkpoint = checkpoint;
-    if (body !== null) this.#events.committed(this.#id, body.length);
+    return body?.length ?? 0;
   }
 
   /** @param first number of the first of six parameters. */
@@ -276,6 +309,7 @@ class PostgresStreamStore implements StreamStore {
 
   #lose(): void {
     this.#isLost = true;
+    this.#packets.forget(this.#id);
     this.#events.lost(this.#lease);
   }
 }

@@ -1,6 +1,6 @@
 /** A fleet's schema in a real PostgreSQL, and stores of members that share it. */
 import type { FleetSettings } from "../../../src/config/fleet-settings.ts";
-import { bodiesInList } from "../../../src/json/record-bodies.ts";
+import { bodiesAt, bodiesInList } from "../../../src/json/record-bodies.ts";
 import { fleetConnections } from "../../../src/main/fleet-database.ts";
 import type { Delivery } from "../../../src/model/event.ts";
 import { isFailure } from "../../../src/model/failure.ts";
@@ -77,6 +77,8 @@ export interface MemberChoice {
   readonly configured?: readonly { readonly stanza: string; readonly tenantId: string }[];
   /** Sees each statement of pages and deliveries before it is sent, and may throw instead of it. */
   readonly sees?: (sql: string) => void;
+  /** Of packets that it does not read back. */
+  readonly keptMostBytes?: number;
   /** Throws why members must stay out. */
   readonly admits?: () => Promise<void>;
 }
@@ -87,7 +89,16 @@ export function memberOf(
   fleet: string,
   choice: MemberChoice = {},
 ): PostgresFleet {
-  const { port = server.port, answerWithinMs, clockAheadMs = 0, configured = [], key, sees, admits } = choice;
+  const {
+    port = server.port,
+    answerWithinMs,
+    clockAheadMs = 0,
+    configured = [],
+    key,
+    sees,
+    admits,
+    keptMostBytes = 0,
+  } = choice;
   const role = { user: MEMBER_ROLE, password: MEMBER_PASSWORD };
   const database = connectionsTo({ port, ...role, ...(answerWithinMs === undefined ? {} : { answerWithinMs }) });
   return new PostgresFleet({
@@ -104,6 +115,8 @@ export function memberOf(
     ...(admits === undefined ? {} : { admits }),
     configured: () => configured,
     bodiesOf: bodiesInList,
+    bodiesAt,
+    keptMostBytes,
     nowMs: () => Date.now() + clockAheadMs,
   });
 }

@@ -1,8 +1,6 @@
 import { expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { anyCharacter } from "../../test/harness/any-character.ts";
 import { BatchMemory } from "./batch-memory.ts";
-import { joined } from "./recent-keys.ts";
 
 test("memory is lent to one batch at a time, is always large enough, and little of it is kept", () => {
   fc.assert(
@@ -33,12 +31,4 @@ test("released memory is used for the next batch", () => {
   const one = memory.lend(1000);
   memory.release(one);
   expect(memory.lend(2000)).toBe(one);
-});
-
-test("keys that are joined in memory are equal to the original keys", () => {
-  fc.assert(
-    fc.property(fc.array(fc.string({ unit: anyCharacter })), (texts) => {
-      expect(joined(texts)).toEqual(texts);
-    }),
-  );
 });

@@ -1,0 +1,54 @@
+import { expect, test } from "@jest/globals";
+import { deliveriesOf } from "../../../test/harness/postgres/fleet.ts";
+import { bodiesAt } from "../../json/record-bodies.ts";
+import type { Delivery } from "../../model/event.ts";
+import type { TenantId } from "../../model/tenant.ts";
+import { CommittedPackets } from "./committed-packets.ts";
+
+const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
+const PLACE = { stream: 1, seq: 1n, epoch: 7n };
+/** A small packet takes so much. */
+const ONE = 1 << 16;
+
+function textsOf(deliveries: readonly Delivery[]): readonly string[] {
+  return deliveries.map(({ record: { body } }) => Buffer.from(body.bytes.subarray(body.start, body.end)).toString());
+}
+
+function commit(packets: CommittedPackets, seq: number, outputs: readonly string[] = ["a"]): void {
+  packets.committed({ ...PLACE, seq: BigInt(seq) }, packets.pack(deliveriesOf(TENANT, [seq])), outputs);
+}
+
+test("a packet's memory is used again once each output confirmed it, and not while somebody reads it", () => {
+  const packets = new CommittedPackets(4 * ONE, bodiesAt);
+  commit(packets, 1, ["a", "b"]);
+  const [reading] = packets.using([1]);
+  packets.confirmed("a", PLACE);
+  expect(packets.using([1])).toEqual([reading]);
+  packets.confirmed("b", PLACE);
+  expect(packets.using([1])).toEqual([]);
+  for (const seq of [2, 3]) commit(packets, seq);
+  expect(textsOf(reading?.deliveries ?? [])).toEqual(textsOf(deliveriesOf(TENANT, [1])));
+  expect(packets.bytes).toBe(3 * ONE);
+  for (let n = 0; n < 2; n += 1) if (reading !== undefined) packets.done(reading);
+  expect(packets.bytes).toBe(2 * ONE);
+  packets.forget(1);
+  expect(packets.bytes).toBe(0);
+});
+
+test("what there is no room for is not kept, and the packets before it are", () => {
+  const packets = new CommittedPackets(2 * ONE, bodiesAt);
+  for (const seq of [1, 2, 3]) commit(packets, seq);
+  expect(packets.using([1]).map(({ seq }) => seq)).toEqual([1n, 2n]);
+  expect(packets.bytes).toBe(2 * ONE);
+});
+
+test("a packet that was not committed takes no room, and one whose number comes again replaces the other", () => {
+  const packets = new CommittedPackets(2 * ONE, bodiesAt);
+  packets.dropped(packets.pack(deliveriesOf(TENANT, [1])));
+  expect(packets.bytes).toBe(0);
+  for (const n of [1, 2]) packets.committed(PLACE, packets.pack(deliveriesOf(TENANT, [n])), ["a"]);
+  expect(packets.using([1]).flatMap(({ deliveries }) => textsOf(deliveries))).toEqual(
+    textsOf(deliveriesOf(TENANT, [2])),
+  );
+  expect(packets.bytes).toBe(ONE);
+});
