@@ -11,8 +11,8 @@ function contentOf(record: PageRecord): string {
   if (!record.readable) return record.reason;
   const { bytes, start, end, members, firstMember, memberCount, escapes, firstEscape, escapeCount } = record.body;
   const table = members.subarray(firstMember, firstMember + memberCount * MEMBER_FIELDS);
-  const marks = escapes.subarray(firstEscape, firstEscape + escapeCount);
-  return `${record.id} ${Buffer.from(bytes.subarray(start, end))} ${table} ${marks}`;
+  const escaped = escapes.subarray(firstEscape, firstEscape + escapeCount);
+  return `${record.id} ${Buffer.from(bytes.subarray(start, end)).toString()} ${[...table, "", ...escaped].join()}`;
 }
 
 function answerOf(count: number, titleBytes: number): Buffer {

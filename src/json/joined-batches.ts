@@ -70,7 +70,10 @@ export class JoinedBatches {
    */
   async *join(batches: AsyncIterable<Batch>): AsyncGenerator<Batch> {
     const copy = this.#lend();
-    if (copy === undefined) return yield* batches;
+    if (copy === undefined) {
+      yield* batches;
+      return;
+    }
     try {
       try {
         for await (const batch of batches) {

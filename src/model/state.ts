@@ -94,7 +94,7 @@ export interface StreamStore {
    * Of a store to which each commit is a transaction: a page's batches as fewer, larger ones. A batch's bytes
    * are valid until the next one is requested.
    */
-  joined?(batches: AsyncIterable<readonly PageRecord[]>): AsyncIterable<readonly PageRecord[]>;
+  readonly joined?: (batches: AsyncIterable<readonly PageRecord[]>) => AsyncIterable<readonly PageRecord[]>;
   /**
    * Commits one page. Entries survive a crash of this process once this resolves. A checkpoint is never ahead
    * of the entries committed before it, and with it everything survives a crash of the host. Rejects with

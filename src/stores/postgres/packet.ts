@@ -42,7 +42,7 @@ export interface Packed {
  */
 export function packed(
   deliveries: readonly Delivery[],
-  lend: (byteLength: number) => Buffer = Buffer.allocUnsafeSlow,
+  lend: (byteLength: number) => Buffer = (byteLength) => Buffer.allocUnsafeSlow(byteLength),
 ): Packed {
   const heads = deliveries.map(({ record, ...delivery }): Head => {
     const { readable: _, body: _bytes, updated, created, ...head } = record;
