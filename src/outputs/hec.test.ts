@@ -59,6 +59,7 @@ const HOUR = {
 const LOST = { actor: "operator", retry: { when: "soon" } } as const;
 
 const TIMED_OUT = new Failure("timed-out", { ...LOST, say: "HEC did not answer in time." });
+const HOUR_MS = 3_600_000;
 /** What a balancer decides by. */
 let chance: FakeRandom;
 
@@ -312,6 +313,36 @@ describe("with acknowledgement", () => {
     await it.output.write(versions("a"));
     await it.clock.pass(30_000);
     expect(waiting(it)).toBeGreaterThan(0);
+  });
+
+  test.each([
+    ["forward", HOUR_MS],
+    ["back", -HOUR_MS],
+  ])(
+    "a step of this machine's clock %s by an hour does not change how long an acknowledgement is waited for",
+    async (_, stepMs) => {
+      const it = story({ network: (n) => n.indexer(A, { ack: "never" }) });
+      await it.output.write(versions("a"));
+      await it.clock.pass(100_000, 1_000);
+      it.clock.wallOffsetMs = stepMs;
+      await it.clock.pass(150_000, 1_000);
+      expect(it.network.posts).toHaveLength(1);
+      await it.clock.pass(80_000, 1_000);
+      expect(it.network.posts).toHaveLength(2);
+    },
+  );
+
+  test("a suspension of an hour with open events is no loss: they are asked for, and sent again", async () => {
+    const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
+    await it.output.write(versions("a"));
+    await it.clock.pass(5_000);
+    // Nothing of this program runs, and its connections are gone; the indexer restarts meanwhile.
+    it.clock.now += HOUR_MS;
+    it.network.indexer(A);
+    await it.clock.pass(60_000, 1_000);
+
+    expect(it.network.indexed).toEqual(["a"]);
+    expect(waiting(it)).toBe(0);
   });
 
   test("without an acknowledgement for 300 s a new channel gets the same events, and nothing is confirmed", async () => {
@@ -748,9 +779,9 @@ describe("with acknowledgement", () => {
     const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 500 }) });
     for (let restart = 0; restart < 3; restart += 1) {
       await it.output.write(versions(`a${restart}`));
-      await it.clock.pass(300);
-      await it.output.write(versions(`b${restart}`));
+      await it.clock.pass(10_000);
       it.network.indexer(A, { indexAfterMs: 500 });
+      await it.output.write(versions(`b${restart}`));
       await it.clock.pass(900_000, 1_000);
     }
     expect(waiting(it)).toBe(0);

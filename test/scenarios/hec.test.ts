@@ -2,8 +2,9 @@
  * The program as it is shipped, killed at random while it delivers to a fake HEC. What the indexer has
  * indexed is judged: nothing lost, and only equal keys again.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   createReadStream,
   existsSync,
   mkdirSync,
@@ -20,12 +21,14 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
+import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "../crash/faketime.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
-import type { AckMode } from "../harness/hec/indexer.ts";
+import { type AckMode, FakeIndexer } from "../harness/hec/indexer.ts";
 import { type HecServer, startHec } from "../harness/hec/server.ts";
 import { consult } from "../harness/oracle/main.ts";
 import { noteProof } from "../harness/proof.ts";
+import { REAL_PARTS_REQUIRED } from "../harness/real-parts.ts";
 import { scenarioOf } from "../harness/simulator/scenario/apply.ts";
 import { type Simulator, startSimulator } from "../harness/simulator/start.ts";
 import { tenantLines } from "../harness/simulator/tenant-lines.ts";
@@ -43,6 +46,8 @@ const TOKEN = "5b0b8f6e-3a51-4e3c-9d0a-e9d2f0c1a777";
 const CUSTOMERS = ["contoso", "fabrikam", "tailspin"];
 const PER_CUSTOMER = { alerts: 500, incidents: 50 };
 const SHOWN = CUSTOMERS.length * (PER_CUSTOMER.alerts + PER_CUSTOMER.incidents);
+const HOUR_S = 3_600;
+const CAN_MOUNT = process.getuid?.() === 0 && spawnSync("unshare", ["--mount", "true"]).status === 0;
 /** Where the kills fall; a failure names it. */
 const SEED = Number(process.env["HEC_KILL_SEED"] ?? 20_261_129);
 
@@ -111,15 +116,21 @@ async function start(ack: AckMode, ...more: readonly string[]): Promise<HecServe
   return hec;
 }
 
-function run(command: readonly string[] = ["run"]): {
+/** @param within starts the program. */
+function run(
+  command: readonly string[] = ["run"],
+  environment: Readonly<Record<string, string>> = {},
+  within: readonly string[] = [],
+): {
   readonly ended: Promise<number | null>;
   readonly log: () => string;
   kill(signal: NodeJS.Signals): void;
 } {
   let log = "";
-  const started = spawn(BINARY, [...command, "--config", join(folder, "run.properties")], {
+  const [program, ...args] = [...within, BINARY, ...command, "--config", join(folder, "run.properties")];
+  const started = spawn(program as string, args, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: childEnvironment(),
+    env: childEnvironment(environment),
   });
   child = started;
   for (const stream of [started.stdout, started.stderr]) stream.on("data", (text: Buffer) => (log += text.toString()));
@@ -156,6 +167,22 @@ async function keys(): Promise<Map<string, { count: number; text: string }>> {
     }
   }
   return found;
+}
+
+/** Events that are indexed more than once. */
+async function copies(): Promise<number> {
+  return [...(await keys()).values()].reduce((sum, { count }) => sum + count - 1, 0);
+}
+
+/** Every acknowledgement stays false until `release`. */
+function holdAcks(indexer: HecServer["indexer"]): { release(): void } {
+  const was = indexer.handle.bind(indexer);
+  indexer.handle = (request) => {
+    if (!request.path.endsWith("/ack")) return was(request);
+    indexer.asks += 1;
+    return { status: 200, body: '{"acks":{}}' };
+  };
+  return { release: () => void (indexer.handle = was) };
 }
 
 function withoutFound(line: string): string {
@@ -267,6 +294,128 @@ describe("the program beside a HEC with acknowledgement", () => {
     expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
     expect(running.log()).toContain("the receiver is back");
   });
+
+  test("an acknowledgement endpoint that lies, breaks off and names other ids makes nothing count as delivered that is not", async () => {
+    const { indexer } = await start("wrong");
+    await finish();
+
+    expect(indexer.asks).toBeGreaterThan(3);
+    expect(await judged()).toMatchObject({
+      shown: SHOWN,
+      delivered: SHOWN,
+      lost: 0,
+      stale: 0,
+      duplicated: 0,
+      changed_bytes: 0,
+      unknown: 0,
+    });
+    expect(await copies()).toBe(0);
+  });
+
+  test("two indexers behind a balancer that keeps nobody at one of them: the log says what to do, and nothing is lost", async () => {
+    const { indexer } = await start("on");
+    const other = new FakeIndexer({
+      token: TOKEN,
+      ack: "on",
+      nowMs: () => performance.now(),
+      random: Math.random,
+      indexed: (events) => appendFileSync(out(), events.map((event) => `${event}\n`).join("")),
+    });
+    const own = indexer.handle.bind(indexer);
+    let asked = 0;
+    indexer.handle = (request) => {
+      other.tick();
+      asked += 1;
+      return asked % 2 === 0 ? own(request) : other.handle(request);
+    };
+    const running = run();
+    await until(() => /a load balancer sends requests to several indexers/.test(running.log()), "what is wrong");
+    // Somebody turns sticky sessions on.
+    indexer.handle = (request) => {
+      other.tick();
+      return own(request);
+    };
+    await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");
+    await stopInOrder(running);
+
+    expect(running.log()).toContain("Turn on sticky sessions");
+    expect(Math.min(indexer.posts, other.posts)).toBeGreaterThan(0);
+    expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
+  });
+
+  const withFaketime = FAKETIME_LIBRARY === undefined ? test.skip : test;
+  test("faketime is installed where real parts are required", () => {
+    expect(REAL_PARTS_REQUIRED && FAKETIME_LIBRARY === undefined).toBe(false);
+  });
+
+  withFaketime("the host's clock steps by an hour and by two while batches are open: each is sent once", async () => {
+    const { indexer } = await start("on");
+    const clock = join(folder, "clock");
+    setWallClock(clock, 0);
+    const held = holdAcks(indexer);
+    const running = run(["run"], faketimeEnvironment(clock));
+    for (const offsetS of [HOUR_S, -HOUR_S]) {
+      await until(() => indexer.posts > 0, "open batches");
+      setWallClock(clock, offsetS);
+      // Only after the step: a wait that goes by this clock ends, or never ends.
+      const asks = indexer.asks;
+      await until(() => indexer.asks >= asks + 2, "questions for acknowledgements behind the step");
+    }
+    held.release();
+    await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");
+    await stopInOrder(running);
+
+    expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
+    expect(await copies()).toBe(0);
+  });
+
+  withFaketime(
+    "suspended for an hour with open batches, longer than any of its waits, it goes on and loses nothing",
+    async () => {
+      const server = await start("on");
+      const clock = join(folder, "clock");
+      setWallClock(clock, 0);
+      const held = holdAcks(server.indexer);
+      // All clocks of the program step: for it, the hour has passed.
+      const { FAKETIME_DONT_FAKE_MONOTONIC: _, ...environment } = faketimeEnvironment(clock);
+      const running = run(["run"], environment);
+      await until(() => server.indexer.asks >= 2, "batches without an acknowledgement");
+      running.kill("SIGSTOP");
+      setWallClock(clock, HOUR_S);
+      // Nobody keeps a silent connection for an hour.
+      await server.suspend();
+      await server.resume();
+      held.release();
+      running.kill("SIGCONT");
+      await until(async () => (await keys()).size >= SHOWN && spooled() === 0, "everything indexed and confirmed");
+      await stopInOrder(running);
+
+      expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
+    },
+  );
+
+  const inNamespace = CAN_MOUNT ? test : test.skip;
+  if (!CAN_MOUNT) process.stderr.write("NOT tested with a full file system: that needs root and mount namespaces\n");
+  inNamespace(
+    "a full disk under its spool makes collection wait, says so, and loses nothing when there is room",
+    async () => {
+      const server = await start("on");
+      await server.suspend();
+      const outputs = join(folder, "state", "outputs");
+      mkdirSync(outputs, { recursive: true });
+      const script = `mount -t tmpfs -o size=3m tmpfs ${outputs}; exec "$0" "$@"`;
+      const running = run(["run"], {}, ["unshare", "--mount", "sh", "-euc", script]);
+      await until(() => /the disk is full/.test(running.log()), "a full disk");
+      expect(running.log()).toContain("Free disk space");
+      await server.resume();
+      await until(async () => (await keys()).size >= SHOWN, "everything indexed");
+      await stopInOrder(running);
+
+      expect(running.log()).not.toMatch(/ENOSPC|defect/);
+      expect(await judged()).toMatchObject({ shown: SHOWN, delivered: SHOWN, lost: 0, stale: 0, unknown: 0 });
+      expect(await copies()).toBe(0);
+    },
+  );
 
   test("a token that is put into its file while the program runs counts without a restart or a signal", async () => {
     const { ready } = await start("on");
