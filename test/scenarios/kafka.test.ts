@@ -5,6 +5,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -19,8 +20,10 @@ import path, { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
 import { binaryPath } from "../../scripts/build/platforms.ts";
+import { FAKETIME_LIBRARY, faketimeEnvironment, setWallClock } from "../crash/faketime.ts";
 import { childEnvironment } from "../harness/child-environment.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
+import { BlindWriter } from "../harness/kafka/blind-writer.ts";
 import { KafkaBroker, missingKafkaParts, type ReadRecord } from "../harness/kafka/broker.ts";
 import { END_TXN, INIT_PRODUCER_ID, KafkaProxy, type KafkaRequest, PRODUCE } from "../harness/kafka/proxy.ts";
 import { consult } from "../harness/oracle/main.ts";
@@ -39,6 +42,7 @@ const KILLS = Number(process.env["KAFKA_KILLS"] ?? (REAL_PARTS_REQUIRED ? 15 : 3
 const STOPS = Number(process.env["KAFKA_STOPS"] ?? (REAL_PARTS_REQUIRED ? 3 : 1));
 /** Slow enough that a run meets many transactions, and the next one has some left. */
 const EVENTS_PER_SECOND = 40;
+const HOUR_S = 3_600;
 /** Where the kills fall; a failure names it. */
 const SEED = Number(process.env["KAFKA_KILL_SEED"] ?? 20_261_129);
 const WITHIN_MS = 300_000;
@@ -133,11 +137,15 @@ withKafka("the program beside a real Kafka", () => {
 
   type Story = Awaited<ReturnType<typeof story>>;
 
-  function run({ config }: Pick<Story, "config">, command: readonly string[] = ["run"]) {
+  function run(
+    { config }: Pick<Story, "config">,
+    command: readonly string[] = ["run"],
+    environment: Readonly<Record<string, string>> = {},
+  ) {
     let log = "";
     const started = spawn(BINARY, [...command, "--config", config], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: childEnvironment(),
+      env: childEnvironment(environment),
     });
     child = started;
     for (const stream of [started.stdout, started.stderr])
@@ -347,6 +355,113 @@ withKafka("the program beside a real Kafka", () => {
     });
   });
 
+  test("two collectors with a copied state folder shut each other out: it is said who must act, seldom tried again, and nothing is lost", async () => {
+    const it = await story(60, "json");
+    const slowly = (one: Story): Story => {
+      const config = `${one.home}-slow.properties`;
+      writeFileSync(config, `${readFileSync(one.config, "utf8")}outputs[0].max_eps=${EVENTS_PER_SECOND}\n`);
+      return { ...one, config };
+    };
+    const first = run(slowly(it));
+    await until(() => sizeOf(it.home, "committed") > 0, "a first transaction");
+    first.kill("SIGKILL");
+    await first.ended;
+    const clone: Story = { ...it, home: `${it.home}-clone`, config: `${it.home}-clone.properties` };
+    cpSync(it.home, clone.home, { recursive: true });
+    writeFileSync(clone.config, readFileSync(it.config, "utf8").replaceAll(it.home, clone.home));
+    let fences = 0;
+    proxy.decide = ({ api }) => {
+      if (api === INIT_PRODUCER_ID) fences += 1;
+      return "now";
+    };
+    const both = [run(slowly(it)), run(slowly(clone))];
+    try {
+      const says = `another collector uses the transactional id ${transactionalIdOf(it)}, and each shuts the other out`;
+      await until(() => both.some(({ log }) => log().includes(says)), "who must act");
+      const said = both.map(({ log }) => log()).find((log) => log.includes(says));
+      expect(said).toContain("Give each collector its own .transactional_id, or remove that setting");
+      // Each is shut out at most three times before it waits a minute.
+      expect(fences).toBeLessThan(20);
+    } finally {
+      for (const one of both) one.kill("SIGKILL");
+      await Promise.all(both.map(({ ended }) => ended));
+    }
+    proxy.decide = () => "now";
+    const alone = run(it);
+    await until(
+      () => spooled(it) === 0 && versionsIn(broker.read(it.topic), "several").size >= it.shown,
+      "everything committed",
+    );
+    alone.kill("SIGTERM");
+    expect([await alone.ended, alone.log()]).toEqual([0, expect.any(String)]);
+
+    // Each of the two delivers what it collects: once.
+    const counts = [...versionsIn(broker.read(it.topic), "several").values()];
+    expect(Math.max(...counts)).toBeLessThanOrEqual(2);
+    expect(await judged(it)).toMatchObject({ lost: 0, stale: 0, unknown: 0 });
+  });
+
+  const withFaketime = FAKETIME_LIBRARY === undefined ? test.skip : test;
+  test("faketime is installed where real parts are required", () => {
+    expect(REAL_PARTS_REQUIRED && FAKETIME_LIBRARY === undefined).toBe(false);
+  });
+
+  withFaketime(
+    "the host's clock steps by an hour, there and back, in each open transaction: every version is committed once",
+    async () => {
+      const it = await story(40, "json");
+      const clock = join(folder, `clock-${stories}`);
+      setWallClock(clock, 0);
+      let steps = 0;
+      proxy.decide = ({ api }) => {
+        if (api !== PRODUCE && api !== END_TXN) return "now";
+        steps += 1;
+        // Each second transaction begins behind, and the others ahead.
+        setWallClock(clock, [HOUR_S, 0, -HOUR_S, 0][steps % 4] as number);
+        return "now";
+      };
+      const running = run(it, ["run"], faketimeEnvironment(clock));
+      await everythingCommitted(it);
+      running.kill("SIGTERM");
+      expect([await running.ended, running.log()]).toEqual([0, expect.any(String)]);
+
+      expect(steps).toBeGreaterThanOrEqual(4);
+      expect(await judged(it)).toEqual(exactlyOnce(it));
+    },
+  );
+
+  withFaketime(
+    "suspended for an hour with a transaction that Kafka ends meanwhile, it goes on and commits every version once",
+    async () => {
+      const it = await story(40, "json");
+      const clock = join(folder, `clock-${stories}`);
+      setWallClock(clock, 0);
+      // All clocks of the program step: for it, the hour has passed.
+      const { FAKETIME_DONT_FAKE_MONOTONIC: _, ...environment } = faketimeEnvironment(clock);
+      const running = run(it, ["run"], environment);
+      await new Promise<void>((resolve) => {
+        proxy.decide = ({ api }) => {
+          if (api !== END_TXN) return "now";
+          running.kill("SIGSTOP");
+          resolve();
+          return "never";
+        };
+      });
+      proxy.decide = () => "now";
+      // As Kafka does after 30 s: it aborts the transaction and shuts its writer out.
+      const timedOut = new BlindWriter(transactionalIdOf(it), proxy.port, it.topic, WITHIN_MS);
+      await timedOut.open();
+      timedOut.close();
+      setWallClock(clock, HOUR_S);
+      running.kill("SIGCONT");
+      await everythingCommitted(it);
+      running.kill("SIGTERM");
+      expect([await running.ended, running.log()]).toEqual([0, expect.any(String)]);
+
+      expect(await judged(it)).toEqual(exactlyOnce(it));
+    },
+  );
+
   /** Resolves when so many requests that belong to transactions have passed. */
   function afterRequests(count: number): Promise<void> {
     return new Promise((resolve) => {
@@ -371,6 +486,12 @@ function sizeOf(home: string, name: string): number {
     (sum, one) => sum + (statSync(join(outputs, one, name), { throwIfNoEntry: false })?.size ?? 0),
     0,
   );
+}
+
+function transactionalIdOf({ home }: { readonly home: string }): string {
+  const outputs = join(home, "outputs");
+  const lane = join(outputs, readdirSync(outputs)[0] as string, "lane");
+  return `defender-mssp.${(JSON.parse(readFileSync(lane, "utf8")) as { readonly id: string }).id}`;
 }
 
 function spooled({ home }: { readonly home: string }): number {
