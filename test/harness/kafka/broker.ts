@@ -8,7 +8,14 @@ import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, renameSync,
 import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { AclOperations, AclPermissionTypes, Admin, ResourcePatternTypes, ResourceTypes } from "@platformatic/kafka";
+import {
+  AclOperations,
+  AclPermissionTypes,
+  Admin,
+  FindCoordinatorKeyTypes,
+  ResourcePatternTypes,
+  ResourceTypes,
+} from "@platformatic/kafka";
 import { freePort } from "../free-port.ts";
 
 const POM = join(import.meta.dirname, "pom.xml");
@@ -169,6 +176,17 @@ export class KafkaBroker {
     return this.#asAdmin(async (admin) => {
       const metadata = await admin.metadata({ topics: [topic] });
       return (metadata.topics.get(topic)?.partitions[partition]?.leader ?? 0) - 1;
+    });
+  }
+
+  /** Which broker coordinates the transactions of this id. */
+  async coordinatorOf(transactionalId: string): Promise<number> {
+    return this.#asAdmin(async (admin) => {
+      const [found] = await admin.findCoordinator({
+        keyType: FindCoordinatorKeyTypes.TRANSACTION,
+        keys: [transactionalId],
+      });
+      return (found?.nodeId ?? 0) - 1;
     });
   }
 
