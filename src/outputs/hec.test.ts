@@ -61,7 +61,7 @@ const LOST = { actor: "operator", retry: { when: "soon" } } as const;
 const TIMED_OUT = new Failure("timed-out", { ...LOST, say: "HEC did not answer in time." });
 const HOUR_MS = 3_600_000;
 /** What a balancer decides by. */
-let chance: FakeRandom;
+let random: FakeRandom;
 
 const open: HecOutput[] = [];
 const folders: string[] = [];
@@ -332,7 +332,7 @@ describe("with acknowledgement", () => {
     },
   );
 
-  test("a suspension of an hour with open events is no loss: they are asked for, and sent again", async () => {
+  test("a suspension of an hour with open events loses nothing: they are asked for, and sent again", async () => {
     const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 60_000 }) });
     await it.output.write(versions("a"));
     await it.clock.pass(5_000);
@@ -721,10 +721,10 @@ describe("with acknowledgement", () => {
 
     test.each([
       ["in turn", 2, () => (n: number) => n % 2],
-      ["by chance", 2, () => () => Math.floor(chance.next() * 2)],
-      ["by chance", 3, () => () => Math.floor(chance.next() * 3)],
+      ["at random", 2, () => () => Math.floor(random.next() * 2)],
+      ["at random", 3, () => () => Math.floor(random.next() * 3)],
     ])("%s, of %i, have everything in the end, and the log says once what to do", async (_, count, chooser) => {
-      chance = new FakeRandom(17);
+      random = new FakeRandom(17);
       let asked = 0;
       const next = chooser();
       const { it, has } = balanced(count, () => next((asked += 1)));

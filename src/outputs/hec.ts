@@ -473,7 +473,7 @@ export class HecOutput implements Output {
     channel.open.set(ackId, { slices, count, atMs, waitMs, isSentAgain: false });
   }
 
-  /** Acknowledgement ids began anew. A balancer that keeps nobody at one indexer makes copies all the time. */
+  /** Acknowledgement ids began anew. A balancer that keeps nobody at one indexer makes copies for ever. */
   #noteNewCount(lane: Lane): void {
     const nowMs = this.#p.clock.monotonicMs();
     lane.newCountsAtMs = [...lane.newCountsAtMs, nowMs].filter((atMs) => nowMs - atMs <= NEW_COUNTS.withinMs);

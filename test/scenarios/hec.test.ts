@@ -128,7 +128,7 @@ function run(
 } {
   let log = "";
   const [program, ...args] = [...within, BINARY, ...command, "--config", join(folder, "run.properties")];
-  const started = spawn(program as string, args, {
+  const started = spawn(program, args, {
     stdio: ["ignore", "pipe", "pipe"],
     env: childEnvironment(environment),
   });
@@ -295,7 +295,7 @@ describe("the program beside a HEC with acknowledgement", () => {
     expect(running.log()).toContain("the receiver is back");
   });
 
-  test("an acknowledgement endpoint that lies, breaks off and names other ids makes nothing count as delivered that is not", async () => {
+  test("an acknowledgement endpoint that lies, is cut and names other ids makes nothing count as delivered that is not", async () => {
     const { indexer } = await start("wrong");
     await finish();
 

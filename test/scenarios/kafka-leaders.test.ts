@@ -168,19 +168,19 @@ withLeaders("three brokers", () => {
     try {
       await broker.start();
       await broker.createTopic(TOPIC, 2);
-      const { written, drained, close } = openOutput(broker, folder, { topic: TOPIC, watermarkTopic: "watermarks" });
+      const output = openOutput(broker, folder, { topic: TOPIC, watermarkTopic: "watermarks" });
       for (let kill = 0; kill < KILLS; kill += 1) {
-        await drained();
+        await output.drained();
         const leader = await broker.leaderOf(TOPIC, kill % 2);
         await broker.killOne(leader);
-        await drained();
+        await output.drained();
         await broker.startOne(leader);
       }
-      await close();
+      await output.close();
 
-      const { counts, objects } = countsOf(broker, TOPIC, written.versions);
-      expect(counts).toEqual({ versions: OBJECTS * written.versions, lost: 0, doubled: 0, out_of_order: 0 });
-      const inOrder = Array.from({ length: written.versions }, (_, n) => n);
+      const { counts, objects } = countsOf(broker, TOPIC, output.written.versions);
+      expect(counts).toEqual({ versions: OBJECTS * output.written.versions, lost: 0, doubled: 0, out_of_order: 0 });
+      const inOrder = Array.from({ length: output.written.versions }, (_, n) => n);
       expect(objects).toHaveLength(OBJECTS);
       for (const versions of objects) expect(versions).toEqual(inOrder);
       noteProof({ name: "kafka-leaders", seed: null, counts: { brokers: 3, leaders_killed: KILLS, ...counts } });
