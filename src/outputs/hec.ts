@@ -46,6 +46,8 @@ const COOKIE_CHANGES_MOST = 3;
 const NEW_COUNTS = { most: 5, withinMs: 600_000, saidAgainAfterMs: 3_600_000 };
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
+/** What lanes that keep up take next is still in memory; while HEC is down it is no more than this. */
+const FRESH_BYTES = 2 << 20;
 /** Health events in memory while the receiver is down, where there is no spool. */
 const HEALTH_MOST_BYTES = 16 << 20;
 
@@ -303,6 +305,7 @@ export class HecOutput implements Output {
       clock,
       until: "confirmed",
       segmentBytes: Math.max(SMALL_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, spoolBytes / 16)),
+      freshBytes: FRESH_BYTES,
       ...spoolReports({ name: this.name, where: this.where, log }, folder),
     });
   }

@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
+import fc from "fast-check";
 import { EVENING_MS, FakeClock } from "../../test/harness/fakes/clock.ts";
 import { batchOf, newFolder } from "../../test/harness/fakes/receiver.ts";
 import type { Disk } from "../stores/disk/disk.ts";
@@ -23,6 +24,7 @@ function open(
   options: {
     readonly until?: "sent" | "confirmed";
     readonly segmentBytes?: number;
+    readonly freshBytes?: number;
     readonly limitBytes?: number;
     readonly clock?: FakeClock;
     readonly disk?: Disk;
@@ -530,4 +532,87 @@ test("a record that was released lends its memory to the next one, and one that 
   const c = take();
   expect([a, c].map(text)).toEqual(["a\n", "c\n"]);
   expect(c.lines.buffer).toBe(b.lines.buffer);
+});
+
+describe("records that stay in memory until they are next", () => {
+  const KEPT_IN_MEMORY = 1 << 17;
+
+  test("are given without a look at the disk, and those behind them are read from it", async () => {
+    let reads = 0;
+    const readSync = ((...args: Parameters<typeof fs.readSync>) => {
+      reads += 1;
+      return fs.readSync(...args);
+    }) as Disk["readSync"];
+    const options = { until: "confirmed", freshBytes: KEPT_IN_MEMORY } as const;
+    const { spool } = open(folderOf(), { ...options, disk: { ...fs, readSync } });
+    // Memory is lent in steps of 64 KiB.
+    for (const name of ["a", "b", "c"]) await spool.append(batchOf(name));
+    const take = () => {
+      const next = spool.next() as Spooled;
+      spool.pass(next);
+      return [text(next), next.keys, reads > 0];
+    };
+    expect([take(), take(), take()]).toEqual([
+      ["a\n", ["a"], false],
+      ["b\n", ["b"], false],
+      ["c\n", ["c"], true],
+    ]);
+    // Nothing waits on the disk any more.
+    reads = 0;
+    await spool.append(batchOf("d"));
+    expect(take()).toEqual(["d\n", ["d"], false]);
+  });
+
+  test("are the records that the disk holds, whatever fails between", async () => {
+    const step = fc.oneof(
+      fc.record({ is: fc.constant("append" as const), count: fc.integer({ min: 1, max: 3 }) }),
+      fc.record({ is: fc.constantFrom("fail to write" as const, "fail to flush" as const), count: fc.constant(2) }),
+      fc.record({ is: fc.constantFrom("take" as const, "confirm" as const), count: fc.constant(1) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+        const given = await Promise.all([0, KEPT_IN_MEMORY].map((freshBytes) => storyOf(steps, freshBytes)));
+        expect(given[1]).toEqual(given[0]);
+      }),
+    );
+  });
+
+  function failed(code: string): NodeJS.ErrnoException {
+    return Object.assign(new Error(code), { code });
+  }
+
+  async function storyOf(steps: readonly { readonly is: string; readonly count: number }[], freshBytes: number) {
+    let failing = "";
+    const disk: Disk = {
+      ...fs,
+      writeSync: ((...args: Parameters<typeof fs.writeSync>) => {
+        // The second record of the group.
+        if (failing === "fail to write" && String(args[1]).includes("-1")) throw failed("ENOSPC");
+        return fs.writeSync(...args);
+      }) as Disk["writeSync"],
+      fdatasync: ((fd: number, done: fs.NoParamCallback) =>
+        failing === "fail to flush" ? done(failed("EIO")) : fs.fdatasync(fd, done)) as Disk["fdatasync"],
+    };
+    const { spool } = open(folderOf(), { until: "confirmed", freshBytes, segmentBytes: 100, disk });
+    const given: string[] = [];
+    const passed: Spooled[] = [];
+    const take = (): boolean => {
+      const next = spool.next();
+      if (next === undefined) return false;
+      spool.pass(next);
+      given.push(`${next.segment} ${next.startsAt} ${next.endsAt} ${text(next)} ${next.keys.join()}`);
+      spool.release(next);
+      passed.push(next);
+      return true;
+    };
+    for (const [n, { is, count }] of steps.entries()) {
+      failing = is;
+      const group = Array.from({ length: count }, (_, i) => batchOf(`${n}-${i}`));
+      if (is === "take") take();
+      else if (is === "confirm") for (const one of passed.splice(0, 1)) spool.confirm(one, { keepsAWhile: false });
+      else await spool.appendAll(group).catch(() => given.push(`${n} failed`));
+    }
+    while (take());
+    return given;
+  }
 });

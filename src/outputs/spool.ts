@@ -40,6 +40,12 @@ export interface SpoolParts {
   readonly until?: "sent" | "confirmed";
   /** When a segment is closed and the next begins; 1 MiB when absent. */
   readonly segmentBytes?: number;
+  /**
+   * With `confirmed`: so many bytes of the newest records stay in memory until they are next, while none
+   * waits before them, so that they are not read from the disk again. None when absent. `release` is then
+   * called for each record.
+   */
+  readonly freshBytes?: number;
   /** So many bytes of records could not be read, and nothing will send them: somebody has to hear of it. */
   readonly onSkipped: (bytes: number) => void;
   /**
@@ -112,6 +118,11 @@ export class Spool {
   /** Next to be sent. */
   #at: { id: number; offset: number } = { id: 0, offset: 0 };
   readonly #memory = new BatchMemory();
+  /** The newest records, if all that were not passed are here: the first one is next. */
+  readonly #fresh: (Spooled & { readonly memory: Buffer })[] = [];
+  #freshBytes = 0;
+  /** Where the last record ends that is on the disk alone. */
+  #onDiskAlone: Omit<SpoolPlace, "startsAt"> = { segment: 0, endsAt: 0 };
   #loaded: { readonly id: number; length: number; readonly bytes: Buffer } | undefined;
 
   private constructor(parts: SpoolParts) {
@@ -174,7 +185,7 @@ export class Spool {
   /** As `append`, for batches that share one flush: all of them are in the spool afterwards, or none. */
   async appendAll(batches: readonly Batch[]): Promise<boolean> {
     const records = batches.flatMap(({ bytes, keys }) =>
-      bytes.length + keys.length > 0 ? [{ names: Buffer.from(keys.join("\n"), "utf8"), bytes }] : [],
+      bytes.length + keys.length > 0 ? [{ names: Buffer.from(keys.join("\n"), "utf8"), bytes, keys }] : [],
     );
     if (records.length === 0) return true;
     const byteLength = records.reduce((sum, record) => sum + encodedBytes(record), 0);
@@ -187,9 +198,19 @@ export class Spool {
       segment = this.#begin();
     const file = this.#current as OpenFile;
     const before = segment.bytes;
+    let startsAt = before;
     try {
-      for (const record of records) writeWhole(disk, file.fd, encode(record));
+      for (const record of records) {
+        const place = { segment: segment.id, startsAt, endsAt: startsAt + encodedBytes(record) };
+        const memory = this.#memoryOfFresh(place);
+        const written = encode(record, memory);
+        writeWhole(disk, file.fd, written);
+        if (memory === undefined) this.#onDiskAlone = place;
+        else this.#keepFresh({ ...place, lines: linesIn(record, written), keys: record.keys, memory });
+        startsAt = place.endsAt;
+      }
     } catch (error) {
+      this.#forgetFreshFrom(segment.id, before);
       if (!this.#cut(file, before)) this.#closeCurrent();
       throw error;
     }
@@ -246,6 +267,8 @@ export class Spool {
         this.#at = { id: segment.id + 1, offset: 0 };
       } else if (confirmedTo !== undefined) this.#at = { id: segment.id, offset: confirmedTo };
       else {
+        const fresh = this.#fresh[0];
+        if (fresh?.segment === segment.id && fresh.startsAt === offset) return fresh;
         const read: (Decoded & Pick<Spooled, "memory">) | undefined =
           this.#p.until === "confirmed" ? this.#recordAt(segment, offset) : decode(this.#load(segment), offset);
         if (read !== undefined) {
@@ -267,6 +290,39 @@ export class Spool {
   /** The record that `next` gave is on its way: `next` gives the one behind it. */
   pass({ segment, endsAt }: SpoolPlace): void {
     this.#at = { id: segment, offset: endsAt };
+    while (this.#fresh[0] !== undefined && this.#isPassed(this.#fresh[0])) this.#forgetFresh(0, 1);
+  }
+
+  #isPassed({ segment, endsAt }: Omit<SpoolPlace, "startsAt">): boolean {
+    const { id, offset } = this.#at;
+    return id > segment || (id === segment && offset >= endsAt);
+  }
+
+  /** What the record is written from and stays in until it is next; undefined: it is read from the disk. */
+  #memoryOfFresh({ startsAt, endsAt }: SpoolPlace): Buffer | undefined {
+    const { until, freshBytes = 0 } = this.#p;
+    const byteLength = endsAt - startsAt;
+    const isKept =
+      until === "confirmed" &&
+      this.#freshBytes + byteLength <= freshBytes &&
+      // Else those on the disk are sent first, and this one would occupy memory until then.
+      this.#isPassed(this.#onDiskAlone);
+    return isKept ? this.#memory.lend(byteLength) : undefined;
+  }
+
+  #keepFresh(record: Spooled & { readonly memory: Buffer }): void {
+    this.#fresh.push(record);
+    this.#freshBytes += record.memory.length;
+  }
+
+  #forgetFresh(first: number, count: number): void {
+    for (const { memory } of this.#fresh.splice(first, count)) this.#freshBytes -= memory.length;
+  }
+
+  /** They were not written, and others will lie at their places. */
+  #forgetFreshFrom(id: number, from: number): void {
+    const first = this.#fresh.findIndex(({ segment, startsAt }) => segment === id && startsAt >= from);
+    if (first >= 0) this.#forgetFresh(first, this.#fresh.length - first);
   }
 
   /** `read` gave nothing for a record, so that part of it cannot be sent. */
@@ -564,6 +620,8 @@ export class Spool {
       }
       this.#nextId = id + 1;
     }
+    const last = this.#segments.at(-1);
+    if (last !== undefined) this.#onDiskAlone = { segment: last.id, endsAt: last.bytes };
     if (this.#p.until === "confirmed") {
       this.#takeUpConfirmed();
       return keys;
@@ -645,10 +703,11 @@ function readCursor(text: string): { id: number; offset: number } | undefined {
 
 interface Unencoded {
   readonly names: Buffer;
+  readonly keys: readonly string[];
   readonly bytes: Uint8Array;
 }
 
-function encodedBytes({ names, bytes }: Unencoded): number {
+function encodedBytes({ names, bytes }: Omit<Unencoded, "keys">): number {
   return HEAD_BYTES + names.length + bytes.length;
 }
 
@@ -656,19 +715,27 @@ function encodedBytes({ names, bytes }: Unencoded): number {
 const encoded = { memory: Buffer.alloc(0) };
 const ENCODED_KEPT_BYTES = 1 << 20;
 
-/** Valid until the next call. */
-function encode({ names, bytes }: Unencoded): Buffer {
+/** Memory for a record that does not have its own, until the next one. */
+function memoryOfOne(byteLength: number): Buffer {
+  if (byteLength > ENCODED_KEPT_BYTES) return Buffer.allocUnsafeSlow(byteLength);
+  if (encoded.memory.length < byteLength) encoded.memory = Buffer.allocUnsafeSlow(ENCODED_KEPT_BYTES);
+  return encoded.memory;
+}
+
+/** In `memory`; without it valid until the next call. */
+function encode({ names, bytes }: Unencoded, memory: Buffer | undefined): Buffer {
   const byteLength = encodedBytes({ names, bytes });
-  if (encoded.memory.length < byteLength && byteLength <= ENCODED_KEPT_BYTES)
-    encoded.memory = Buffer.allocUnsafeSlow(ENCODED_KEPT_BYTES);
-  const memory = byteLength <= ENCODED_KEPT_BYTES ? encoded.memory : Buffer.allocUnsafeSlow(byteLength);
-  const record = memory.subarray(0, byteLength);
+  const record = (memory ?? memoryOfOne(byteLength)).subarray(0, byteLength);
   record.writeUInt32LE(names.length, 0);
   record.writeUInt32LE(bytes.length, 4);
   names.copy(record, HEAD_BYTES);
   record.set(bytes, HEAD_BYTES + names.length);
   record.writeUInt32LE(crc32(record.subarray(HEAD_BYTES)), 8);
   return record;
+}
+
+function linesIn({ names }: Unencoded, record: Buffer): Uint8Array {
+  return record.subarray(HEAD_BYTES + names.length);
 }
 
 interface Decoded {
