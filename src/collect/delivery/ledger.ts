@@ -272,5 +272,7 @@ export class Ledger {
     this.#capacity = newCapacity;
     this.#slots = slots;
     this.#size = size;
+    // Otherwise its memory would wait for a collection of the whole heap.
+    (old.buffer as ArrayBuffer).transfer(0);
   }
 }

@@ -70,3 +70,32 @@ test("the newest item stays provisional even when it alone is larger than the wi
   expect(window.all()).toEqual([]);
   expect(owner.oldest).toBeUndefined();
 });
+
+test("the window holds the newest versions with all that is known of them, in the order written (property)", () => {
+  const owners = [new ProvisionalOwner(), new ProvisionalOwner()];
+  const ticks = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+  const version = fc.record({
+    owner: fc.constantFrom(...owners),
+    hash: fc.tuple(fc.integer(), fc.integer(), fc.integer(), fc.integer()),
+    updated: ticks,
+    askFrom: ticks,
+    // A large one pushes out many at once.
+    byteLength: fc.oneof(
+      { weight: 30, arbitrary: fc.integer({ min: 1, max: 10 }) },
+      { weight: 1, arbitrary: fc.constant(900) },
+    ),
+  });
+  fc.assert(
+    fc.property(fc.array(version, { maxLength: 400, size: "max" }), (versions) => {
+      const window = new Provisional(new FakeClock(), 1_000);
+      let model: typeof versions = [];
+      for (const one of versions) {
+        const { owner, ...written } = one;
+        window.add(owner, written);
+        model.push(one);
+        while (model.reduce((sum, { byteLength }) => sum + byteLength, 0) > 1_000) model = model.slice(1);
+      }
+      expect(window.all()).toEqual(model.map(({ byteLength: _, ...rest }) => rest));
+    }),
+  );
+});

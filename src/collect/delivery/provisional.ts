@@ -4,36 +4,140 @@ import { PROVISIONAL_FOR_MS } from "../../model/provisional.ts";
 import type { LedgerEntry } from "../../model/state.ts";
 import type { Ledger, ObjectHash } from "./ledger.ts";
 
-interface Item {
-  readonly owner: ProvisionalOwner;
+/** A version that was written. */
+interface WrittenVersion {
   readonly hash: ObjectHash;
   readonly updated: Ticks;
   /** A question that begins here finds the version again. */
   readonly askFrom: Ticks;
   readonly byteLength: number;
-  readonly writtenAtMs: number;
+}
+
+/** A version in the window. */
+interface Item extends Omit<WrittenVersion, "byteLength"> {
+  readonly owner: ProvisionalOwner;
+}
+
+/** Of a row's 8-byte words, four numbers of the hash take the first two. */
+const UPDATED = 2;
+const ASK_FROM = 3;
+const BYTE_LENGTH = 4;
+const WRITTEN_AT = 5;
+const ROW_WORDS = 6;
+const FEWEST_ROWS = 16;
+
+/**
+ * A queue of versions, as numbers in one buffer: a catch-up keeps tens of thousands of them for a while, and
+ * as objects they would be most of what the garbage collector copies and moves.
+ */
+class ItemQueue {
+  #owners: (ProvisionalOwner | undefined)[] = [];
+  #ints = new Int32Array(0);
+  #ticks = new BigInt64Array(0);
+  #numbers = new Float64Array(0);
+  #first = 0;
+  length = 0;
+
+  constructor() {
+    this.#resize(FEWEST_ROWS);
+  }
+
+  push(owner: ProvisionalOwner, version: WrittenVersion, writtenAtMs: number): void {
+    if (this.length === this.#owners.length) this.#resize(this.length * 2);
+    const row = this.#rowOf(this.length);
+    this.length += 1;
+    this.#owners[row] = owner;
+    const word = row * ROW_WORDS;
+    for (let n = 0; n < 4; n++) this.#ints[word * 2 + n] = version.hash[n]!;
+    this.#ticks[word + UPDATED] = version.updated;
+    this.#ticks[word + ASK_FROM] = version.askFrom;
+    this.#numbers[word + BYTE_LENGTH] = version.byteLength;
+    this.#numbers[word + WRITTEN_AT] = writtenAtMs;
+  }
+
+  get oldestBytes(): number {
+    return this.#numbers[this.#first * ROW_WORDS + BYTE_LENGTH]!;
+  }
+
+  get oldestWrittenAtMs(): number {
+    return this.#numbers[this.#first * ROW_WORDS + WRITTEN_AT]!;
+  }
+
+  /** The owner of what was oldest. The queue must not be empty. */
+  shift(): ProvisionalOwner {
+    const owner = this.#owners[this.#first]!;
+    this.#owners[this.#first] = undefined;
+    this.#first = this.#rowOf(1);
+    this.length -= 1;
+    if (this.length > FEWEST_ROWS && this.length < this.#owners.length / 4) this.#resize(this.#owners.length / 2);
+    return owner;
+  }
+
+  /** Oldest first. */
+  all(): Item[] {
+    return Array.from({ length: this.length }, (_, i) => {
+      const row = this.#rowOf(i);
+      const word = row * ROW_WORDS;
+      const [a, b, c, d] = this.#ints.subarray(word * 2, word * 2 + 4);
+      return {
+        owner: this.#owners[row]!,
+        hash: [a!, b!, c!, d!],
+        updated: this.#ticks[word + UPDATED]!,
+        askFrom: this.#ticks[word + ASK_FROM]!,
+      };
+    });
+  }
+
+  /** @param index counted from the oldest. */
+  #rowOf(index: number): number {
+    return (this.#first + index) % this.#owners.length;
+  }
+
+  #resize(rows: number): void {
+    const numbers = new Float64Array(rows * ROW_WORDS);
+    const untilEnd = Math.min(this.length, this.#owners.length - this.#first);
+    const old = this.#numbers;
+    numbers.set(old.subarray(this.#first * ROW_WORDS, (this.#first + untilEnd) * ROW_WORDS));
+    numbers.set(old.subarray(0, (this.length - untilEnd) * ROW_WORDS), untilEnd * ROW_WORDS);
+    this.#owners = Array.from({ length: rows }, (_, i) => (i < this.length ? this.#owners[this.#rowOf(i)] : undefined));
+    this.#numbers = numbers;
+    this.#ints = new Int32Array(numbers.buffer);
+    this.#ticks = new BigInt64Array(numbers.buffer);
+    this.#first = 0;
+    // Otherwise its memory would wait for a collection of the whole heap.
+    old.buffer.transfer(0);
+  }
 }
 
 /** One stream's part of the window: knows the oldest instant that must be requested again after a crash. */
 export class ProvisionalOwner {
-  readonly #queue: { at: Ticks; order: number }[] = [];
+  /** In two lists, because an object for each version would outlive the young generation. */
+  readonly #instants: Ticks[] = [];
+  readonly #orders: number[] = [];
   #added = 0;
   #settled = 0;
 
   get oldest(): Ticks | undefined {
-    return this.#queue[0]?.at;
+    return this.#instants[0];
   }
 
   add(at: Ticks): void {
     this.#added += 1;
     // Only instants below all later ones can ever be the smallest.
-    while (this.#queue.length > 0 && this.#queue[this.#queue.length - 1]!.at >= at) this.#queue.pop();
-    this.#queue.push({ at, order: this.#added });
+    while (this.#instants.length > 0 && this.#instants[this.#instants.length - 1]! >= at) {
+      this.#instants.pop();
+      this.#orders.pop();
+    }
+    this.#instants.push(at);
+    this.#orders.push(this.#added);
   }
 
   settleOne(): void {
     this.#settled += 1;
-    if (this.#queue[0] !== undefined && this.#queue[0].order <= this.#settled) this.#queue.shift();
+    if (this.#orders[0] !== undefined && this.#orders[0] <= this.#settled) {
+      this.#instants.shift();
+      this.#orders.shift();
+    }
   }
 }
 
@@ -45,8 +149,7 @@ export class ProvisionalOwner {
 export class Provisional {
   readonly #clock: Clock;
   readonly #maxBytes: number;
-  #items: Item[] = [];
-  #first = 0;
+  readonly #items = new ItemQueue();
   #bytes = 0;
   #writtenMs = 0;
   #writtenReadAtMs = 0;
@@ -78,36 +181,27 @@ export class Provisional {
     return Math.floor(this.#writtenMs / 1000);
   }
 
-  add(
-    owner: ProvisionalOwner,
-    version: {
-      readonly hash: ObjectHash;
-      readonly updated: Ticks;
-      readonly askFrom: Ticks;
-      readonly byteLength: number;
-    },
-  ): void {
-    this.#items.push({ owner, ...version, writtenAtMs: this.#clock.monotonicMs() });
+  add(owner: ProvisionalOwner, version: WrittenVersion): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#items.push(owner, version, nowMs);
     owner.add(version.askFrom);
     this.#bytes += version.byteLength;
-    this.settle();
+    this.#settle(nowMs);
   }
 
   /** Drops what is old enough, or does not fit beside newer bytes. */
   settle(): void {
-    const before = this.#clock.monotonicMs() - PROVISIONAL_FOR_MS;
-    while (this.#first < this.#items.length) {
-      const oldest = this.#items[this.#first]!;
+    this.#settle(this.#clock.monotonicMs());
+  }
+
+  #settle(nowMs: number): void {
+    const before = nowMs - PROVISIONAL_FOR_MS;
+    const items = this.#items;
+    while (items.length > 0) {
       // The newest item stays even when it is larger than the whole window.
-      if (oldest.writtenAtMs >= before && (this.#bytes <= this.#maxBytes || this.#first === this.#items.length - 1))
-        break;
-      this.#first += 1;
-      this.#bytes -= oldest.byteLength;
-      oldest.owner.settleOne();
-    }
-    if (this.#first > 1024 && this.#first * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#first);
-      this.#first = 0;
+      if (items.oldestWrittenAtMs >= before && (this.#bytes <= this.#maxBytes || items.length === 1)) break;
+      this.#bytes -= items.oldestBytes;
+      items.shift().settleOne();
     }
   }
 
@@ -119,7 +213,7 @@ export class Provisional {
   *inWrittenOrder(owner: ProvisionalOwner | readonly ProvisionalOwner[], ledger: Ledger): Generator<LedgerEntry> {
     const owners = new Set(owner instanceof ProvisionalOwner ? [owner] : owner);
     const lately = new Map<string, ObjectHash>();
-    for (const item of this.#items.slice(this.#first)) {
+    for (const item of this.#items.all()) {
       if (!owners.has(item.owner)) continue;
       const object = item.hash.join(" ");
       lately.delete(object);
@@ -133,14 +227,9 @@ export class Provisional {
   }
 
   /** Everything still provisional, oldest first. It stays provisional. */
-  all(): readonly {
-    readonly owner: ProvisionalOwner;
-    readonly hash: ObjectHash;
-    readonly updated: Ticks;
-    readonly askFrom: Ticks;
-  }[] {
+  all(): readonly Item[] {
     this.settle();
-    return this.#items.slice(this.#first);
+    return this.#items.all();
   }
 }
 
