@@ -32,8 +32,8 @@ type SingleExecutable = (
 /**
  * Flags of the shipped runtime: its own warnings would be unlevelled lines in splunkd.log. The young
  * generation has 4 MB from the start: of 1 MB a quarter outlived each collection, because the events of many
- * customers are under way at once, and the runtime's own 16 MB raise the peak. These two leave the code caches
- * valid, as other flags of V8 may not. The last two take away what OPENSSL_CONF, NODE_USE_SYSTEM_CA,
+ * customers are under way at once, and the runtime's own 16 MB raise the peak. These two leave the code
+ * caches valid, as other flags of V8 may not. The last two take away what OPENSSL_CONF, NODE_USE_SYSTEM_CA,
  * SSL_CERT_FILE and SSL_CERT_DIR would change: the runtime reads them before this program's first line, and a
  * broken OpenSSL configuration ends it there.
  */
