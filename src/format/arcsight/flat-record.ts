@@ -30,6 +30,7 @@ import {
   putDeviceName,
 } from "./evidence.ts";
 import { addDevice, addFirst, DEVICE, hasDevice, THREAT } from "./first-facts.ts";
+import { mappedObject } from "./mapped-members.ts";
 import { spelled } from "./spelling.ts";
 
 /**
@@ -682,7 +683,7 @@ export const FLAT_FIELDS = {
 /** Reads a delivery's record into its flat forms. */
 export function flatten(delivery: Delivery): FlatView {
   const { tenant, stream, change, found, key, record } = delivery;
-  const object = recordObject(record.body, stream === "alerts" ? NOT_MAPPED : undefined);
+  const object = stream === "alerts" ? mappedObject(record.body, NOT_MAPPED) : recordObject(record.body);
   const { own, devices, items } = (record.kind === "incident" ? incident : READERS[stream])(object, delivery);
   const action = actionOf([...items, ...devices]);
   const lastUpdateTime = msFromTicks(record.updated);
