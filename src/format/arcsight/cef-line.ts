@@ -122,7 +122,7 @@ export function fittedCefValue(
 }
 
 /** True for a line of at most CEF_LINE_MAX_BYTES. */
-export function fitsCefLine(line: string): boolean {
+function fitsCefLine(line: string): boolean {
   return line.length * 3 <= CEF_LINE_MAX_BYTES || Buffer.byteLength(line) <= CEF_LINE_MAX_BYTES;
 }
 

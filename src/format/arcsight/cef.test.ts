@@ -12,7 +12,7 @@ import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import type { RosterReport } from "../../model/roster-report.ts";
 import { type CefEvidence, writeCef, writeCefHealth, writeCefNotice } from "./cef.ts";
 import { CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
-import { CEF_LINE_MAX_BYTES } from "./cef-line.ts";
+import { CEF_LINE_MAX_BYTES, type CefPair, fittedCefLine } from "./cef-line.ts";
 import { CEF_PROFILES, type CefProfile, eventClassIds, mappingTable } from "./cef-mapping.ts";
 import { writeFlatHealth, writeFlatJson } from "./flat-json.ts";
 import { FLAT_FIELDS, serviceOf } from "./flat-record.ts";
@@ -583,6 +583,64 @@ describe("the fast paths of the CEF writer do not change a line:", () => {
       }),
       { numRuns: 2000 },
     );
+  });
+
+  const SIGNS = [
+    "=",
+    "\\",
+    "|",
+    " ",
+    "é",
+    "\u{1f600}",
+    "\ud800",
+    "\n",
+    "\r",
+    "\t",
+    "\u2028",
+    "\u0085",
+    "A",
+    "~",
+    "\u007f",
+  ];
+  const header = {
+    deviceVendor: "",
+    deviceProduct: "",
+    deviceVersion: "",
+    deviceEventClassId: "",
+    name: "",
+    severity: "",
+  };
+
+  test("a text of any signs and any length is escaped, trimmed and cut as by the slow path", () => {
+    const few = fc.array(fc.constantFrom(...SIGNS), { maxLength: 6 }).map((all) => all.join(""));
+    const sign = fc.constantFrom(...SIGNS);
+    const long = fc.tuple(sign, fc.integer({ min: 1018, max: 1030 })).map(([one, count]) => one.repeat(count));
+    fc.assert(
+      fc.property(fc.oneof(few, long), fc.oneof(few, long), (category, description) => {
+        const pairs: readonly CefPair[] = [
+          { key: "cat", value: category, cutOrder: 12 },
+          { key: "msg", value: description, cutOrder: 1 },
+        ];
+        const slow = readCef(fittedCefLine(header, pairs)).extension;
+        const fast = readCef(lines(graphAlert({ category, description }), "xdr")[0]!).extension;
+        expect([fast.get("cat"), fast.get("msg")]).toEqual([slow.get("cat"), slow.get("msg")]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("a line is cut when it is a byte too long, and not before", () => {
+    const rest = {
+      threatDisplayName: "é".repeat(1500),
+      alertWebUrl: "=".repeat(1000),
+      incidentWebUrl: "=".repeat(1000),
+    };
+    const bytesWithout = Buffer.byteLength(lines(graphAlert(rest), "xdr")[0]!) + " msg=".length;
+    const most = CEF_LINE_MAX_BYTES - bytesWithout;
+    const messageOf = (length: number) =>
+      readCef(lines(graphAlert({ ...rest, description: "x".repeat(length) }), "xdr")[0]!).extension.get("msg");
+    expect(messageOf(most)).toBe("x".repeat(most));
+    expect(messageOf(most + 1)).toBe(`${"x".repeat(most - 3)}…`);
   });
 
   test("recommended actions are not mapped, so with them, of any kind and anywhere in the record, the line is the same", () => {

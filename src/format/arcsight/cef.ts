@@ -6,6 +6,7 @@ import type { Delivery, HealthEvent } from "../../model/event.ts";
 import { msFromTicks, parseInstant } from "../../model/instant.ts";
 import { ownEntry } from "../../model/own-entry.ts";
 import { isIpv4, isIpv6, macAddress } from "./addresses.ts";
+import { CefBytes } from "./cef-bytes.ts";
 import { CEF_INTEGER_MAX, CEF_KEYS, type CefKey, type CefVersion } from "./cef-dictionary.ts";
 import {
   type CefHeader,
@@ -13,7 +14,6 @@ import {
   cefHead,
   cefIdentifier,
   cefText,
-  fitsCefLine,
   fittedCefLine,
   fittedCefValue,
 } from "./cef-line.ts";
@@ -47,7 +47,7 @@ export function writeCef(
     const row = (source === undefined ? flat : legacySource(flat, source)) as Source;
     const header = headerOf(profile, flat, row, version);
     const rows = PREPARED[version][profile];
-    out.text(`${plainCefLine(header, rows, row) ?? fittedCefLine(header, pairsOf(rows, row))}\n`);
+    if (!writePlainLine(out, header, rows, row)) out.text(`${fittedCefLine(header, pairsOf(rows, row))}\n`);
   };
   line(summary, profile === "legacy" ? siemSummary(delivery, summary) : undefined);
   if (evidence === "none" || summary.kind !== "alert") return 1;
@@ -140,13 +140,18 @@ const PREPARED: Readonly<Record<CefVersion, Readonly<Record<CefProfile, readonly
 };
 const written = new Uint8Array(Math.max(...Object.values(PREPARED[1]).map(({ length }) => length)));
 
+const LINE_END = 0x0a;
+/** A line is made here and copied out when it is whole. */
+const plain = new CefBytes();
+
 /**
  * The line that `fittedCefLine` makes of `pairsOf`, without making the pairs: nearly every line is such.
- * Undefined when it may be too long or an identifier is: then one field bears on others.
+ * False when it is too long or an identifier is, and nothing is written: then one field bears on others.
  */
-function plainCefLine(header: CefHeader, rows: readonly PreparedRow[], source: Source): string | undefined {
-  const head = cefHead(header);
-  let extension = "";
+function writePlainLine(out: ByteWriter, header: CefHeader, rows: readonly PreparedRow[], source: Source): boolean {
+  plain.reset();
+  plain.text(cefHead(header));
+  const start = plain.length;
   for (let i = 0; i < rows.length; i++) {
     const { row, beginning, label, max, earlier } = rows[i]!;
     written[i] = earlier < 0 ? 0 : written[earlier]!;
@@ -156,12 +161,25 @@ function plainCefLine(header: CefHeader, rows: readonly PreparedRow[], source: S
     const value = cefValue(row, given);
     if (value === undefined) continue;
     written[i] = 1;
-    if (row.kind === "identifier" && max > 0 && value.length > max) return undefined;
-    const text = fittedCefValue(value, row.key, row.cutOrder, max);
-    if (text !== "") extension += beginning + text + label;
+    const isLong = max > 0 && value.length > max;
+    if (row.kind === "identifier" && isLong) return false;
+    const before = plain.length;
+    // The first pair has no blank before it.
+    plain.ascii(before === start ? beginning.slice(1) : beginning);
+    if (isLong || !plain.printable(value)) {
+      const text = fittedCefValue(value, row.key, row.cutOrder, max);
+      if (text === "") {
+        plain.back(before);
+        continue;
+      }
+      plain.text(text);
+    }
+    plain.ascii(label);
+    if (plain.isTooLong) return false;
   }
-  const line = head + extension.slice(1);
-  return fitsCefLine(line) ? line : undefined;
+  out.copy(plain.bytes, 0, plain.length);
+  out.byte(LINE_END);
+  return true;
 }
 
 const FLAGS = { true: "1", false: "0" } as const;

@@ -42,6 +42,29 @@ function device(members: object): Delivery {
   return graphAlert({ evidence: [{ "@odata.type": typed("device"), ...members }] });
 }
 
+describe("of several items", () => {
+  const summaryOf = (...evidence: readonly object[]): unknown => JSON.parse(flatLines(graphAlert({ evidence }))[0]!);
+
+  test("the first gives all members that belong together, so that no hash stands beside another file's name", () => {
+    const file = (fileDetails: object): object => ({ "@odata.type": typed("file"), fileDetails });
+    const summary = summaryOf(file({ fileName: "a.exe" }), file({ fileName: "b.exe", sha1: "5b" }), {
+      "@odata.type": typed("url"),
+      url: "https://c",
+    });
+    expect(summary).toMatchObject({ fileName: "a.exe", url: "https://c" });
+    expect(summary).not.toHaveProperty("sha1");
+  });
+
+  test("one that has only the id of its device is not the alert's device", () => {
+    const summary = summaryOf(
+      { "@odata.type": typed("file"), mdeDeviceId: "d1", fileDetails: { fileName: "a.exe" } },
+      { "@odata.type": typed("process"), mdeDeviceId: "d2", processId: 7 },
+    );
+    expect(summary).toMatchObject({ fileName: "a.exe", processId: 7 });
+    expect(summary).not.toHaveProperty("deviceId");
+  });
+});
+
 describe("a device's names and addresses", () => {
   test("come from hostName and dnsDomain where there is no deviceDnsName", () => {
     const both = cef(
