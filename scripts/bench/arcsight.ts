@@ -7,7 +7,7 @@ import { Rsyslog } from "../../test/harness/rsyslog/rsyslog.ts";
 import { makeServerCertificate } from "../../test/harness/simulator/certificates.ts";
 import { ROOT, ScriptProblem } from "../build/project.ts";
 import { cpuMsOf, type Memory, memoryOf } from "./collector.ts";
-import { type Microsoft, startMicrosoft } from "./microsoft.ts";
+import { type Microsoft, type RunningMicrosoft, startMicrosoft } from "./microsoft.ts";
 import { type Bench, median, type Outcome, percentile, round, WITHIN_MS, withMicrosoft } from "./runs.ts";
 
 const CUSTOMERS = 25;
@@ -141,7 +141,7 @@ export function peakOf(seen: readonly Arrived[]): Pick<Outcome, "memory"> {
 /** One fresh `arcsight run` from nothing to the last alert in the receiver's file. */
 async function toRsyslog(
   { binary, say }: Bench,
-  microsoft: Microsoft,
+  microsoft: RunningMicrosoft,
   wanted: number,
   label = "",
   streams = "alerts",
@@ -156,15 +156,17 @@ async function toRsyslog(
     ca_file: join(folder, "ca.pem"),
   };
   const config = properties(folder, microsoft, { "outputs[0]": outputs }, streams);
+  const simulatorBeforeMs = cpuMsOf(microsoft.pid);
   const startedMs = performance.now();
   const helper = new Helper(binary, ["arcsight", "run", "--config", config]);
   try {
     await arrivals(rsyslog.out, wanted, helper);
     const seconds = (performance.now() - startedMs) / 1000;
     const memory = memoryOf(helper.pid);
-    const cpuUs = (helper.cpuMs() * 1000) / wanted;
+    const usOf = (ms: number): string => `${round((ms * 1000) / wanted)} µs`;
+    const others = `simulator ${usOf(cpuMsOf(microsoft.pid) - simulatorBeforeMs)}, rsyslog ${usOf(cpuMsOf(rsyslog.pid))}`;
     say(
-      `  ${label}${round(wanted / seconds)} alerts/s, processor ${round(cpuUs)} µs per alert, VmHWM ${round(memory.peakMb)} MB`,
+      `  ${label}${round(wanted / seconds)} alerts/s, processor ${usOf(helper.cpuMs())} per alert (${others}), VmHWM ${round(memory.peakMb)} MB`,
     );
     return { seconds, memory };
   } finally {

@@ -6,7 +6,7 @@ import { type HecServer, startHec } from "../../test/harness/hec/server.ts";
 import { ROOT, ScriptProblem } from "../build/project.ts";
 import { type Arrived, Helper, peakOf, properties } from "./arcsight.ts";
 import { cpuMsOf, EventCount, memoryOf } from "./collector.ts";
-import type { Microsoft } from "./microsoft.ts";
+import type { RunningMicrosoft } from "./microsoft.ts";
 import { type Bench, median, memoryAtRest, type Outcome, round, WITHIN_MS, withMicrosoft } from "./runs.ts";
 
 const WANTED = 25 * 8000;
@@ -26,13 +26,13 @@ interface CpuUs {
 /** Row `hec`: from the start of `run` until HEC has indexed every alert and the spool knows of it. */
 export async function alertsToHec(bench: Bench): Promise<Outcome[]> {
   const rest = await memoryAtRest(bench);
-  return withMicrosoft(LOAD, async (microsoft, _home, simulator) => {
+  return withMicrosoft(LOAD, async (microsoft) => {
     // The first reader makes the simulator prepare its pages.
-    await toHec(bench, microsoft, simulator.pid, "first");
+    await toHec(bench, microsoft, "first");
     const seen: (Arrived & { readonly cpuUs: CpuUs })[] = [];
     for (let run = 0; run < bench.runs; run += 1) {
       await bench.rateTargets.beside("hec", microsoft);
-      seen.push(await toHec(bench, microsoft, simulator.pid, `run ${run + 1}`));
+      seen.push(await toHec(bench, microsoft, `run ${run + 1}`));
     }
     const cpuOf = (part: keyof CpuUs): number => round(median(seen.map(({ cpuUs }) => cpuUs[part])));
     const target = bench.rateTargets.of(TARGET);
@@ -57,8 +57,7 @@ export async function alertsToHec(bench: Bench): Promise<Outcome[]> {
 /** One fresh `run` into an indexer that acknowledges as Splunk Enterprise does. */
 async function toHec(
   { binary, say }: Bench,
-  microsoft: Microsoft,
-  simulatorPid: number,
+  microsoft: RunningMicrosoft,
   label: string,
 ): Promise<Arrived & { readonly cpuUs: CpuUs }> {
   const counted = new EventCount('"source":"defender_mssp:');
@@ -69,7 +68,7 @@ async function toHec(
     unchecked: (piece) => counted.add(piece),
   });
   const folder = mkdtempSync(join(tmpdir(), "defender-mssp-bench-"));
-  const [startedMs, simulatorMs, before] = [performance.now(), cpuMsOf(simulatorPid), process.cpuUsage()];
+  const [startedMs, simulatorMs, before] = [performance.now(), cpuMsOf(microsoft.pid), process.cpuUsage()];
   const helper = new Helper(binary, [
     "run",
     "--config",
@@ -87,7 +86,7 @@ async function toHec(
     const own = process.cpuUsage(before);
     const cpuUs = {
       program: (helper.cpuMs() * 1000) / WANTED,
-      simulator: ((cpuMsOf(simulatorPid) - simulatorMs) * 1000) / WANTED,
+      simulator: ((cpuMsOf(microsoft.pid) - simulatorMs) * 1000) / WANTED,
       hec: (own.user + own.system) / WANTED,
     };
     if (counted.events !== WANTED) throw new ScriptProblem(`HEC has ${counted.events} alerts instead of ${WANTED}.`);

@@ -12,6 +12,11 @@ export interface Microsoft {
   readonly customers: readonly Customer[];
 }
 
+/** With the process that has to be measured too. */
+export interface RunningMicrosoft extends Microsoft {
+  readonly pid: number;
+}
+
 export interface Customer {
   readonly tenant_id: string;
   readonly tenant_name: string;
@@ -31,18 +36,18 @@ export interface Scenario {
 export async function startMicrosoft(
   scenario: string | Scenario,
   folder: string,
-): Promise<{ microsoft: Microsoft; simulator: Child }> {
+): Promise<{ microsoft: RunningMicrosoft; simulator: Child }> {
   let file = scenario;
   if (typeof file !== "string") {
     file = join(folder, "scenario.json");
     writeFileSync(file, JSON.stringify(scenario));
   }
   const simulator = harness("simulator", ["--scenario", file, "--stop-on-stdin-end"]);
-  const microsoft = await simulator.firstLine(
+  const ready = await simulator.firstLine(
     (line) => (line.startsWith("{") ? (JSON.parse(line) as Microsoft) : undefined),
     120_000,
   );
-  return { microsoft, simulator };
+  return { microsoft: { ...ready, pid: simulator.pid }, simulator };
 }
 
 /** How many requests were answered 429 so far, over all customers and APIs. */

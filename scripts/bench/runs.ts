@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { Collector, type Memory, runDocument, type StanzaSettings } from "./collector.ts";
-import { type Microsoft, type Scenario, startMicrosoft } from "./microsoft.ts";
+import { type Microsoft, type RunningMicrosoft, type Scenario, startMicrosoft } from "./microsoft.ts";
 import type { RateTargets } from "./rate-target.ts";
 
 /** Long enough for the slowest measurement on a slow machine. */
@@ -82,12 +82,12 @@ export async function withHome<T>(use: (home: string) => Promise<T>): Promise<T>
 
 export async function withMicrosoft<T>(
   scenario: string | Scenario,
-  use: (microsoft: Microsoft, home: string, simulator: { readonly pid: number }) => Promise<T>,
+  use: (microsoft: RunningMicrosoft, home: string) => Promise<T>,
 ): Promise<T> {
   return withHome(async (home) => {
     const { microsoft, simulator } = await startMicrosoft(scenario, home);
     try {
-      return await use(microsoft, home, simulator);
+      return await use(microsoft, home);
     } finally {
       await simulator.stop();
     }

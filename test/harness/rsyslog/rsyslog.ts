@@ -70,6 +70,11 @@ export class Rsyslog {
     }
   }
 
+  /** Of the process that runs. */
+  get pid(): number {
+    return this.#child?.pid ?? -1;
+  }
+
   /** Stops it as an administrator does. */
   stop(): Promise<void> {
     return this.#end("SIGTERM");
