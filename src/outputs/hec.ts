@@ -658,7 +658,7 @@ export class HecOutput implements Output {
     });
   }
 
-  /** One that may have restarted is not waited for longer than the first time; one that was gone, not that long. */
+  /** One that may have restarted is waited for as at first, one that was gone for a shorter time. */
   #waitAnew(lane: Lane): void {
     const wasGone = lane.wasUnreachable === "gone";
     const nowMs = this.#p.clock.monotonicMs();
