@@ -49,14 +49,14 @@ withPostgres("the fleet's store", () => {
     server.query(`select pid from pg_stat_activity where usename = '${MEMBER_ROLE}' and wait_event_type = 'Lock'`);
   /** Resolves with what it does; undefined as soon as it waits for a lock. */
   const withoutWaiting = async <T>(work: Promise<T>): Promise<T | undefined> => {
-    let isDone = false;
+    const done = new AbortController();
     const waits = async (): Promise<undefined> => {
-      while (!isDone && waitingForLock().length === 0) await pause(100);
+      while (!done.signal.aborted && waitingForLock().length === 0) await pause(100);
     };
     try {
       return await Promise.race([work, waits()]);
     } finally {
-      isDone = true;
+      done.abort();
     }
   };
 
