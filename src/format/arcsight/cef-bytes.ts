@@ -49,8 +49,8 @@ export class CefBytes {
   }
 
   /**
-   * Printable ASCII without a blank at its ends, escaped as a value of the extension. False for other text:
-   * then nothing is written.
+   * Printable ASCII without a blank at its ends, escaped as a value of the extension. False for other text,
+   * of which nothing is written.
    */
   printable(value: string): boolean {
     const n = value.length;
