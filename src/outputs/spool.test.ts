@@ -585,10 +585,10 @@ describe("records that stay in memory until they are next", () => {
     let failing = "";
     const disk: Disk = {
       ...fs,
-      writeSync: ((...args: Parameters<typeof fs.writeSync>) => {
+      writeSync: ((fd: number, bytes: Uint8Array, at: number, length: number) => {
         // The second record of the group.
-        if (failing === "fail to write" && String(args[1]).includes("-1")) throw failed("ENOSPC");
-        return fs.writeSync(...args);
+        if (failing === "fail to write" && Buffer.from(bytes).includes("-1")) throw failed("ENOSPC");
+        return fs.writeSync(fd, bytes, at, length);
       }) as Disk["writeSync"],
       fdatasync: ((fd: number, done: fs.NoParamCallback) =>
         failing === "fail to flush" ? done(failed("EIO")) : fs.fdatasync(fd, done)) as Disk["fdatasync"],
