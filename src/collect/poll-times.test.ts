@@ -134,6 +134,16 @@ describe("a customer that is taken over", () => {
     expect(times.dueMs(T0 + 20_000, { sinceMs: T0 - 9_000, untilMs: T0 - 6_500 }, WHOLE)).toBe(T0 + 20_000);
   });
 
+  test("is due at once where a clock was set back, so that its member seems to be lost in the future", () => {
+    for (let n = 0; n < 50; n += 1) {
+      const { times } = timesOf(n);
+      const lost = { sinceMs: LONG_AGO, untilMs: T0 + 3_600_000 };
+
+      for (const storedMs of [LONG_AGO, T0 + 900_000])
+        expect(times.dueMs(storedMs, lost, WHOLE)).toBeLessThanOrEqual(T0);
+    }
+  });
+
   test("from nobody is due at once", () => {
     const { times } = timesOf();
 

@@ -62,7 +62,8 @@ export class PollTimes {
     const nowMs = this.nowMs();
     const latestMs = nowMs + this.#everyMs;
     if (storedMs > nowMs && (lost === undefined || storedMs <= latestMs)) return Math.min(storedMs, latestMs);
-    if (lost === undefined) return storedMs;
+    // One that is lost in the future only: a clock was set back, so nobody knows.
+    if (lost === undefined || lost.untilMs > nowMs) return Math.min(storedMs, nowMs);
     // One that had them for a shorter time may not have polled all those that it took over itself.
     const knowsAll = lost.untilMs - lost.sinceMs >= this.#everyMs && !isInterrupted;
     return this.firstAfter(lost.untilMs - ROUND_MAY_TAKE_MS - (knowsAll ? 0 : this.#everyMs));
