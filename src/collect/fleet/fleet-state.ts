@@ -34,7 +34,7 @@ export interface FleetStateParts {
 export class FleetState implements StateFolder {
   readonly lastStopWasOrderly = true;
   readonly #p: FleetStateParts;
-  readonly #streams = new Map<number, { readonly lease: Lease; readonly key: StateKey }>();
+  readonly #streams = new Map<number, { readonly lease: Lease; readonly store: StreamStore }>();
   /** Streams whose last commits got no answer, and until when their customers wait. */
   readonly #unanswered = new Map<string, { readonly commits: number; readonly untilMs: number }>();
   #lanes: readonly OutputLanes[] = [];
@@ -85,7 +85,7 @@ export class FleetState implements StateFolder {
     );
     // It may have been lost meanwhile: what it commits is refused then, and nobody would deliver it.
     if (member.leaseOf(lease.shard)?.epoch !== lease.epoch) throw notOurs();
-    this.#streams.set(opened.id, { lease, key });
+    this.#streams.set(opened.id, { lease, store: opened.store });
     for (const lane of this.#lanes) lane.add(opened.id, lease, key.stanza);
     return this.#withRoom(opened, key);
   }
@@ -95,7 +95,11 @@ export class FleetState implements StateFolder {
     const streams = [...this.#streams].filter(
       ([, one]) => one.lease.epoch === lease.epoch && one.lease.shard === lease.shard,
     );
-    for (const [id] of streams) this.#streams.delete(id);
+    for (const [id, { store }] of streams) {
+      this.#streams.delete(id);
+      // A runner that saves nothing closes nothing. It waits for a commit, and nobody waits for that.
+      void store.close();
+    }
     const ids = streams.map(([id]) => id);
     await Promise.all(this.#lanes.map((lane) => lane.remove(ids, options)));
   }

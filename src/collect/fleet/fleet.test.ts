@@ -1303,3 +1303,29 @@ test("a customer whose commits got no answer long ago does not wait after one mo
 
   await expect(state.open(key)).rejects.toMatchObject({ code: "fleet-unsettled" });
 });
+
+test("what the store keeps of a shard's streams ends when the shard is given up, also without saving", async () => {
+  const lease: Lease = { shard: 1, epoch: 5n };
+  let nextId = 1;
+  const closed: number[] = [];
+  const open = async (): Promise<unknown> => {
+    const id = nextId++;
+    return { id, lease, store: { close: async () => void closed.push(id) } };
+  };
+  const state = new FleetState({
+    local: {} as StateFolder,
+    store: { open } as unknown as FleetStore,
+    member: { leaseOf: () => lease } as unknown as FleetMember,
+    clock: new FakeClock(),
+    random: { next: () => 0.5 },
+    shardOf: () => 1,
+    reduce: () => Promise.reject(new Error("nothing is huge here")),
+    joined: (batches) => batches,
+  });
+  for (const stanza of ["a", "b"]) await state.open({ stanza, tenantId: "t" as TenantId, stream: "alerts" });
+  await state.leave({ shard: 1, epoch: 4n }, { settles: false });
+  expect(closed).toEqual([]);
+  await state.leave(lease, { settles: false });
+
+  expect(closed).toEqual([1, 2]);
+});

@@ -2,11 +2,22 @@ import { expect, test } from "@jest/globals";
 import { deliveriesOf } from "../../../test/harness/postgres/fleet.ts";
 import { bodiesAt } from "../../json/record-bodies.ts";
 import type { Delivery } from "../../model/event.ts";
+import type { LedgerEntry } from "../../model/state.ts";
 import type { TenantId } from "../../model/tenant.ts";
 import { CommittedPackets } from "./committed-packets.ts";
+import type { Database } from "./connections.ts";
+import { fleetStream } from "./stream-store.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555" as TenantId;
 const PLACE = { stream: 1, seq: 1n, epoch: 7n };
+const ENTRY: LedgerEntry = {
+  hash: [1, 2, 3, 4],
+  updated: 1n,
+  writtenAtS: 1,
+  byteLength: 1,
+  bodyCrc: 1,
+  change: "new",
+};
 /** A small packet takes so much. */
 const ONE = 1 << 16;
 
@@ -51,4 +62,32 @@ test("a packet that was not committed takes no room, and one whose number comes 
     textsOf(deliveriesOf(TENANT, [2])),
   );
   expect(packets.bytes).toBe(ONE);
+});
+
+test("of a stream that is closed nothing is kept, not even what it is just committing", async () => {
+  const packets = new CommittedPackets(4 * ONE, bodiesAt);
+  const answered = Promise.withResolvers<void>();
+  const database = { query: () => answered.promise.then(() => [{ seq: "1" }]) } as unknown as Database;
+  const { store } = fleetStream(
+    { database, schema: "fleet", boot: "b", packets },
+    {
+      key: { stanza: "Contoso", tenantId: TENANT, stream: "alerts" },
+      lease: { shard: 1, epoch: PLACE.epoch },
+      outputs: ["a"],
+      events: { committed: () => undefined, lost: () => undefined },
+      others: [],
+    },
+    { id: 1, next_seq: "1", checkpoint: null },
+    [ENTRY],
+  );
+  const committing = store.commit({ deliveries: deliveriesOf(TENANT, [1]) });
+  const closing = store.close();
+  answered.resolve();
+  await Promise.all([committing, closing]);
+  await store.commit({ deliveries: deliveriesOf(TENANT, [2]) });
+
+  expect(packets.using([1])).toEqual([]);
+  expect(packets.bytes).toBe(0);
+  // Its customer may be on its way to be opened: with an empty ledger it would send everything again.
+  expect(store.takeEntries()).toEqual([ENTRY]);
 });

@@ -163,6 +163,7 @@ class PostgresStreamStore implements StreamStore {
   #checkpoint: Checkpoint | undefined;
   #entries: readonly LedgerEntry[];
   #isLost = false;
+  #isClosed = false;
 
   constructor(place: StorePlace, open: OpenStream, row: StreamRow, entries: readonly LedgerEntry[]) {
     const { key, lease, outputs, events } = open;
@@ -218,9 +219,9 @@ class PostgresStreamStore implements StreamStore {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#commits.idle();
     this.#packets.forget(this.#id);
-    this.#entries = [];
   }
 
   async #commit(
@@ -245,7 +246,8 @@ class PostgresStreamStore implements StreamStore {
     }
     if (checkpoint !== undefined) this.#checkpoint = checkpoint;
     if (packet === undefined) return;
-    packets.committed({ stream: this.#id, seq, epoch: this.#lease.epoch }, packet, this.#outputs);
+    const outputs = this.#isClosed ? [] : this.#outputs;
+    packets.committed({ stream: this.#id, seq, epoch: this.#lease.epoch }, packet, outputs);
     this.#events.committed(this.#id, bytes);
   }
 
