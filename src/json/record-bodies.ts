@@ -52,7 +52,7 @@ export function movedBody(
 
 /**
  * The bodies of records whose bytes lie one after another in `bytes` from `start` on, with one byte between
- * them. Their tables are copies.
+ * them. Their tables are copies in one array.
  */
 export function bodiesAt(bodies: readonly RecordBody[], bytes: Uint8Array, start: number): readonly RecordBody[] {
   const ints = new Int32Array(bodies.reduce((sum, body) => sum + intsOf(body), 0));

@@ -8,6 +8,9 @@ import { ALL, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgre
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
 
+/** A packet of one small alert takes so much, with its tables. */
+const ONE = (1 << 16) + 64;
+
 const withPostgres = describeWith("the programs of PostgreSQL", missingPostgresParts());
 
 withPostgres("packets that a member keeps", () => {
@@ -42,7 +45,7 @@ withPostgres("packets that a member keeps", () => {
   }
 
   test("are delivered without reading them back, and those beyond the room are read back in their place", async () => {
-    const { member, id, s } = await committed(2 << 16, [1, 2, 3]);
+    const { member, id, s } = await committed(2 * ONE, [1, 2, 3]);
     expect(await waitingFor(member, id)).toEqual(keysOf([1, 2, 3]));
     server.query(`update ${s}.packet set body = '\\x00'`);
 

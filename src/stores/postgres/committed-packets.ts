@@ -8,7 +8,7 @@ type Body = SourceRecord["body"];
 
 /**
  * Bodies that lie one after another in `bytes` from `start` on, with one byte between them, and whose member
- * tables are copies.
+ * tables are copies in one array.
  */
 export type BodiesAt = (bodies: readonly Body[], bytes: Uint8Array, start: number) => readonly Body[];
 
@@ -58,13 +58,13 @@ export class CommittedPackets {
     const packet = packed(deliveries, (byteLength) => this.#memory.lend(byteLength));
     const { memory, bytes, start } = packet;
     if (this.#bytes + memory.length > this.#mostBytes) return { ...packet, deliveries: undefined };
-    this.#bytes += memory.length;
     const bodies = this.#bodiesAt(
       deliveries.map(({ record }) => record.body),
       bytes,
       start,
     );
     const own = deliveries.map((one, i) => ({ ...one, record: { ...one.record, body: bodies[i] as Body } }));
+    this.#bytes += memory.length + tableBytesOf(own);
     return { ...packet, deliveries: own };
   }
 
@@ -88,7 +88,7 @@ export class CommittedPackets {
 
   /** It was not committed, or nobody knows. */
   dropped({ memory, deliveries }: Pick<FreshPacket, "memory" | "deliveries">): void {
-    if (deliveries !== undefined) this.#bytes -= memory.length;
+    if (deliveries !== undefined) this.#bytes -= memory.length + tableBytesOf(deliveries);
     this.#memory.release(memory);
   }
 
@@ -127,4 +127,9 @@ export class CommittedPackets {
     kept.isForgotten = true;
     if (kept.users === 0) this.dropped(kept);
   }
+}
+
+/** The member tables of one packet lie together. */
+function tableBytesOf([first]: readonly Delivery[]): number {
+  return first?.record.body.members.byteLength ?? 0;
 }
