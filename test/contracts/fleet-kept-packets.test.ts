@@ -54,6 +54,15 @@ withPostgres("packets that a member keeps", () => {
     expect(await waitingFor(member, id)).toEqual([...keysOf([1, 2]), "damaged"]);
   });
 
+  test("make room when a receiver that acknowledges nothing took them, long before they are confirmed", async () => {
+    const { member, id, store, s } = await committed(2 * ONE, [1, 2]);
+    expect(await member.waiting(output, [id], 1 << 20, new Map([[id, 2n]]))).toEqual([]);
+    for (const n of [3, 4]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
+    server.query(`update ${s}.packet set body = '\\x00'`);
+
+    expect(await waitingFor(member, id)).toEqual(["damaged", "damaged", ...keysOf([3, 4])]);
+  });
+
   test("are not delivered where the database has another packet under the number, as after a restore", async () => {
     const { member, id, s } = await committed(1 << 20, [1, 2]);
     server.query(

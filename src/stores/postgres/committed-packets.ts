@@ -25,7 +25,7 @@ export interface KeptPacket extends PacketPlace {
 
 interface Kept extends KeptPacket {
   readonly memory: Buffer;
-  /** Outputs that have not confirmed it. */
+  /** Outputs that have neither taken nor confirmed it. */
   readonly waitingFor: Set<string>;
   users: number;
   isForgotten: boolean;
@@ -106,7 +106,7 @@ export class CommittedPackets {
     if (kept.isForgotten && kept.users === 0) this.dropped(kept);
   }
 
-  /** The output has what was committed up to here. */
+  /** The output has, or took, what was committed up to here. */
   confirmed(output: string, { stream, seq }: Pick<PacketPlace, "stream" | "seq">): void {
     for (const one of this.#streams.get(stream)?.values() ?? []) {
       if (one.seq > seq) continue;

@@ -404,6 +404,8 @@ export class PostgresFleet implements FleetStore {
     mostBytes: number,
     takenTo: ReadonlyMap<number, bigint> = new Map(),
   ): Promise<readonly WaitingPacket[]> {
+    // It may take an hour to be confirmed, and is read back in the rare case that it must be sent again.
+    for (const [stream, seq] of takenTo) this.#packets.confirmed(output, { stream, seq });
     const kept = this.#packets.using(streams);
     const packets: WaitingPacket[] = [];
     try {
