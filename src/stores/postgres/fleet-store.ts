@@ -405,7 +405,7 @@ export class PostgresFleet implements FleetStore {
     takenTo: ReadonlyMap<number, bigint> = new Map(),
   ): Promise<readonly WaitingPacket[]> {
     // It may take an hour to be confirmed, and is read back in the rare case that it must be sent again.
-    for (const [stream, seq] of takenTo) this.#packets.confirmed(output, { stream, seq });
+    for (const stream of streams) this.#packets.confirmed(output, { stream, seq: takenTo.get(stream) ?? 0n });
     const kept = this.#packets.using(streams);
     const packets: WaitingPacket[] = [];
     try {
