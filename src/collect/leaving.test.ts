@@ -1,11 +1,13 @@
 import { expect, test } from "@jest/globals";
 import { alerts, HOUR, MINUTE, SimStream, World } from "../../test/harness/collect/world.ts";
 import { T0 } from "../../test/harness/fakes/clock.ts";
+import { Failure } from "../model/failure.ts";
 
 /** Two customers with ten alerts each, collected for two minutes. */
 async function running() {
   const world = new World();
-  world.shared = { nowMs: () => world.clock.now, lostOwnerOf: () => undefined };
+  const database = { aheadMs: 0 };
+  world.shared = { nowMs: () => world.clock.now + database.aheadMs, lostOwnerOf: () => undefined };
   const streams = [0, 1].map((n) => {
     const stream = new SimStream(world.clock);
     stream.versions.push(...alerts(10, T0 - 20 * MINUTE, T0 - MINUTE, `of-${n}`));
@@ -19,7 +21,7 @@ async function running() {
     await world.clock.advance(0);
     await ended;
   };
-  return { world, scheduler, streams, removed };
+  return { world, scheduler, streams, removed, database };
 }
 
 test("a customer that is removed is asked for no more and is in no status, and the others go on", async () => {
@@ -63,13 +65,12 @@ test("a customer that was given up in order is polled by its next owner when it 
   await world.stop();
 });
 
-test("a customer of a member whose clock is an hour ahead is polled by its next owner within poll_seconds", async () => {
-  const { world, scheduler, streams, removed } = await running();
-  world.clock.wallOffsetMs = HOUR;
+test("a customer that was given up before the database's clock was set back an hour is polled within poll_seconds", async () => {
+  const { world, scheduler, streams, removed, database } = await running();
+  database.aheadMs = HOUR;
   await world.clock.advance(2 * MINUTE);
-  // It saves when the customer is due, by its own clock.
   await removed(true);
-  world.clock.wallOffsetMs = 0;
+  database.aheadMs = 0;
   const before = streams[0]?.questions.length ?? 0;
   streams[0]?.versions.push(...alerts(3, world.clock.now, world.clock.now + 1_000, "later"));
   await scheduler.add(world.customers[0] as (typeof world.customers)[0]);
@@ -143,5 +144,26 @@ test("a customer that leaves is asked for no more at once, though another is bei
   await world.clock.advance(0);
   await Promise.all([added, ...removed]);
   expect(scheduler.status().map(({ input }) => input)).toEqual(["customer-1", "customer-2"]);
+  await world.stop();
+});
+
+test("a customer that waits for an output is polled when it accepts events again, though one before it leaves meanwhile", async () => {
+  const { world, scheduler, streams, removed } = await running();
+  const last = new SimStream(world.clock);
+  await scheduler.add(world.customer(last));
+  const failure = new Failure("output-full", { actor: "operator", retry: { when: "later" }, say: "Full." });
+  world.sink.break = () => ({ arrives: 0, failure });
+  for (const [n, stream] of [...streams, last].entries())
+    stream.versions.push(...alerts(1, world.clock.now, world.clock.now, `waits-${n}`));
+  await world.clock.advance(2 * HOUR);
+  world.sink.break = undefined;
+  const stop = new AbortController();
+  const woken = scheduler.outputAccepts(undefined, stop.signal);
+  await removed(false);
+  await world.clock.advance(1_000);
+  await woken;
+
+  const keys = world.sink.sent.map(({ key }) => key);
+  expect([1, 2].filter((n) => keys.some((key) => key.includes(`waits-${n}`)))).toEqual([1, 2]);
   await world.stop();
 });

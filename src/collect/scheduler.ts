@@ -605,7 +605,8 @@ export class Scheduler {
     stop: AbortSignal,
     wake: (runner: Runner) => boolean,
   ): Promise<void> {
-    for (const { customer, runners } of this.#members) {
+    // Who is removed meanwhile must not hide the one behind it.
+    for (const { customer, runners } of [...this.#members]) {
       if (stop.aborted) return;
       if (stanzas?.has(customer.stanza) === false) continue;
       const woken = runners.filter(wake);
