@@ -64,6 +64,13 @@ test("a packet that was not committed takes no room, and one whose number comes 
   expect(packets.bytes).toBe(ONE);
 });
 
+test("a packet whose number comes again is not kept any more, though there is no room for the other one", () => {
+  const packets = new CommittedPackets(ONE, bodiesAt);
+  for (const n of [1, 2]) packets.committed(PLACE, packets.pack(deliveriesOf(TENANT, [n])), ["a"]);
+  expect(packets.using([1])).toEqual([]);
+  expect(packets.bytes).toBe(0);
+});
+
 test("of a stream that is closed nothing is kept, not even what it is just committing", async () => {
   const packets = new CommittedPackets(4 * ONE, bodiesAt);
   const answered = Promise.withResolvers<void>();

@@ -70,11 +70,11 @@ export class CommittedPackets {
 
   committed(place: PacketPlace, packet: FreshPacket, outputs: readonly string[]): void {
     const { memory, deliveries } = packet;
-    if (deliveries === undefined || outputs.length === 0) return this.dropped(packet);
-    const ofStream = this.#streams.get(place.stream) ?? new Map<bigint, Kept>();
-    const before = ofStream.get(place.seq);
+    const before = this.#streams.get(place.stream)?.get(place.seq);
     // A database that was restored from a backup gives a number again.
     if (before !== undefined) this.#forget(before);
+    if (deliveries === undefined || outputs.length === 0) return this.dropped(packet);
+    const ofStream = this.#streams.get(place.stream) ?? new Map<bigint, Kept>();
     this.#streams.set(place.stream, ofStream);
     ofStream.set(place.seq, {
       ...place,
