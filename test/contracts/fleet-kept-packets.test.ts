@@ -54,7 +54,7 @@ withPostgres("packets that a member keeps", () => {
     expect(await waitingFor(member, id)).toEqual([...keysOf([1, 2]), "damaged"]);
   });
 
-  test("make room when a receiver that acknowledges nothing took them, long before they are confirmed", async () => {
+  test("leave memory when a receiver that acknowledges nothing took them, long before they are confirmed", async () => {
     const { member, id, store, s } = await committed(2 * ONE, [1, 2]);
     expect(await member.waiting(output, [id], 1 << 20, new Map([[id, 2n]]))).toEqual([]);
     for (const n of [3, 4]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
