@@ -606,7 +606,8 @@ export class Scheduler {
     wake: (runner: Runner) => boolean,
   ): Promise<void> {
     // Who is removed meanwhile must not hide the one behind it.
-    for (const { customer, runners } of [...this.#members]) {
+    const members = [...this.#members];
+    for (const { customer, runners } of members) {
       if (stop.aborted) return;
       if (stanzas?.has(customer.stanza) === false) continue;
       const woken = runners.filter(wake);
