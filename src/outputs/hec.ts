@@ -46,7 +46,10 @@ const COOKIE_CHANGES_MOST = 3;
 const NEW_COUNTS = { most: 5, withinMs: 600_000, saidAgainAfterMs: 3_600_000 };
 const SEGMENT_BYTES = 8 << 20;
 const SMALL_SEGMENT_BYTES = 1 << 20;
-/** What lanes that keep up take next is still in memory; while HEC is down it is no more than this. */
+/**
+ * What lanes that keep up take next is still in memory; while HEC is down it is at most this and the memory
+ * of one record.
+ */
 const FRESH_BYTES = 2 << 20;
 /** Health events in memory while the receiver is down, where there is no spool. */
 const HEALTH_MOST_BYTES = 16 << 20;
