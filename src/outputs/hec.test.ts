@@ -775,14 +775,14 @@ describe("with acknowledgement", () => {
     });
   });
 
-  test("an indexer that restarts once or twice is not taken for a balancer", async () => {
+  test("an indexer that restarts four times in ten minutes, and later again, is not taken for a balancer", async () => {
     const it = story({ network: (n) => n.indexer(A, { indexAfterMs: 500 }) });
-    for (let restart = 0; restart < 3; restart += 1) {
-      await it.output.write(versions(`a${restart}`));
-      await it.clock.pass(10_000);
+    for (const pausesMs of [60_000, 60_000, 60_000, 900_000, 60_000, 60_000, 60_000]) {
+      await it.output.write(versions("before"));
+      await it.clock.pass(10_000, 500);
       it.network.indexer(A, { indexAfterMs: 500 });
-      await it.output.write(versions(`b${restart}`));
-      await it.clock.pass(900_000, 1_000);
+      await it.output.write(versions("after"));
+      await it.clock.pass(pausesMs, 1_000);
     }
     expect(waiting(it)).toBe(0);
     expect(it.log.lines.filter(({ message }) => /load balancer/.test(message))).toEqual([]);
