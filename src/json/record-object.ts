@@ -23,34 +23,9 @@ export function textsOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? value.map(textOf).filter((text) => text !== undefined) : [];
 }
 
-/**
- * The whole record, or all but members that may be left out to save time. A number with more digits than a
- * double holds is an ExactNumber.
- */
-export function recordObject(body: RecordBody, without: readonly string[] = []): JsonObject {
-  const { bytes, start, end } = body;
-  let text = "";
-  let from = start;
-  for (const left of without.map((name) => plainMember(body, name)).toSorted((a, b) => a - b)) {
-    // Cutting out the first member would take its comma too.
-    if (left <= 0) continue;
-    text += textAt(bytes, from, start + memberField(body, left - 1, VALUE_END));
-    from = start + memberField(body, left, VALUE_END);
-  }
-  return parseExactly(text + textAt(bytes, from, end)) as JsonObject;
-}
-
-/** Where the first member of that ASCII name stands; -1: nowhere. */
-function plainMember(body: RecordBody, name: string): number {
-  const { bytes, start } = body;
-  for (let i = 0; i < body.memberCount; i++) {
-    const from = start + memberField(body, i, NAME_START) + 1;
-    if (start + memberField(body, i, NAME_END) - 1 - from !== name.length) continue;
-    let at = 0;
-    while (at < name.length && bytes[from + at] === name.charCodeAt(at)) at++;
-    if (at === name.length) return i;
-  }
-  return -1;
+/** The whole record. A number with more digits than a double holds is an ExactNumber. */
+export function recordObject({ bytes, start, end }: RecordBody): JsonObject {
+  return parseExactly(textAt(bytes, start, end)) as JsonObject;
 }
 
 /** One member's value, undefined when there is none; of several the last, as JSON.parse has it. */

@@ -1,7 +1,7 @@
 import { ByteWriter } from "../../json/byte-writer.ts";
 import { parseExactly } from "../../json/exact-numbers.ts";
 import { memberField, NAME_END, NAME_START, VALUE_END } from "../../json/member-table.ts";
-import { type JsonObject, recordObject } from "../../json/record-object.ts";
+import type { JsonObject } from "../../json/record-object.ts";
 import type { RecordBody } from "../../model/record.ts";
 
 /** What is kept of nearly every record fits, and no more memory than this is kept for the next one. */
@@ -14,17 +14,17 @@ const scratch = new ByteWriter(SCRATCH_BYTES);
  */
 export function mappedObject(body: RecordBody, left: readonly string[]): JsonObject {
   const { bytes, start, end } = body;
-  if (end - start > SCRATCH_BYTES) return recordObject(body, left);
-  scratch.reset();
+  const kept = end - start > SCRATCH_BYTES ? new ByteWriter(end - start) : scratch;
+  kept.reset();
   let from = start;
   // Cutting out the first member would take its comma too.
   for (let i = 1; i < body.memberCount; i++) {
     if (!isOneOf(body, i, left)) continue;
-    scratch.copy(bytes, from, start + memberField(body, i - 1, VALUE_END));
+    kept.copy(bytes, from, start + memberField(body, i - 1, VALUE_END));
     from = start + memberField(body, i, VALUE_END);
   }
-  scratch.copy(bytes, from, end);
-  return parseExactly(scratch.toString()) as JsonObject;
+  kept.copy(bytes, from, end);
+  return parseExactly(kept.toString()) as JsonObject;
 }
 
 function isOneOf(body: RecordBody, member: number, names: readonly string[]): boolean {
