@@ -647,17 +647,39 @@ describe("with acknowledgement", () => {
     expect(new Set(channelsOf(it))).toEqual(new Set(["1", "2"]));
   });
 
+  test("an indexer that acknowledges late, or nothing, and is gone each minute is waited for longer each time", async () => {
+    const copiesOf = async (reply: { readonly ack?: "never"; readonly indexAfterMs?: number }) => {
+      const it = story();
+      it.network.indexer(A, reply);
+      for (let minute = 0; minute < 20; minute += 1) {
+        await it.output.write(versions(`v${minute}`));
+        await it.clock.pass(45_000, 1_000);
+        it.network.down.add(A);
+        await it.clock.pass(12_000, 1_000);
+        it.network.down.clear();
+        await it.clock.pass(3_000, 1_000);
+      }
+      const sent = it.network.posts.flatMap(({ body }) => String(body).match(/"v\d+"/g) ?? []);
+      return sent.filter((one) => one === '"v10"').length;
+    };
+    expect(await copiesOf({ indexAfterMs: 120_000 })).toBe(1);
+    expect(await copiesOf({ ack: "never" })).toBeLessThanOrEqual(2);
+  });
+
   test("what an indexer that was gone lost is sent again 30 s after it is back, though nothing else is sent", async () => {
     const it = story();
     const indexer = it.network.indexer(A, { indexAfterMs: 20_000 });
-    await it.output.write(versions("lost"));
-    await it.clock.pass(2_000, 500);
-    it.network.down.add(A);
-    indexer.restart();
-    await it.clock.pass(60_000, 1_000);
-    it.network.down.clear();
-    await it.clock.pass(70_000, 1_000);
-    expect([it.network.posts.length, it.network.indexed, waiting(it)]).toEqual([2, ["lost"], 0]);
+    const restarts = ["first", "second", "third", "fourth"];
+    for (const name of restarts) {
+      await it.output.write(versions(name));
+      await it.clock.pass(2_000, 500);
+      it.network.down.add(A);
+      indexer.restart();
+      await it.clock.pass(60_000, 1_000);
+      it.network.down.clear();
+      await it.clock.pass(70_000, 1_000);
+    }
+    expect([it.network.posts.length, it.network.indexed, waiting(it)]).toEqual([8, restarts, 0]);
   });
 
   test("what an indexer that was gone kept is not sent again while it acknowledges within 30 s", async () => {

@@ -29,7 +29,10 @@ const LONGEST_ASK_MS = 10_000;
 const STOPPING_ASK_MS = 250;
 /** Without an acknowledgement for this long a batch is sent again, on another channel. */
 const UNACKNOWLEDGED_AFTER_MS = 300_000;
-/** An indexer that was gone may have lost what it took. What it kept it acknowledges within this long. */
+/**
+ * An indexer that was gone may have lost what it took. What it kept it mostly acknowledges within this long.
+ * The wait doubles with each return, until it acknowledges so soon again.
+ */
 const RETURNED_FOR_MS = 30_000;
 /** The wait doubles with each repeat, up to this. */
 const LONGEST_UNACKNOWLEDGED_MS = 3_600_000;
@@ -128,6 +131,8 @@ interface Lane {
   waitMs: number;
   /** How long the slowest of the last acknowledgements took, if that was too long; else 0. */
   lateMs: number;
+  /** What is open when it is back after it was gone waits this long. */
+  returnedForMs: number;
   /**
    * Of the last question for acknowledgements: it had no answer, so the indexer may have restarted since; or
    * there was no connection at all.
@@ -222,6 +227,7 @@ export class HecOutput implements Output {
       usesAck: parts.ack !== "off",
       waitMs: UNACKNOWLEDGED_AFTER_MS,
       lateMs: 0,
+      returnedForMs: RETURNED_FOR_MS,
       wasUnreachable: "no",
       sending: new Set(),
       askAfterMs: FIRST_ASK_MS,
@@ -652,6 +658,7 @@ export class HecOutput implements Output {
     lane.lateMs = slowestMs > UNACKNOWLEDGED_AFTER_MS ? slowestMs : 0;
     lane.waitMs = lateWaitMs(lane);
     lane.wasUnreachable = "no";
+    if (slowestMs <= RETURNED_FOR_MS) lane.returnedForMs = RETURNED_FOR_MS;
     if (wasLate || lane.lateMs === 0) return;
     const [tookS, waitS] = [lane.lateMs, lane.waitMs].map((ms) => Math.round(ms / 1000));
     this.#p.log.warn(`HEC acknowledges events late, after ${tookS} s. They are waited for up to ${waitS} s now.`, {
@@ -672,8 +679,9 @@ export class HecOutput implements Output {
       batch.waitMs = Math.min(
         batch.waitMs,
         UNACKNOWLEDGED_AFTER_MS,
-        wasGone ? nowMs - batch.atMs + RETURNED_FOR_MS : Number.POSITIVE_INFINITY,
+        wasGone ? nowMs - batch.atMs + lane.returnedForMs : Number.POSITIVE_INFINITY,
       );
+    if (wasGone) lane.returnedForMs = Math.min(UNACKNOWLEDGED_AFTER_MS, 2 * lane.returnedForMs);
   }
 
   /** What waited too long for its acknowledgement goes to whichever lane is free, on another channel. */
