@@ -670,7 +670,7 @@ export class HecOutput implements Output {
 
   /** One that may have restarted is waited for as at first, one that was gone for a shorter time. */
   #waitAnew(lane: Lane): void {
-    const wasGone = lane.wasUnreachable === "gone";
+    const isBack = lane.wasUnreachable === "gone";
     const nowMs = this.#p.clock.monotonicMs();
     lane.wasUnreachable = "no";
     lane.lateMs = 0;
@@ -679,9 +679,9 @@ export class HecOutput implements Output {
       batch.waitMs = Math.min(
         batch.waitMs,
         UNACKNOWLEDGED_AFTER_MS,
-        wasGone ? nowMs - batch.atMs + lane.returnedForMs : Number.POSITIVE_INFINITY,
+        isBack ? nowMs - batch.atMs + lane.returnedForMs : Number.POSITIVE_INFINITY,
       );
-    if (wasGone) lane.returnedForMs = Math.min(UNACKNOWLEDGED_AFTER_MS, 2 * lane.returnedForMs);
+    if (isBack) lane.returnedForMs = Math.min(UNACKNOWLEDGED_AFTER_MS, 2 * lane.returnedForMs);
   }
 
   /** What waited too long for its acknowledgement goes to whichever lane is free, on another channel. */
