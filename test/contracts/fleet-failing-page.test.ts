@@ -13,7 +13,7 @@ import { FakeClock } from "../harness/fakes/clock.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
 import { deliveriesOf } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, codeOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, codeOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { entry, KEY } from "./store-contract.ts";
 
@@ -72,7 +72,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a customer w
       if (lease === undefined) {
         await store.release(losses.slice(-1));
         open.clear();
-        lease = leaseOfKey(await store.claim(ALL));
+        lease = await claimedOfKey(store);
       }
       const outcomes: string[] = [];
       const says: string[] = [];

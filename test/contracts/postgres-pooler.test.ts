@@ -22,7 +22,7 @@ import {
 } from "../harness/postgres/fleet.ts";
 import { missingPooler, Pooler } from "../harness/postgres/pooler.ts";
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, codeOf, keysOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, codeOf, keysOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 import { entry, KEY, storeContract } from "./store-contract.ts";
@@ -96,7 +96,7 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
         }
     };
     await answered(() => member.release([before.lease]));
-    const after = await opened(member, leaseOfKey(await answered(() => member.claim(ALL))));
+    const after = await opened(member, await answered(() => claimedOfKey(member)));
 
     expect(["fleet-unreachable", "fleet-unsettled"]).toContain(whileDown);
     expect(after.store.takeEntries()).toEqual([entry(1)]);

@@ -27,7 +27,7 @@ import {
   settingsFor,
 } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, codeOf, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, entry, KEY, storeContract } from "./store-contract.ts";
 
@@ -318,7 +318,7 @@ withPostgres("the fleet's store", () => {
       expect(await codeOf(before.store.commit(page(4)))).toBe("fleet-fenced");
       await member.register({ name: "member", version: "test", configHash: "one" });
       server.query(`delete from ${s}.member where alive_until < (select max(alive_until) from ${s}.member)`);
-      const after = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const after = await opened(member, await claimedOfKey(member));
 
       expect(after.lease.epoch).toBeGreaterThan(lease.epoch);
       expect(after.store.takeEntries()).toEqual([entry(1)]);
@@ -349,7 +349,7 @@ withPostgres("the fleet's store", () => {
       expect(await initFleet(admin, fleet)).toEqual({ before: SCHEMA_VERSION, now: SCHEMA_VERSION });
       expire(fleet, "before");
       const member = await joined(fleet, "after");
-      const after = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const after = await opened(member, await claimedOfKey(member));
 
       expect(after.store.takeEntries()).toEqual([entry(1)]);
       await after.store.commit(page(2));
@@ -611,7 +611,7 @@ withPostgres("the fleet's store", () => {
           expect(early).toEqual([]);
           await holder.query("commit");
           while (waitingForLock().length > 0) await pause(20);
-          const after = await opened(member, leaseOfKey(await member.claim(ALL)));
+          const after = await opened(member, await claimedOfKey(member));
 
           expect(after.store.takeEntries()).toEqual(isThere ? [entry(1)] : []);
           if (!isThere) await after.store.commit(page);
@@ -731,7 +731,7 @@ withPostgres("the fleet's store", () => {
 
       expect(["fleet-unreachable", "fleet-unsettled"]).toContain(whileDown);
       await member.release([before.lease]);
-      const after = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const after = await opened(member, await claimedOfKey(member));
       expect(after.store.takeEntries()).toEqual([entry(1)]);
       await after.store.commit(page);
       expect(await keysWaiting(member, before.id)).toEqual(keysOf([1, 2]));

@@ -99,7 +99,7 @@ export class StoreWorld {
     const open = async (): Promise<OpenedStore> => {
       const name = `member-${crashes}`;
       const member = await this.joined(fleet, name);
-      const { store } = await this.opened(member, leaseOfKey(await member.claim(ALL)));
+      const { store } = await this.opened(member, await claimedOfKey(member));
       return {
         store,
         crash: () => {
@@ -138,6 +138,14 @@ export function leaseOfKey(leases: readonly Lease[]): Lease {
   const lease = leases.find(({ shard }) => shard === shardOf(KEY.tenantId));
   if (lease === undefined) throw new Error("the shard was not claimed");
   return lease;
+}
+
+/** Claims until it has the shard: the server says that a statement failed before it lets its locks go. */
+export async function claimedOfKey(member: Pick<PostgresFleet, "claim">): Promise<Lease> {
+  for (;;) {
+    const lease = (await member.claim(ALL)).find(({ shard }) => shard === shardOf(KEY.tenantId));
+    if (lease !== undefined) return lease;
+  }
 }
 
 /** The code of the failure with which it ended, or `done`. */
