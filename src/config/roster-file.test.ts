@@ -101,8 +101,11 @@ describe.each(FORMS)("the customers of %s", (_, text, read, name) => {
   });
 });
 
-test("a stanza beside the customers keeps its own settings of the same name", () => {
-  const roster = opened(readConfRoster, CONF);
+test.each([
+  ["above", `[monitor:///var/log]\nindex = os\n\n${CONF.slice(0, CONF.indexOf("[monitor:"))}`],
+  ["below", CONF],
+])("a stanza beside the customers, %s them, keeps its own settings of the same name", (_, conf) => {
+  const roster = opened(readConfRoster, conf);
   const after = roster.with([{ kind: "change", name: "contoso", values: { index: "soc" } }]);
   const indexOf = (name: string) => readConf(after).find((stanza) => stanza.name === name)?.values["index"];
   expect([indexOf("defender_mssp://contoso"), indexOf("monitor:///var/log")]).toEqual(["soc", "os"]);
