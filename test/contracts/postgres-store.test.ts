@@ -386,7 +386,7 @@ withPostgres("the fleet's store", () => {
       const { fleet, heir, before } = await takeover({ configured: [] });
       const leases = await heir.claim(ALL);
       // As if the claim had not seen the stream, because it was made in the same moment.
-      server.query(`update ${schemaOf(fleet)}.stream set epoch = 1`);
+      server.query(`update ${schemaOf(fleet)}.stream set epoch = ${before.lease.epoch}`);
       await opened(heir, leaseOfKey(leases));
 
       expect(await codeOf(before.store.commit({ entries: [entry(2)] }))).toBe("fleet-fenced");
