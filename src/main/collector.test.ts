@@ -877,14 +877,21 @@ describe("an output that accepts events again", () => {
 
   test("gets at once what it refused in a round that had not ended yet", async () => {
     const { bench, output } = await refusedFor2Hours(1);
+    const stream = bench.streams.get("customer-1") as SimStream;
+    stream.answerTakesMs = 500;
+    output.accepts();
+    await bench.clock.advance(200);
+    // The round that this began has not been refused yet.
+    output.accepts();
+    await bench.clock.advance(200);
+    const asked = askedAt(bench, "customer-1").length;
     bench.sink.break = () => {
       if (!output.isRefusing) return undefined;
       output.isRefusing = false;
-      output.accepts();
       return { arrives: 0, failure: failureOf("output-full") };
     };
-    output.accepts();
-    await bench.clock.advance(1_000);
+    await bench.clock.advance(5_000);
+    expect(askedAt(bench, "customer-1").length).toBeGreaterThan(asked);
     expect(bench.sink.sent.map(({ id }) => id)).toEqual(["customer-1-alert"]);
     bench.stop.abort();
   });
