@@ -3,6 +3,7 @@ import { asFailure, type Failure, isFailure } from "../model/failure.ts";
 import type { CustomerPermissions } from "../model/granted-permissions.ts";
 import type { HuntingSource } from "../model/hunting.ts";
 import { ticksFromMs } from "../model/instant.ts";
+import type { LostOwner } from "../model/lost-owner.ts";
 import type { Clock, Log, Random, Sink, SourceStream } from "../model/ports.ts";
 import { PROVISIONAL_FOR_MS } from "../model/provisional.ts";
 import { SerialQueue } from "../model/serial-queue.ts";
@@ -179,21 +180,21 @@ export class Scheduler {
       const { late, member } = await this.#enrol(customer, undefined);
       // It is a member now: a second attempt would poll it twice. What is not kept here is kept by `#watch`.
       if (this.#p.sink.kind === "provisional") await this.#replayAfterCrash(late).catch(() => undefined);
-      if (this.#p.shared !== undefined) this.#launchWhenDue(member, this.#p.shared);
+      const { times } = member;
+      if (times !== undefined) this.#launchWhenDue(member, times, this.#p.shared?.lostOwnerOf(customer.tenant.id));
       else for (const runner of member.runners) this.#launch?.(member, (stop) => runner.run(stop, 0));
     });
   }
 
   /** Polls a customer that was taken over when it is due: others must not wait for it meanwhile. */
-  #launchWhenDue(member: Member, shared: SharedCustomers): void {
+  #launchWhenDue(member: Member, times: PollTimes, lost: LostOwner | undefined): void {
     const { clock } = this.#p;
-    const { customer, runners, stop, times } = member;
-    const lost = shared.lostOwnerOf(customer.tenant.id);
-    const sharedIsAheadMs = shared.nowMs() - clock.monotonicMs();
-    const due = runners.map(({ checkpoint: { nextPollAtMs, walk } }) => {
-      const dueMs = times?.dueMs(nextPollAtMs, lost, { isInterrupted: walk !== undefined });
-      return (dueMs ?? nextPollAtMs) - sharedIsAheadMs;
-    });
+    const { runners, stop } = member;
+    const sharedIsAheadMs = times.nowMs() - clock.monotonicMs();
+    const due = runners.map(
+      ({ checkpoint: { nextPollAtMs, walk } }) =>
+        times.dueMs(nextPollAtMs, lost, { isInterrupted: walk !== undefined }) - sharedIsAheadMs,
+    );
     // A customer's streams share its token.
     const slot = runners.length === 0 ? undefined : this.#joinSlots.acquire(Math.min(...due), stop.signal);
     runners.forEach((runner, i) => {
