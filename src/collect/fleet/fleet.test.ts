@@ -1045,6 +1045,8 @@ describe("a lane to one output", () => {
     // The receiver is back, and has taken nothing yet.
     it.alive = false;
     it.receiverFailure = undefined;
+    packets.push({ stream: 3, seq: 1n, epoch: 1n, bytes: 10, deliveries: [deliveryOf("v2")] });
+    lane.committed(3, 10);
     await clock.advance(10_000);
     expect(heard).toEqual([]);
     it.alive = true;
