@@ -29,7 +29,7 @@ import {
   putComposed,
   putDeviceName,
 } from "./evidence.ts";
-import { addDevice, addFirst, DEVICE, hasDevice, THREAT } from "./first-facts.ts";
+import { addDevice, addFirst, copyFact, DEVICE, THREAT } from "./first-facts.ts";
 import { mappedObject } from "./mapped-members.ts";
 import { spelled } from "./spelling.ts";
 
@@ -757,8 +757,7 @@ function summaryOf(summary: FlatRecord, devices: readonly ItemFacts[], items: re
   let usedCount = others.filter(isNamed).length;
   if (device !== undefined) {
     usedCount++;
-    addDevice(summary, device);
-    if (hasDevice(device)) taken |= DEVICE;
+    if (addDevice(summary, device)) taken |= DEVICE;
   }
   for (const item of ordered) {
     const before = taken;
@@ -970,13 +969,4 @@ function reasonOf({ classification, determination }: Partial<FlatRecord>): strin
 function addStatuses(summary: FlatRecord, { detectionStatus, remediationStatus }: ItemFacts): void {
   if (detectionStatus !== undefined) summary.detectionStatus ??= detectionStatus;
   if (remediationStatus !== undefined) summary.remediationStatus ??= remediationStatus;
-}
-
-function copyFact<K extends keyof EvidenceFacts>(
-  to: Pick<EvidenceFacts, K>,
-  from: Pick<EvidenceFacts, K>,
-  name: K,
-): void {
-  const value = from[name];
-  if (value !== undefined) to[name] = value;
 }
