@@ -112,11 +112,11 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
 
     test.each([
       ["directly", "sync"],
-      ["through a pooler on each host", "sync-pooled"],
+      ["through a pooler on each host", "pooled"],
     ] as const)(
       "that members reach %s goes on at the synchronous standby: nothing is lost, the store has each version once",
       async (_, name) => {
-        if (name === "sync-pooled")
+        if (name === "pooled")
           for (const server of [primary, standby])
             poolers.push(await Pooler.start(server, { passwords: MEMBER_LOGIN, size: 15 }));
         waitForStandby(true);

@@ -383,7 +383,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet", ()
       const copies = await story.expectWhole(all());
       expect(counts.takeovers).toBeGreaterThanOrEqual(3);
       noteProof({
-        name: `fleet-${fleet}`,
+        name: `fleet-storm-${output}`,
         seed: null,
         counts: {
           ...counts,
