@@ -13,7 +13,7 @@ import { FakeClock } from "../harness/fakes/clock.ts";
 import { FakeRandom } from "../harness/fakes/random.ts";
 import { deliveriesOf } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, claimedOfKey, codeOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { claimedOfKey, codeOf, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { entry, KEY } from "./store-contract.ts";
 
@@ -43,7 +43,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a customer w
     const configured = CUSTOMERS.map(({ stanza, tenantId }) => ({ stanza, tenantId }));
     const store = await world.joined(fleet, "member", { configured });
     const clock = new FakeClock();
-    let lease: Lease | undefined = leaseOfKey(await store.claim(ALL));
+    let lease: Lease | undefined = await claimedOfKey(store);
     const losses: Lease[] = [];
     const state = new FleetState({
       local: {} as StateFolder,

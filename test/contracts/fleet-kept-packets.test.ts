@@ -4,7 +4,7 @@ import type { PostgresFleet } from "../../src/stores/postgres/fleet-store.ts";
 import { schemaOf } from "../../src/stores/postgres/schema.ts";
 import { deliveriesOf } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { claimedOfKey, keysOf, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
 
@@ -28,7 +28,7 @@ withPostgres("packets that a member keeps", () => {
   async function committed(keptMostBytes: number, numbers: readonly number[]) {
     const fleet = await newFleet();
     const member = await joined(fleet, "member", { keptMostBytes });
-    const lease = leaseOfKey(await member.claim(ALL));
+    const lease = await claimedOfKey(member);
     const { id, store } = await opened(member, lease);
     for (const n of numbers) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
     return { member, id, store, lease, s: schemaOf(fleet) };

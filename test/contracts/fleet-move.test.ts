@@ -24,7 +24,7 @@ import { FakeClock } from "../harness/fakes/clock.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
 import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { noteProof } from "../harness/proof.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, entry, KEY } from "./store-contract.ts";
@@ -189,7 +189,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     );
     expect(await moveOf(database, fleet)).toBeUndefined();
     await member.register({ name: "member", version: "test", configHash: "one" });
-    const again = await world.opened(member, leaseOfKey(await member.claim(ALL)));
+    const again = await world.opened(member, await claimedOfKey(member));
     await member.confirm(OUTPUTS[0] as string, [{ stream: id, epoch: again.lease.epoch, seq: 1n << 40n }]);
     await member.leave();
     expect(await transferOut(partsOf(fleet).parts)).toEqual({ streams: 3, tokens: 1 });
@@ -312,7 +312,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
     expect(await why({ tokens: undefined })).toMatch(/fleet.key_file/);
     const member = await world.joined(fleet, "member", { key });
     expect(await why()).toMatch(/Members of the fleet .* live: member\. Nothing was moved\./);
-    const { store } = await world.opened(member, leaseOfKey(await member.claim(ALL)));
+    const { store } = await world.opened(member, await claimedOfKey(member));
     await store.commit({ entries: [entry(9)], checkpoint: checkpoint(9) });
     await member.leave();
     expect(await why()).toMatch(/has collected Contoso already, and goes on from there/);

@@ -5,7 +5,7 @@ import { schemaOf } from "../../src/stores/postgres/schema.ts";
 import { documentedLine } from "../harness/postgres/documented.ts";
 import { deliveriesOf } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, keysOf, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { claimedOfKey, keysOf, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
 
@@ -24,7 +24,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("packets that
   async function threePackets() {
     const fleet = await newFleet();
     const member = await joined(fleet, "member");
-    const lease = leaseOfKey(await member.claim(ALL));
+    const lease = await claimedOfKey(member);
     const { id, store } = await opened(member, lease);
     for (const n of [1, 2, 3]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
     const damaged = async () => {

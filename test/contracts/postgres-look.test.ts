@@ -7,7 +7,7 @@ import { lookAtDatabase, lookAtLag } from "../../src/stores/postgres/look.ts";
 import { schemaOf } from "../../src/stores/postgres/schema.ts";
 import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, KEY } from "./store-contract.ts";
 
@@ -31,7 +31,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("looking at a
   test("names streams without a complete walk, those of configured customers only, and who owns them", async () => {
     const fleet = await world.newFleet();
     const member = await world.joined(fleet, "one");
-    const stream = await world.opened(member, leaseOfKey(await member.claim(ALL)));
+    const stream = await world.opened(member, await claimedOfKey(member));
     const customer = { stanza: KEY.stanza, tenantId: KEY.tenantId, lateAfterMs: HOUR_MS };
     const other = { ...customer, stanza: "never opened" };
     const look = () => lookAtLag(asMember, fleet, [customer, other]);

@@ -22,7 +22,7 @@ import {
 } from "../harness/postgres/fleet.ts";
 import { missingPooler, Pooler } from "../harness/postgres/pooler.ts";
 import { missingPostgresParts, PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, claimedOfKey, codeOf, keysOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, codeOf, keysOf, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { makeServerCertificate } from "../harness/simulator/certificates.ts";
 import { entry, KEY, storeContract } from "./store-contract.ts";
@@ -54,10 +54,10 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
   test("a member that was taken over commits nothing, and its heir goes on where it stopped", async () => {
     const fleet = await newFleet();
     const [zombie, heir] = [await joined(fleet, "zombie"), await joined(fleet, "heir")];
-    const before = await opened(zombie, leaseOfKey(await zombie.claim(ALL)));
+    const before = await opened(zombie, await claimedOfKey(zombie));
     await before.store.commit(page(1));
     expire(fleet, "zombie");
-    const after = await opened(heir, leaseOfKey(await heir.claim(ALL)));
+    const after = await opened(heir, await claimedOfKey(heir));
 
     expect(await codeOf(before.store.commit(page(2)))).toBe("fleet-fenced");
     expect(await zombie.renew()).toBe(false);
@@ -81,7 +81,7 @@ withPooler("the fleet's store through a pooler in transaction mode", () => {
   test("a page whose server crashed under the pooler is not tried again, and is there once after a new claim", async () => {
     const fleet = await newFleet();
     const member = await joined(fleet, "member");
-    const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+    const before = await opened(member, await claimedOfKey(member));
     await before.store.commit(page(1));
     await server.kill();
     const whileDown = await codeOf(before.store.commit(page(2)));

@@ -131,7 +131,7 @@ withPostgres("the fleet's store", () => {
     ])("a statement that hangs while it %s holds up its own shard only", async (_, locks) => {
       const fleet = await newFleet();
       const [lost, next] = [await joined(fleet, "lost"), await joined(fleet, "next")];
-      const lease = leaseOfKey(await lost.claim(ALL));
+      const lease = await claimedOfKey(lost);
       await opened(lost, lease);
       const holder = await server.session();
       try {
@@ -267,7 +267,7 @@ withPostgres("the fleet's store", () => {
     test("of two fleets in one database own their shards beside each other, and see nothing of the other", async () => {
       const [one, two] = [await newFleet(), await newFleet()];
       const [ofOne, ofTwo] = [await joined(one, "member"), await joined(two, "member")];
-      const [first, second] = [await opened(ofOne, leaseOfKey(await ofOne.claim(ALL))), await ofTwo.claim(ALL)];
+      const [first, second] = [await opened(ofOne, await claimedOfKey(ofOne)), await ofTwo.claim(ALL)];
       await first.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
       const other = await opened(ofTwo, leaseOfKey(second));
 
@@ -304,7 +304,7 @@ withPostgres("the fleet's store", () => {
       const fleet = await newFleet();
       const s = schemaOf(fleet);
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const before = await opened(member, lease);
       await before.store.commit(page(1));
       await restored(s, async () => {
@@ -338,7 +338,7 @@ withPostgres("the fleet's store", () => {
         );
       };
       const before = await joined(fleet, "before");
-      const old = await opened(before, leaseOfKey(await before.claim(ALL)));
+      const old = await opened(before, await claimedOfKey(before));
       await old.store.commit(page(1));
       asDocumented("pg_dump");
       await old.store.commit(page(2));
@@ -361,7 +361,7 @@ withPostgres("the fleet's store", () => {
     async function takeover(choice: MemberChoice = {}) {
       const fleet = await newFleet();
       const [zombie, heir] = [await joined(fleet, "zombie"), await joined(fleet, "heir", choice)];
-      const before = await opened(zombie, leaseOfKey(await zombie.claim(ALL)));
+      const before = await opened(zombie, await claimedOfKey(zombie));
       await before.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
       expire(fleet, "zombie");
       return { fleet, zombie, heir, before };
@@ -417,7 +417,7 @@ withPostgres("the fleet's store", () => {
     test("of two stores under one lease only the one that knows the last commit writes", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const [stale, fresh] = [await opened(member, lease), await opened(member, lease)];
       await fresh.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
 
@@ -436,7 +436,7 @@ withPostgres("the fleet's store", () => {
         const [old, heir] = round % 2 === 0 ? all : all.toReversed();
         const [oldName] = round % 2 === 0 ? names : names.toReversed();
         await old?.register({ name: oldName as string, version: "test", configHash: "one" });
-        const was = await opened(old as PostgresFleet, leaseOfKey((await old?.claim(ALL)) ?? []));
+        const was = await opened(old as PostgresFleet, await claimedOfKey(old as PostgresFleet));
         stream = was.id;
         expire(fleet, oldName as string);
         await heir?.register({ name: names[(round + 1) % 2] as string, version: "test", configHash: "one" });
@@ -444,7 +444,7 @@ withPostgres("the fleet's store", () => {
         // The old owner's page and the claim meet in the database in either order.
         const [late, lease] = await Promise.all([
           codeOf(was.store.commit(page(2 * round))),
-          heir?.claim(ALL).then(leaseOfKey) as Promise<Lease>,
+          claimedOfKey(heir as PostgresFleet),
         ]);
         if (late === "done") committed.push(2 * round);
         const is = await opened(heir as PostgresFleet, lease);
@@ -470,7 +470,7 @@ withPostgres("the fleet's store", () => {
     async function leftBehind() {
       const fleet = await newFleet();
       const dead = await joined(fleet, "dead", { configured: many });
-      const streams = await openAll(dead, leaseOfKey(await dead.claim(ALL)));
+      const streams = await openAll(dead, await claimedOfKey(dead));
       for (const [n, { store }] of streams.entries())
         await store.commit({
           entries: [entry(n)],
@@ -485,7 +485,7 @@ withPostgres("the fleet's store", () => {
       const { fleet, streams } = await leftBehind();
       const statements: string[] = [];
       const heir = await joined(fleet, "heir", { configured: many, sees: (sql) => statements.push(sql) });
-      const lease = leaseOfKey(await heir.claim(ALL));
+      const lease = await claimedOfKey(heir);
       statements.length = 0;
       const taken = await openAll(heir, lease);
 
@@ -503,7 +503,7 @@ withPostgres("the fleet's store", () => {
     test("gives each stream out once: whoever opens it again reads what was committed since", async () => {
       const { fleet } = await leftBehind();
       const heir = await joined(fleet, "heir", { configured: many });
-      const lease = leaseOfKey(await heir.claim(ALL));
+      const lease = await claimedOfKey(heir);
       const [first] = await openAll(heir, lease);
       await first?.store.commit({ entries: [entry(100)] });
       const again = await heir.open(many[0] as typeof KEY, lease, OUTPUTS, events);
@@ -517,7 +517,7 @@ withPostgres("the fleet's store", () => {
       server.query(`insert into ${s}.ledger(stream, object, ticks, written, bytes, crc, is_new)
         select ${streams[3]?.id}, gen_random_uuid(), 1, 1, 1, 1, true from generate_series(1, 1100)`);
       const heir = await joined(fleet, "heir", { configured: many });
-      const taken = await openAll(heir, leaseOfKey(await heir.claim(ALL)));
+      const taken = await openAll(heir, await claimedOfKey(heir));
 
       expect(taken.map(({ store }) => store.takeEntries().length)).toEqual(many.map((_, n) => (n === 3 ? 1101 : 1)));
     });
@@ -533,7 +533,7 @@ withPostgres("the fleet's store", () => {
         );
       };
       const heir = await joined(fleet, "heir", { configured: many, sees: refusesFirst });
-      const taken = await openAll(heir, leaseOfKey(await heir.claim(ALL)));
+      const taken = await openAll(heir, await claimedOfKey(heir));
 
       expect(refusals).toBe(1);
       expect(taken.map(({ store }) => store.takeEntries())).toEqual(many.map((_, n) => [entry(n)]));
@@ -542,7 +542,7 @@ withPostgres("the fleet's store", () => {
     test("fences what the old owner opened while the new one claimed", async () => {
       const { fleet, streams } = await leftBehind();
       const heir = await joined(fleet, "heir", { configured: many });
-      const lease = leaseOfKey(await heir.claim(ALL));
+      const lease = await claimedOfKey(heir);
       // As if the claim had not seen the streams, because they were made in the same moment.
       const old = streams[0]?.lease.epoch;
       server.query(`update ${schemaOf(fleet)}.stream set epoch = ${old}`);
@@ -559,7 +559,7 @@ withPostgres("the fleet's store", () => {
       const proxy = await CuttingProxy.open(server.port);
       try {
         const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 5_000 });
-        const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+        const before = await opened(member, await claimedOfKey(member));
         proxy.mode = "swallow-answers";
         const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
 
@@ -594,7 +594,7 @@ withPostgres("the fleet's store", () => {
         const holder = await server.session();
         try {
           const member = await joined(fleet, "member", { port: proxy.port, answerWithinMs: 3_600_000 });
-          const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+          const before = await opened(member, await claimedOfKey(member));
           const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
           await holder.query("begin");
           await holder.query(`select from ${schemaOf(fleet)}.stream for update`);
@@ -629,7 +629,7 @@ withPostgres("the fleet's store", () => {
       const proxy = await CuttingProxy.open(server.port);
       try {
         const member = await joined(fleet, "member", { port: proxy.port });
-        const { store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+        const { store, lost, committed } = await opened(member, await claimedOfKey(member));
         proxy.mode = "refuse";
         proxy.cut();
         const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
@@ -647,7 +647,7 @@ withPostgres("the fleet's store", () => {
     test("a page that the server refuses counts as not sent, and is committed when it can be", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const { id, store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const { id, store, lost, committed } = await opened(member, await claimedOfKey(member));
       const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
       server.query(`revoke insert on ${schemaOf(fleet)}.packet from ${MEMBER_ROLE}`);
 
@@ -663,7 +663,7 @@ withPostgres("the fleet's store", () => {
       const fleet = await newFleet();
       const s = schemaOf(fleet);
       const member = await joined(fleet, "member");
-      const { id, store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const { id, store, lost, committed } = await opened(member, await claimedOfKey(member));
       const page = { entries: [entry(1)], checkpoint: checkpoint(1), deliveries: deliveriesOf(KEY.tenantId, [1]) };
       // As the server says it where a table's file cannot grow.
       server.query(`create function ${s}.full_disk() returns trigger language plpgsql as $$ begin
@@ -693,7 +693,7 @@ withPostgres("the fleet's store", () => {
     test("a page of a database that is read-only counts as not sent, and is committed when it can be", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const { id, store, lost, committed } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const { id, store, lost, committed } = await opened(member, await claimedOfKey(member));
       const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
       const readOnly = (isReadOnly: boolean): void => {
         server.query(`alter role ${MEMBER_ROLE} set default_transaction_read_only = ${isReadOnly}`);
@@ -722,7 +722,7 @@ withPostgres("the fleet's store", () => {
     test("a page after the database crashed and came back is committed once", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const before = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const before = await opened(member, await claimedOfKey(member));
       await before.store.commit({ entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) });
       await server.kill();
       const page = { entries: [entry(2)], deliveries: deliveriesOf(KEY.tenantId, [2]) };
@@ -742,7 +742,7 @@ withPostgres("the fleet's store", () => {
     test("come back with the bytes, the members and what was known of each version, oldest first", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const { id, store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const { id, store } = await opened(member, await claimedOfKey(member));
       const pages = [[1, 2, 3], [4]].map((page) => deliveriesOf(KEY.tenantId, page));
       for (const deliveries of pages) await store.commit({ deliveries });
       const waiting = await member.waiting(OUTPUTS[0] as string, [id], 1 << 20);
@@ -762,7 +762,7 @@ withPostgres("the fleet's store", () => {
     test("are read within a limit, and at least one of them", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const { id, store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const { id, store } = await opened(member, await claimedOfKey(member));
       for (const n of [1, 2, 3]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
 
       expect(await member.waiting(OUTPUTS[0] as string, [id], 1)).toHaveLength(1);
@@ -771,7 +771,7 @@ withPostgres("the fleet's store", () => {
     test("of a stream that commits faster than they are delivered hide no other stream's", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const busy = await opened(member, lease);
       const quiet = await member.open({ ...KEY, stream: "incidents" }, lease, OUTPUTS, {
         lost: () => undefined,
@@ -795,7 +795,7 @@ withPostgres("the fleet's store", () => {
     test("that a receiver took and that are not confirmed yet are left out, each stream's by its own", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const first = await opened(member, lease);
       const second = await member.open({ ...KEY, stream: "incidents" }, lease, OUTPUTS, {
         lost: () => undefined,
@@ -822,7 +822,7 @@ withPostgres("the fleet's store", () => {
     test("wait for each output until that one confirmed them; a new output gets what comes from now on", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const { id, store } = await opened(member, lease, ["a", "b"]);
       for (const n of [1, 2]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
       expect(await member.confirm("a", [{ stream: id, epoch: lease.epoch, seq: 1n }])).toEqual([id]);
@@ -847,7 +847,7 @@ withPostgres("the fleet's store", () => {
       const fleet = await newFleet();
       const [changed, other] = [await joined(fleet, "changed"), await joined(fleet, "other")];
       const [id, firstEpoch] = await (async () => {
-        const lease = leaseOfKey(await other.claim(ALL));
+        const lease = await claimedOfKey(other);
         const { id: stream, store } = await opened(other, lease, ["a", "b"]);
         await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [1]) });
         const seq = { stream, epoch: lease.epoch, seq: 1n };
@@ -856,11 +856,11 @@ withPostgres("the fleet's store", () => {
         return [stream, lease.epoch] as const;
       })();
       server.query(`update ${schemaOf(fleet)}.member set config_hash = 'new' where name = 'changed'`);
-      const lease = leaseOfKey(await changed.claim(ALL));
+      const lease = await claimedOfKey(changed);
       const meanwhile = await opened(changed, lease, ["a"]);
       await meanwhile.store.commit({ deliveries: deliveriesOf(KEY.tenantId, [2]) });
       await changed.release([lease]);
-      const back = leaseOfKey(await other.claim(ALL));
+      const back = await claimedOfKey(other);
       await opened(other, back, ["a", "b"]);
 
       expect(back.epoch).toBeGreaterThan(firstEpoch);
@@ -870,7 +870,7 @@ withPostgres("the fleet's store", () => {
     test("that wait for an output whose settings changed are delivered by the one that replaces it", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const { id, store } = await opened(member, lease, ["cef-file-a", "json-lines-a"]);
       for (const n of [1, 2]) await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [n]) });
       await member.confirm("cef-file-a", [{ stream: id, epoch: lease.epoch, seq: 1n }]);
@@ -886,7 +886,7 @@ withPostgres("the fleet's store", () => {
       const fleet = await newFleet();
       const s = schemaOf(fleet);
       const member = await joined(fleet, "member");
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const { id, store } = await opened(member, lease);
       await store.commit({ deliveries: deliveriesOf(KEY.tenantId, [1]) });
       server.query(`create table ${s}.packet_7 partition of ${s}.packet for values in (7)`);
@@ -915,7 +915,7 @@ withPostgres("the fleet's store", () => {
     test("are committed after the server's clock has left the hours that were made", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member");
-      const { id, store } = await opened(member, leaseOfKey(await member.claim(ALL)));
+      const { id, store } = await opened(member, await claimedOfKey(member));
       const hours = server.query(
         `select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
          where i.inhparent = '${schemaOf(fleet)}.packet'::regclass`,
@@ -933,7 +933,7 @@ withPostgres("the fleet's store", () => {
     test("takes over what its tenant left under a name that is configured no more", async () => {
       const fleet = await newFleet();
       const member = await joined(fleet, "member", { configured: [] });
-      const lease = leaseOfKey(await member.claim(ALL));
+      const lease = await claimedOfKey(member);
       const { id, store } = await opened(member, lease);
       await store.commit({ entries: [entry(1)], checkpoint: checkpoint(1) });
       const events = { lost: () => undefined, committed: () => undefined };
@@ -969,7 +969,7 @@ withPostgres("the fleet's store", () => {
       expect(await initFleet(admin, fleet)).toEqual({ before: 1, now: SCHEMA_VERSION });
       server.query(roleSql(fleet, MEMBER_ROLE));
       const member = await joined(fleet, "member");
-      expect(leaseOfKey(await member.claim(ALL)).epoch).toBe((1n << 60n) + 1n);
+      expect((await claimedOfKey(member)).epoch).toBe((1n << 60n) + 1n);
     });
 
     test("of a newer release lets members of version 2 go on beside new ones, and share with them", async () => {

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "@jest/globals";
 import { Failure } from "../../src/model/failure.ts";
+import type { Lease } from "../../src/model/fleet.ts";
 import { type Sealed, sealed } from "../../src/model/sealed.ts";
 import { FileTokenVault, SecretFiles } from "../../src/stores/disk/secrets.ts";
 import type { Database } from "../../src/stores/postgres/connections.ts";
@@ -19,7 +20,7 @@ import { diskPorts } from "../harness/fakes/disk.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
 import { connectionsTo, MEMBER_PASSWORD, MEMBER_ROLE } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, codeOf, leaseOfKey, StoreWorld } from "../harness/postgres/store-world.ts";
+import { claimedOfKey, codeOf, StoreWorld } from "../harness/postgres/store-world.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { KEY } from "./store-contract.ts";
 import { BINDING, OTHER_BINDING, redeemed, tokenIn, vaultContract } from "./token-vault-contract.ts";
@@ -89,7 +90,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
   async function member(fleet: string, name: string, key: FleetKey): Promise<Member> {
     const store = await joined(fleet, name, { key });
     stay(fleet, name);
-    let lease: ReturnType<typeof leaseOfKey> | undefined;
+    let lease: Lease | undefined;
     const inner = connectedAs();
     const database: Database = {
       query: async <Row>(sql: string, values?: readonly unknown[]) => {
@@ -117,7 +118,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("refresh toke
       vault: (typed) =>
         tokens.vault({ tenantId, stanza, fingerprint: BINDING, ...(typed === undefined ? {} : { typed }) }, renewing),
       claim: async () => {
-        lease = leaseOfKey(await store.claim(ALL));
+        lease = await claimedOfKey(store);
       },
       lost: () => {
         lease = undefined;
