@@ -76,6 +76,9 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet besi
     for (const name of Object.keys(members)) start(name);
     await owns(128, "one", "two");
     await arrived();
+    // What was read before "two" got its shards may be confirmed by that. This is not: nothing changes hands until the break.
+    appear(1);
+    await arrived();
 
     // Both write into a receiver that reads nothing, one of them is killed, and what was not read is lost.
     receiver.stopReading();
@@ -107,6 +110,6 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet besi
     const { totals } = await consult({ truth: started.ready.control_url, delivered: [file], format: "cef" });
     const none = { lost: 0, stale: 0, duplicated: 0, unknown: 0 };
     expect(totals).toMatchObject({ shown: all, delivered: all, ...none });
-    expect(alerts().length).toBeGreaterThan(all);
+    expect(alerts().length).toBeGreaterThanOrEqual(all + CUSTOMERS.length);
   });
 });
