@@ -32,10 +32,11 @@ type SingleExecutable = (
 /**
  * Flags of the shipped runtime: its own warnings would be unlevelled lines in splunkd.log. The young
  * generation has 4 MB from the start: of 1 MB a quarter outlived each collection, because the events of many
- * customers are under way at once, and the runtime's own 16 MB raise the peak. These two leave the code
- * caches valid, as other flags of V8 may not. The last two take away what OPENSSL_CONF, NODE_USE_SYSTEM_CA,
- * SSL_CERT_FILE and SSL_CERT_DIR would change: the runtime reads them before this program's first line, and a
- * broken OpenSSL configuration ends it there.
+ * customers are under way at once, and the runtime's own 16 MB raise the peak. V8's helpers share one thread,
+ * because each thread keeps memory of its own. These three leave the code caches valid, as other flags may
+ * not. The last two take away what OPENSSL_CONF, NODE_USE_SYSTEM_CA, SSL_CERT_FILE and SSL_CERT_DIR would
+ * change: the runtime reads them before this program's first line, and a broken OpenSSL configuration ends it
+ * there.
  */
 function runtimeFlags(platform: Platform): readonly string[] {
   const noFile = platform.startsWith("win") ? "NUL" : "/dev/null";
@@ -43,6 +44,7 @@ function runtimeFlags(platform: Platform): readonly string[] {
     "--no-warnings",
     "--min-semi-space-size=4",
     "--max-semi-space-size=4",
+    "--v8-pool-size=1",
     "--no-use-system-ca",
     `--openssl-config=${noFile}`,
   ];
