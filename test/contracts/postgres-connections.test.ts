@@ -112,8 +112,7 @@ withPostgres("connections to PostgreSQL", () => {
       try {
         primary.query("create table t(n int)");
         standby = await primary.startStandby();
-        primary.query("alter system set synchronous_standby_names = '*'");
-        primary.query("select pg_reload_conf()");
+        await primary.waitForStandby(true);
         const connections = await fleetConnections(settingsFor([standby.port, primary.port]), 1);
         await connections.query("insert into t values (1)");
         await primary.kill();
@@ -138,8 +137,7 @@ withPostgres("connections to PostgreSQL", () => {
       try {
         primary.query("create table t(n int)");
         standby = await primary.startStandby();
-        primary.query("alter system set synchronous_standby_names = '*'");
-        primary.query("select pg_reload_conf()");
+        await primary.waitForStandby(true);
         const settings = settingsFor([primary.port, standby.port]);
         const within = { answerWithinMs: 5_000, primary: new PrimaryHost() };
         const connections = await fleetConnections(settings, 2, undefined, within);

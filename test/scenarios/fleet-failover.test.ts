@@ -97,12 +97,7 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
       await primary.remove();
       primary = standby;
       standby = await primary.startStandby(port);
-      waitForStandby(isSynchronous);
-    }
-
-    function waitForStandby(isSynchronous: boolean): void {
-      primary.query(`alter system set synchronous_standby_names = '${isSynchronous ? "*" : ""}'`);
-      primary.query("select pg_reload_conf()");
+      await primary.waitForStandby(isSynchronous);
     }
 
     async function stop(story: FleetStory, running: readonly MemberProcess[]): Promise<void> {
@@ -119,7 +114,7 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
         if (name === "pooled")
           for (const server of [primary, standby])
             poolers.push(await Pooler.start(server, { passwords: MEMBER_LOGIN, size: 15 }));
-        waitForStandby(true);
+        await primary.waitForStandby(true);
         const ports = (poolers.length > 0 ? poolers : [primary, standby]).map(({ port }) => port);
         const { story, appear, all, delivered, running } = await begin(name, ports, "files");
         const counts = { failovers: 0, pages_without_answer: 0, versions_without_answer_kept: 0 };
@@ -171,6 +166,8 @@ describeWith("the programs of PostgreSQL and PgBouncer", missingPostgresParts() 
       const counts = { failovers: 0, committed_and_lacking: 0, delivered_and_lacking: 0 };
       for (let round = 0; round < ROUNDS; round += 1) {
         if (round > 0) await followAgain(false);
+        // It lacks exactly what is committed from here on.
+        await standby.hasAllOf(primary);
         const [pid] = primary.query("select pid from pg_stat_replication");
         process.kill(Number(pid), "SIGSTOP");
         // Some of it was delivered and confirmed, and some was not.

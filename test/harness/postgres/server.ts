@@ -181,6 +181,25 @@ export class PostgresServer {
     }
   }
 
+  /**
+   * From now on each commit waits until a standby has it, or none does. A reload is over long before the
+   * server's processes have read the setting, and one of them decides for all whether commits wait.
+   */
+  async waitForStandby(isSynchronous: boolean): Promise<void> {
+    const names = isSynchronous ? "*" : "";
+    this.query(`alter system set synchronous_standby_names = '${names}'`);
+    this.query("select pg_reload_conf()");
+    while (this.query("select current_setting('synchronous_standby_names') || '.'")[0] !== `${names}.`) await pause(20);
+    // A new session has read it, so all processes were told. The one that decides reads it before its next checkpoint.
+    for (let checkpoints = 0; checkpoints < 2; checkpoints += 1) this.query("checkpoint");
+  }
+
+  /** Resolves when a reader of this standby sees all that the primary has committed before. */
+  async hasAllOf(primary: PostgresServer): Promise<void> {
+    const [written = ""] = primary.query("select pg_current_wal_flush_lsn()");
+    while (this.query(`select pg_last_wal_replay_lsn() >= '${written}'`)[0] !== "t") await pause(20);
+  }
+
   /** `SIGINT` ends it as its service does, `SIGQUIT` as a crash: the next start recovers. */
   async kill(signal: "SIGINT" | "SIGQUIT" = "SIGQUIT"): Promise<void> {
     this.#child?.kill("SIGCONT");
