@@ -24,7 +24,7 @@ import { FakeClock } from "../harness/fakes/clock.ts";
 import { FakeLog } from "../harness/fakes/log.ts";
 import { connectionsTo, deliveriesOf, MEMBER_PASSWORD, MEMBER_ROLE } from "../harness/postgres/fleet.ts";
 import { missingPostgresParts, type PostgresServer } from "../harness/postgres/server.ts";
-import { ALL, claimedOfKey, leaseOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
+import { ALL, claimedOfKey, OUTPUTS, StoreWorld } from "../harness/postgres/store-world.ts";
 import { noteProof } from "../harness/proof.ts";
 import { describeWith } from "../harness/real-parts.ts";
 import { checkpoint, entry, KEY } from "./store-contract.ts";
@@ -157,8 +157,7 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a move betwe
 
   async function inDatabase(fleet: string) {
     const member = await world.joined(fleet, "member", { key });
-    const leases = await member.claim(ALL);
-    const { store, id } = await world.opened(member, leaseOfKey(leases));
+    const { store, id } = await world.opened(member, await claimedOfKey(member));
     const token = await new FleetTokens({ database, fleet, key, timers: clock }).give(KEY);
     return {
       member,

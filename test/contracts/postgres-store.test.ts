@@ -47,6 +47,10 @@ withPostgres("the fleet's store", () => {
 
   const waitingForLock = (): string[] =>
     server.query(`select pid from pg_stat_activity where usename = '${MEMBER_ROLE}' and wait_event_type = 'Lock'`);
+  /** The server's process has ended, and holds no lock any more. */
+  const gone = async (pid: string): Promise<void> => {
+    while (server.query(`select 1 from pg_stat_activity where pid = ${pid}`).length > 0) await pause(20);
+  };
   /** Resolves with what it does; undefined as soon as it waits for a lock. */
   const withoutWaiting = async <T>(work: Promise<T>): Promise<T | undefined> => {
     const done = new AbortController();
@@ -566,14 +570,16 @@ withPostgres("the fleet's store", () => {
         expect(await codeOf(before.store.commit(page))).toBe("fleet-unsettled");
         expect(before.lost).toEqual([before.lease]);
         expect(await codeOf(before.store.commit(page))).toBe("fleet-fenced");
+        // The server may begin with it only after the member has given up waiting.
+        while (server.query(`select 1 from ${schemaOf(fleet)}.packet`).length === 0) await pause(20);
         proxy.mode = "pass";
         proxy.cut();
         await member.release([before.lease]);
-        const [lease] = await member.claim(ALL);
-        const after = await opened(member, lease as Lease);
+        const lease = await claimedOfKey(member);
+        const after = await opened(member, lease);
 
-        expect(lease?.shard).toBe(before.lease.shard);
-        expect(lease?.epoch).toBeGreaterThan(before.lease.epoch);
+        expect(lease.shard).toBe(before.lease.shard);
+        expect(lease.epoch).toBeGreaterThan(before.lease.epoch);
         expect(after.store.takeEntries()).toEqual([entry(1)]);
         expect(await keysWaiting(member, after.id)).toEqual(keysOf([1]));
       } finally {
@@ -600,17 +606,19 @@ withPostgres("the fleet's store", () => {
           await holder.query(`select from ${schemaOf(fleet)}.stream for update`);
           const code = codeOf(before.store.commit(page));
           while (waitingForLock().length === 0) await pause(20);
+          const [pid] = waitingForLock();
           proxy.cut();
           expect(await code).toBe("fleet-unsettled");
           expect(before.lost).toEqual([before.lease]);
 
           await member.release([before.lease]);
-          if (outcome === "undone") server.query(`select pg_terminate_backend(${waitingForLock()[0]})`);
+          if (outcome === "undone") server.query(`select pg_terminate_backend(${pid})`);
           // What may still be committed is not claimed before it is.
           const early = outcome === "committed during the claim" ? await member.claim(ALL) : [];
           expect(early).toEqual([]);
           await holder.query("commit");
-          while (waitingForLock().length > 0) await pause(20);
+          // It has its lock before it has committed, and a claim in between would be first.
+          await gone(pid as string);
           const after = await opened(member, await claimedOfKey(member));
 
           expect(after.store.takeEntries()).toEqual(isThere ? [entry(1)] : []);
@@ -695,9 +703,12 @@ withPostgres("the fleet's store", () => {
       const member = await joined(fleet, "member");
       const { id, store, lost, committed } = await opened(member, await claimedOfKey(member));
       const page = { entries: [entry(1)], deliveries: deliveriesOf(KEY.tenantId, [1]) };
-      const readOnly = (isReadOnly: boolean): void => {
+      const readOnly = async (isReadOnly: boolean): Promise<void> => {
         server.query(`alter role ${MEMBER_ROLE} set default_transaction_read_only = ${isReadOnly}`);
-        server.query(`select pg_terminate_backend(pid) from pg_stat_activity where usename = '${MEMBER_ROLE}'`);
+        const pids = server.query(`select pid from pg_stat_activity where usename = '${MEMBER_ROLE}'`);
+        for (const pid of pids) server.query(`select pg_terminate_backend(${pid})`);
+        // They were told, and until they end they answer as before.
+        for (const pid of pids) await gone(pid);
       };
       /** What the first answer over new connections says; the old ones are cut. */
       const answered = async (ask: () => Promise<unknown>): Promise<string> => {
@@ -706,13 +717,13 @@ withPostgres("the fleet's store", () => {
           if (code !== "fleet-unreachable" && code !== "fleet-unsettled") return code;
         }
       };
-      readOnly(true);
+      await readOnly(true);
       expect(await answered(() => member.standing())).toBe("done");
 
       expect(await codeOf(store.commit(page))).toBe("fleet-refused");
       expect(await answered(() => member.renew())).toBe("fleet-refused");
       expect([lost, committed]).toEqual([[], []]);
-      readOnly(false);
+      await readOnly(false);
       expect(await answered(() => member.standing())).toBe("done");
       await store.commit(page);
       expect(committed).toEqual([id]);
