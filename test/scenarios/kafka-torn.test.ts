@@ -66,6 +66,10 @@ withKafka([
     });
     let held = false;
     let produced: number | undefined;
+    let crash!: () => void;
+    const crashed = new Promise<void>((resolve) => {
+      crash = resolve;
+    });
     proxy.decide = ({ api }: KafkaRequest): Fate => {
       if (api === END_TXN && !held) {
         held = true;
@@ -73,13 +77,17 @@ withKafka([
       }
       if (api === PRODUCE && produced !== undefined) {
         produced += 1;
-        if (produced === 2) return "never";
+        if (produced === 2) {
+          crash();
+          return "never";
+        }
       }
       return "now";
     };
     return {
       release,
       arrived,
+      crashed,
       arm: () => {
         produced = 0;
       },
@@ -138,7 +146,7 @@ withKafka([
     const found: (readonly number[])[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
       const id = `ours-${round}`;
-      const { release, arrived, arm } = hold();
+      const { release, arrived, crashed, arm } = hold();
       let writer = await open(topic, id);
       await expect(writer.commit([event(`first-${round}`)], Buffer.from("1"), 900_000)).rejects.toThrow(
         "Kafka failed: commit",
@@ -151,7 +159,8 @@ withKafka([
         () => "committed",
         () => "unknown",
       );
-      await pause(REQUEST_MS / 4);
+      // A broker that answers the first too late ends it before.
+      await Promise.race([crashed, ended]);
       release();
       // Refused: it belongs to an earlier epoch.
       expect(await arrived).not.toBe(0);
