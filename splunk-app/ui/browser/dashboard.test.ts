@@ -17,6 +17,8 @@ import "./busy-machine.ts";
 
 const MARKUP = "<img src=x onerror=document.title='hacked'>";
 const OF_ONE_CUSTOMER = 3;
+/** Splunk's own words in such a panel. */
+const WAITS_FOR_A_CHOICE = "Set token value to render visualization";
 
 function missing(): string | undefined {
   if (!existsSync(path.join(DASHBOARDS_FOLDER, "node_modules")))
@@ -86,6 +88,18 @@ inBrowser("the dashboard Customers, shown by Splunk's own packages", () => {
     await page.evaluate(`window.definition = ${JSON.stringify(withRows(definition, rowsOf))}`);
     await page.addScriptTag({ content: viewer });
     await page.getByText("adatum").first().waitFor();
+    // Each panel is drawn by itself.
+    await page
+      .getByText(WAITS_FOR_A_CHOICE)
+      .nth(OF_ONE_CUSTOMER - 1)
+      .waitFor();
+    const tables = Object.values(definition.visualizations).filter(
+      ({ type, dataSources }) => type === "splunk.table" && (rowsOf(dataSources?.primary ?? "")?.length ?? 0) > 0,
+    );
+    await page
+      .locator("table")
+      .nth(tables.length - 1)
+      .waitFor({ state: "attached" });
     return page;
   }
 
@@ -107,7 +121,7 @@ inBrowser("the dashboard Customers, shown by Splunk's own packages", () => {
       await page.getByRole("cell", { name: state, exact: true }).first().waitFor();
     await page.getByText(MARKUP).first().waitFor();
     expect(await page.locator("img[src=x]").count()).toBe(0);
-    expect(await page.getByText("Set token value to render visualization").count()).toBe(OF_ONE_CUSTOMER);
+    expect(await page.getByText(WAITS_FOR_A_CHOICE).count()).toBe(OF_ONE_CUSTOMER);
     // Splunk's own sign of a panel that waits has no name.
     const own = (await accessibilityFaults(page)).filter(
       (fault) => !fault.startsWith('button-name: <button data-test="clickable"'),
