@@ -168,6 +168,7 @@ inBrowser("the pages in Splunk Web", () => {
     try {
       const page = await world.open();
       await page.getByText("States cannot be shown.").waitFor();
+      await page.getByTestId("customer").nth(49).waitFor();
       await picture(page, "customers-not-asked");
       expect(await page.getByTestId("customer").count()).toBe(50);
 

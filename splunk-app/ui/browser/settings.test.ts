@@ -144,6 +144,8 @@ inBrowser("the page Settings", () => {
       await page.getByText("What your roles allow").waitFor();
       const missing = page.getByTestId("capability").filter({ hasText: "no: ask for the role admin" });
       await page.getByText("off: these pages ask the running input instead.").waitFor();
+      // Until the rights are read, each is not known.
+      await missing.nth(2).waitFor();
       expect(await missing.count()).toBe(3);
       expect(await accessibilityFaults(page)).toEqual([]);
     } finally {
