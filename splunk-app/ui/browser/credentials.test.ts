@@ -115,7 +115,9 @@ inBrowser("the page Credentials in Splunk Web", () => {
   test("a customer whose credential is missing is collected soon after it was stored on the page, without a restart", async () => {
     const contoso = world.simulator.control.customer("contoso");
     const made = { name: "contoso", tenant_id: contoso.tenant_id, credential: "app", disabled: "0" };
+    const before = world.splunkd.restarts;
     expect(await callSplunkd(world.splunkd, "POST", "", made)).toBe(201);
+    await world.splunkd.until((splunkd) => splunkd.restarts > before, "the input to restart with the customer");
     const page = await opened();
     await page.getByRole("button", { name: "Add a credential" }).click();
     const dialog = page.getByRole("dialog");
