@@ -179,6 +179,21 @@ export class FleetStory {
     }
   }
 
+  /**
+   * What a command says as soon as it says this. On a busy machine a member may renew late; then its shards
+   * have no owner for a moment, also when they had one just before.
+   */
+  async said(ask: () => Promise<string>, expected: RegExp): Promise<string> {
+    const end = performance.now() + WITHIN_MS;
+    for (;;) {
+      const text = await ask();
+      if (expected.test(text)) return text;
+      if (performance.now() > end)
+        throw new Error(`not said within ${WITHIN_MS / 1000} s: ${expected}\n${text}\n${this.#log.slice(-6_000)}`);
+      await pause(100);
+    }
+  }
+
   /** How many shards each live member owns. */
   owners(): Readonly<Record<string, number>> {
     const rows = this.#server.query(
