@@ -1,6 +1,6 @@
 /** Byte tables of the scanner: what a byte means inside a string, between tokens, inside a number. */
 
-export const IN_QUOTE = 1;
+const IN_QUOTE = 1;
 export const IN_BACKSLASH = 2;
 /** `&`, `<`, `>`: noted for the XML writer. */
 export const IN_MARKUP = 3;

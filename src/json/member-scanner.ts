@@ -12,7 +12,6 @@ import {
   IN_BACKSLASH,
   IN_CONTROL,
   IN_MARKUP,
-  IN_QUOTE,
   IN_STRING,
   NUMBER_CLASS,
   NUMBER_ENDS,
@@ -77,7 +76,10 @@ const ARRAY = 2;
 /** An array whose elements are records. */
 const LIST = 3;
 
-const LITERALS = { 116: bytesOf("true"), 102: bytesOf("false"), 110: bytesOf("null") } as const;
+// One name each: V8 hashes the sparse indexes of a table by their first byte anew in each look-up.
+const TRUE = bytesOf("true");
+const FALSE = bytesOf("false");
+const NULL = bytesOf("null");
 const REPLACEMENT = Uint8Array.of(0xef, 0xbf, 0xbd);
 const NO_MEMBER = -1;
 
@@ -125,7 +127,7 @@ export class MemberScanner {
   #nameFlag = 0;
   #nestedNext = false;
   #number = 0;
-  #literal: Uint8Array = LITERALS[0x6e];
+  #literal: Uint8Array = NULL;
   #literalAt = 0;
   #hexLeft = 0;
   #wideSeen = 0;
@@ -201,28 +203,51 @@ export class MemberScanner {
           while (stops[nextStop]! < i) nextStop++;
           i = stops[nextStop]!;
           if (i === stopsEnd) break;
-          const c = IN_STRING[chunk[i++]!]!;
-          if (c === IN_QUOTE) {
+          const b = chunk[i++]!;
+          if (b === 0x22) {
             if (inName) {
               if (depth === memberDepth) {
                 this.#nameEnd = i - base;
                 this.#nameFlag = this.#stringFlag === 0 ? 0 : NAME_HAS_ESCAPES;
                 if (level!.spec.nestedName !== undefined) this.#nestedNext = this.#isNestedName(level!, base, i);
               }
-              // The two tokens that nearly always follow a name, without a turn of the loop.
-              if (i + 1 < end && chunk[i] === 0x3a && chunk[i + 1] === 0x22 && !this.#nestedNext) {
-                inName = false;
-                if (depth === memberDepth) {
-                  this.#valueStart = i + 1 - base;
-                  this.#stringFlag = 0;
-                }
-                i += 2;
-              } else state = S_COLON;
-            } else {
-              if (depth === memberDepth) this.#member(level!, base, i, KIND_STRING | this.#stringFlag);
-              state = S_AFTER;
+              if (i + 1 >= end || chunk[i] !== 0x3a) {
+                state = S_COLON;
+                break;
+              }
+              i++;
+              if (chunk[i] !== 0x22 || this.#nestedNext) {
+                state = S_VALUE;
+                break;
+              }
+              // The tokens that nearly always follow a name, without a turn of the loop.
+              inName = false;
+              if (depth === memberDepth) {
+                this.#valueStart = i - base;
+                this.#stringFlag = 0;
+              }
+              i++;
+              nextStop += 2;
+              // Nearly always the value's end is the next stop.
+              if (i >= stopsEnd || scanOfStops !== ownScan) break;
+              i = stops[nextStop]!;
+              if (i === stopsEnd || chunk[i] !== 0x22) break;
+              i++;
             }
-          } else if (c === IN_MARKUP) {
+            if (depth === memberDepth) this.#member(level!, base, i, KIND_STRING | this.#stringFlag);
+            // The same for the two that nearly always follow a value in an object. `skipComma` is not set here: it
+            // is for the comma right behind a list.
+            if (i + 1 < end && chunk[i] === 0x2c && chunk[i + 1] === 0x22 && stack[depth] === OBJECT) {
+              i++;
+              if (depth === memberDepth) this.#beginName(level!, i - base);
+              inName = true;
+              i++;
+              nextStop += 2;
+            } else state = S_AFTER;
+            break;
+          }
+          const c = IN_STRING[b]!;
+          if (c === IN_MARKUP) {
             level!.noteEscape(i - 1 - base);
           } else if (c === IN_BACKSLASH) {
             this.#stringFlag = VALUE_HAS_ESCAPES;
@@ -387,9 +412,20 @@ export class MemberScanner {
             this.#number = NUMBER_START;
             state = S_NUMBER;
           } else if (t === TOKEN_LITERAL) {
-            this.#literal = LITERALS[b as 0x74 | 0x66 | 0x6e];
+            const literal = b === 0x6e ? NULL : b === 0x74 ? TRUE : FALSE;
+            this.#literal = literal;
             this.#literalAt = 0;
-            state = S_LITERAL;
+            if (
+              i + 4 < end &&
+              chunk[i + 1] === literal[1] &&
+              chunk[i + 2] === literal[2] &&
+              chunk[i + 3] === literal[3] &&
+              literal.length === 4
+            ) {
+              i += 4;
+              if (depth === memberDepth) this.#member(level!, base, i, b === 0x6e ? KIND_NULL : KIND_BOOLEAN);
+              state = S_AFTER;
+            } else state = S_LITERAL;
           } else if (t === TOKEN_CLOSE_ARRAY && state === S_VALUE_OR_END) state = S_AFTER;
           else state = this.#broken(level!, false);
           break;
@@ -422,8 +458,7 @@ export class MemberScanner {
           }
           this.#literalAt = at;
           if (at === literal.length) {
-            if (depth === memberDepth)
-              this.#member(level!, base, i, literal === LITERALS[0x6e] ? KIND_NULL : KIND_BOOLEAN);
+            if (depth === memberDepth) this.#member(level!, base, i, literal === NULL ? KIND_NULL : KIND_BOOLEAN);
             state = S_AFTER;
           } else if (i < end) state = this.#broken(level!, false);
           break;
