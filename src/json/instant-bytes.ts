@@ -1,5 +1,5 @@
 import type { Ticks } from "../model/instant.ts";
-import { parseInstant } from "../model/instant.ts";
+import { parseInstant, ticksFromSeconds } from "../model/instant.ts";
 import { textAt } from "./json-text.ts";
 
 function twoDigits(bytes: Uint8Array, at: number): number {
@@ -60,6 +60,5 @@ function plainInstant(bytes: Uint8Array, from: number, to: number): Ticks | unde
       scale = scale >= 10 ? scale / 10 : 0;
     }
   }
-  const wholeMs = (daysFromCivil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second) * 1000;
-  return BigInt(wholeMs) * 10_000n + BigInt(fraction);
+  return ticksFromSeconds(daysFromCivil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second, fraction);
 }

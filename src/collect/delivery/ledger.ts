@@ -5,8 +5,8 @@ import type { RecordKind } from "../../model/stream.ts";
 
 /** Numbers per slot: four of the object's hash, two of the instant, then written-at, bytes, CRC and flags. */
 const SLOT = 10;
-const UPDATED_HIGH = 4;
-const UPDATED_LOW = 5;
+/** Takes two, which are read as one number of 64 bits. */
+const UPDATED = 4;
 const WRITTEN_AT = 6;
 const BYTES = 7;
 const CRC = 8;
@@ -103,12 +103,15 @@ function finished(word: number): number {
  */
 export class Ledger {
   #slots: Int32Array;
+  /** The same memory. */
+  #ticks: BigInt64Array;
   #capacity: number;
   #size = 0;
 
   constructor() {
     this.#capacity = SMALLEST;
     this.#slots = new Int32Array(SMALLEST * SLOT);
+    this.#ticks = new BigInt64Array(this.#slots.buffer);
   }
 
   get size(): number {
@@ -143,8 +146,7 @@ export class Ledger {
     slots[at + 1] = entry.hash[1];
     slots[at + 2] = entry.hash[2];
     slots[at + 3] = entry.hash[3];
-    slots[at + UPDATED_HIGH] = Number(entry.updated >> 32n) | 0;
-    slots[at + UPDATED_LOW] = Number(entry.updated & 0xffffffffn) | 0;
+    this.#ticks[(at + UPDATED) >> 1] = entry.updated;
     slots[at + WRITTEN_AT] = entry.writtenAtS | 0;
     slots[at + BYTES] = entry.byteLength | 0;
     slots[at + CRC] = entry.bodyCrc | 0;
@@ -239,7 +241,7 @@ export class Ledger {
   }
 
   #updatedAt(at: number): Ticks {
-    return (BigInt(this.#slots[at + UPDATED_HIGH]!) << 32n) | BigInt(this.#slots[at + UPDATED_LOW]! >>> 0);
+    return this.#ticks[(at + UPDATED) >> 1]!;
   }
 
   #entryAt(at: number): LedgerEntry {
@@ -271,6 +273,7 @@ export class Ledger {
     }
     this.#capacity = newCapacity;
     this.#slots = slots;
+    this.#ticks = new BigInt64Array(slots.buffer);
     this.#size = size;
     // Otherwise its memory would wait for a collection of the whole heap.
     (old.buffer as ArrayBuffer).transfer(0);

@@ -43,6 +43,7 @@ export function decodeHeader(bytes: Buffer): HeaderReading {
 export function encodeBlocks(entries: readonly LedgerEntry[]): Buffer {
   const blocks = Math.ceil(entries.length / BLOCK_MAX_ENTRIES);
   const bytes = Buffer.allocUnsafe(blocks * BLOCK_HEAD_BYTES + entries.length * ENTRY_BYTES);
+  const out = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let at = 0;
   for (let first = 0; first < entries.length; first += BLOCK_MAX_ENTRIES) {
     const start = at;
@@ -50,7 +51,7 @@ export function encodeBlocks(entries: readonly LedgerEntry[]): Buffer {
     bytes.writeUInt32LE(count, start);
     at += BLOCK_HEAD_BYTES;
     for (let i = 0; i < count; i += 1) {
-      writeEntry(bytes, at, entries[first + i] as LedgerEntry);
+      writeEntry(out, at, entries[first + i] as LedgerEntry);
       at += ENTRY_BYTES;
     }
     bytes.writeUInt32LE(blockCrc(bytes, start, at), start + 4);
@@ -62,17 +63,17 @@ function blockCrc(bytes: Buffer, start: number, end: number): number {
   return crc32(bytes.subarray(start + BLOCK_HEAD_BYTES, end), crc32(bytes.subarray(start, start + 4)));
 }
 
-function writeEntry(bytes: Buffer, at: number, entry: LedgerEntry): void {
-  const [a, b, c, d] = entry.hash;
-  bytes.writeInt32LE(a | 0, at);
-  bytes.writeInt32LE(b | 0, at + 4);
-  bytes.writeInt32LE(c | 0, at + 8);
-  bytes.writeInt32LE(d | 0, at + 12);
-  bytes.writeBigInt64LE(entry.updated, at + 16);
-  bytes.writeUInt32LE(Math.max(0, Math.min(0xffffffff, entry.writtenAtS)) >>> 0, at + 24);
-  bytes.writeUInt32LE(Math.min(0xffffffff, entry.byteLength) >>> 0, at + 28);
-  bytes.writeUInt32LE(entry.bodyCrc >>> 0, at + 32);
-  bytes.writeUInt32LE(entry.change === "updated" ? UPDATED : 0, at + 36);
+function writeEntry(out: DataView, at: number, entry: LedgerEntry): void {
+  const { hash } = entry;
+  out.setInt32(at, hash[0], true);
+  out.setInt32(at + 4, hash[1], true);
+  out.setInt32(at + 8, hash[2], true);
+  out.setInt32(at + 12, hash[3], true);
+  out.setBigInt64(at + 16, entry.updated, true);
+  out.setUint32(at + 24, Math.max(0, Math.min(0xffffffff, entry.writtenAtS)), true);
+  out.setUint32(at + 28, Math.min(0xffffffff, entry.byteLength), true);
+  out.setUint32(at + 32, entry.bodyCrc, true);
+  out.setUint32(at + 36, entry.change === "updated" ? UPDATED : 0, true);
 }
 
 function readEntry(bytes: Buffer, at: number): LedgerEntry {
