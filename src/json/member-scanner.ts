@@ -397,7 +397,11 @@ export class MemberScanner {
             if (depth === memberDepth) this.#kind = t === TOKEN_OPEN_OBJECT ? KIND_OBJECT : KIND_SCALARS;
             else if (this.#kind === KIND_SCALARS) this.#kind = KIND_ARRAY;
             if (depth >= NESTING_MAX) state = this.#broken(level!, false);
-            else {
+            else if (t === TOKEN_OPEN_ARRAY && i + 1 < end && chunk[i + 1] === 0x5d) {
+              i += 2;
+              if (depth === memberDepth) this.#member(level!, base, i, KIND_SCALARS);
+              state = S_AFTER;
+            } else {
               depth++;
               i++;
               if (t === TOKEN_OPEN_OBJECT) {
@@ -428,6 +432,20 @@ export class MemberScanner {
             } else state = S_LITERAL;
           } else if (t === TOKEN_CLOSE_ARRAY && state === S_VALUE_OR_END) state = S_AFTER;
           else state = this.#broken(level!, false);
+          // As after a string.
+          if (
+            state === S_AFTER &&
+            i + 1 < end &&
+            chunk[i] === 0x2c &&
+            chunk[i + 1] === 0x22 &&
+            stack[depth] === OBJECT
+          ) {
+            i++;
+            if (depth === memberDepth) this.#beginName(level!, i - base);
+            inName = true;
+            i++;
+            state = S_STRING;
+          }
           break;
         }
 

@@ -13,7 +13,7 @@ const RECORDS = [
   '{"id":"h","list":[],"i":1}',
   '{"id":"k","broken":"\\x","l":[{"m":"\\"n"}]}',
   '{"id":"o",broken:[{}]}',
-  '{"q":null}',
+  '{"q":null,"u":true,"v":[],"w":["x","y"],"z":null}',
   "7",
   "[8]",
 ];
