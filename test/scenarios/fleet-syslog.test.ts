@@ -76,7 +76,8 @@ describeWith("the programs of PostgreSQL", missingPostgresParts())("a fleet besi
     for (const name of Object.keys(members)) start(name);
     await owns(128, "one", "two");
     await arrived();
-    // What was read before "two" got its shards may be confirmed by that. This is not: nothing changes hands until the break.
+    // What was read before "two" got its shards may be confirmed by that. This is not: nothing changes hands
+    // until the break.
     appear(1);
     await arrived();
 

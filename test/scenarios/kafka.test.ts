@@ -409,7 +409,7 @@ withKafka("the program beside a real Kafka", () => {
   withFaketime(
     "the host's clock steps by an hour, there and back, in each open transaction: every version is committed once",
     async () => {
-      // Else one transaction may hold everything: what was collected before Kafka answered for the first time.
+      // Else one transaction may hold everything: what was collected before Kafka's first answer.
       const it = await story(40, "json", [`outputs[0].max_eps=${EVENTS_PER_SECOND}`]);
       const clock = join(folder, `clock-${stories}`);
       setWallClock(clock, 0);

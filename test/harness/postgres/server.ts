@@ -190,7 +190,8 @@ export class PostgresServer {
     this.query(`alter system set synchronous_standby_names = '${names}'`);
     this.query("select pg_reload_conf()");
     while (this.query("select current_setting('synchronous_standby_names') || '.'")[0] !== `${names}.`) await pause(20);
-    // A new session has read it, so all processes were told. The one that decides reads it before its next checkpoint.
+    // A new session has read it, so all processes were told. The checkpointer decides, and reads it before it
+    // begins its next checkpoint.
     for (let checkpoints = 0; checkpoints < 2; checkpoints += 1) this.query("checkpoint");
   }
 
