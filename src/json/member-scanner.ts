@@ -235,8 +235,8 @@ export class MemberScanner {
               i++;
             }
             if (depth === memberDepth) this.#member(level!, base, i, KIND_STRING | this.#stringFlag);
-            // The same for the two that nearly always follow a value in an object. `skipComma` is not set here: it
-            // is for the comma right behind a list.
+            // The same for the two that nearly always follow a value in an object. `skipComma` is not set
+            // here: it is for the comma right behind a list.
             if (i + 1 < end && chunk[i] === 0x2c && chunk[i + 1] === 0x22 && stack[depth] === OBJECT) {
               i++;
               if (depth === memberDepth) this.#beginName(level!, i - base);

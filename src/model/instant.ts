@@ -34,9 +34,9 @@ export function parseInstant(text: string): Ticks | undefined {
 }
 
 /**
- * One instant as two halves, because arithmetic with bigints calls out of compiled code and leaves garbage for
- * each record. Where a product or a sum of doubles is rounded, it is off by less than 1,000, and division and
- * rounding to a whole number remove that.
+ * One instant as two halves, because arithmetic with bigints calls out of compiled code and leaves garbage
+ * for each record. Where a product or a sum of doubles is rounded, it is off by less than 1,000, and division
+ * and rounding to a whole number remove that.
  */
 const halves = new DataView(new ArrayBuffer(8));
 const FRACTIONS = 10_000_000;
@@ -50,6 +50,8 @@ export function ticksFromSeconds(seconds: number, fraction: number): Ticks {
   return halves.getBigInt64(0, true);
 }
 
+let lastSecond = 0;
+
 /** The ticks beyond the last whole second, and that second in `lastSecond`. */
 function fractionOf(ticks: Ticks): number {
   halves.setBigInt64(0, ticks, true);
@@ -60,7 +62,6 @@ function fractionOf(ticks: Ticks): number {
   lastSecond = Math.round((high * HIGH + low - fraction) / FRACTIONS);
   return fraction;
 }
-let lastSecond = 0;
 
 /** The last written day, because thousands of records are from the same few days. */
 let lastDay = Number.NaN;
