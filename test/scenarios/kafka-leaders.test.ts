@@ -113,8 +113,8 @@ function countsOf(broker: KafkaBroker, topic: string, versions: number) {
 withKafka("three brokers of which one coordinates the transactions and leads nothing that is written", () => {
   test("hold every event once and in order after that one was killed", async () => {
     const folder = fs.mkdtempSync(join(tmpdir(), "kafka-coordinator-"));
-    const properties = { "broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500" };
-    const broker = await KafkaBroker.prepare({ folder, count: 3, properties });
+    // A shorter session would also end for a broker that stands still on a busy machine, and leaders move.
+    const broker = await KafkaBroker.prepare({ folder, count: 3 });
     try {
       await broker.start();
       // Kafka makes its topic of transactions when it is first asked for a coordinator.
