@@ -1,6 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import fc from "fast-check";
-import { formatInstant, msFromTicks, parseInstant, ticksFromMs } from "./instant.ts";
+import {
+  formatInstant,
+  msFromTicks,
+  parseInstant,
+  TICKS_PER_SECOND,
+  ticksFromMs,
+  ticksFromSeconds,
+} from "./instant.ts";
 
 describe("an instant keeps all seven digits whatever form it came in", () => {
   test.each([
@@ -35,6 +42,18 @@ describe("an instant keeps all seven digits whatever form it came in", () => {
     fc.assert(
       fc.property(fc.bigInt({ min: -1_000_000_000_000_000n, max: 60_000_000_000_000_000n }), (ticks) => {
         expect(parseInstant(formatInstant(ticks))).toBe(ticks);
+      }),
+    );
+  });
+
+  test("any tick of the years 0 to 9999 is the sum of its seconds and its fraction, to the last digit", () => {
+    const second = fc.integer({ min: -62_167_219_200, max: 253_402_300_799 });
+    const fraction = fc.oneof(fc.constantFrom(0, 1, 9_999, 10_000, 9_999_999), fc.nat(9_999_999));
+    fc.assert(
+      fc.property(second, fraction, (seconds, ticksBelow) => {
+        const ticks = BigInt(seconds) * TICKS_PER_SECOND + BigInt(ticksBelow);
+        expect(ticksFromSeconds(seconds, ticksBelow)).toBe(ticks);
+        expect(msFromTicks(ticks)).toBe(seconds * 1000 + Math.floor(ticksBelow / 10_000));
       }),
     );
   });
