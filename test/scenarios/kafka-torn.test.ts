@@ -56,20 +56,11 @@ withKafka([
    * after `arm`, the second never arrives: there the host crashes.
    */
   function hold() {
-    let release!: () => void;
-    const late = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    let answered!: (errorCode: number) => void;
-    const arrived = new Promise<number>((resolve) => {
-      answered = resolve;
-    });
+    const { promise: late, resolve: release } = Promise.withResolvers<void>();
+    const { promise: arrived, resolve: answered } = Promise.withResolvers<number>();
+    const { promise: crashed, resolve: crash } = Promise.withResolvers<void>();
     let held = false;
     let produced: number | undefined;
-    let crash!: () => void;
-    const crashed = new Promise<void>((resolve) => {
-      crash = resolve;
-    });
     proxy.decide = ({ api }: KafkaRequest): Fate => {
       if (api === END_TXN && !held) {
         held = true;

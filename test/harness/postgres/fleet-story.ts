@@ -170,28 +170,30 @@ export class FleetStory {
     return this.#log;
   }
 
-  async until(holds: () => boolean, what: string): Promise<void> {
+  async until(holds: () => boolean | Promise<boolean>, what: string | (() => string)): Promise<void> {
     const end = performance.now() + WITHIN_MS;
-    while (!holds()) {
-      if (performance.now() > end)
-        throw new Error(`not within ${WITHIN_MS / 1000} s: ${what}\n${this.#log.slice(-6_000)}`);
+    while (!(await holds())) {
+      if (performance.now() > end) {
+        const missing = typeof what === "string" ? what : what();
+        throw new Error(`not within ${WITHIN_MS / 1000} s: ${missing}\n${this.#log.slice(-6_000)}`);
+      }
       await pause(100);
     }
   }
 
   /**
-   * What a command says as soon as it says this. On a busy machine a member may renew late; then its shards
-   * have no owner for a moment, also when they had one just before.
+   * Resolves when a command says this. On a busy machine a member may renew late; then its shards have no
+   * owner for a moment, also when they had one just before.
    */
-  async said(ask: () => Promise<string>, expected: RegExp): Promise<string> {
-    const end = performance.now() + WITHIN_MS;
-    for (;;) {
-      const text = await ask();
-      if (expected.test(text)) return text;
-      if (performance.now() > end)
-        throw new Error(`not said within ${WITHIN_MS / 1000} s: ${expected}\n${text}\n${this.#log.slice(-6_000)}`);
-      await pause(100);
-    }
+  async said(ask: () => Promise<string>, expected: RegExp): Promise<void> {
+    let text = "";
+    await this.until(
+      async () => {
+        text = await ask();
+        return expected.test(text);
+      },
+      () => `a command says ${expected}; it said\n${text}`,
+    );
   }
 
   /** How many shards each live member owns. */
