@@ -432,20 +432,6 @@ export class MemberScanner {
             } else state = S_LITERAL;
           } else if (t === TOKEN_CLOSE_ARRAY && state === S_VALUE_OR_END) state = S_AFTER;
           else state = this.#broken(level!, false);
-          // As after a string.
-          if (
-            state === S_AFTER &&
-            i + 1 < end &&
-            chunk[i] === 0x2c &&
-            chunk[i + 1] === 0x22 &&
-            stack[depth] === OBJECT
-          ) {
-            i++;
-            if (depth === memberDepth) this.#beginName(level!, i - base);
-            inName = true;
-            i++;
-            state = S_STRING;
-          }
           break;
         }
 
