@@ -1,42 +1,49 @@
 import type { Readable } from "node:stream";
-import { pipeline } from "node:stream";
-import {
-  brotliDecompressSync,
-  createBrotliDecompress,
-  createGunzip,
-  createInflate,
-  gunzipSync,
-  inflateSync,
-} from "node:zlib";
+import { constants, createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { Failure } from "../model/failure.ts";
 
 /**
- * Larger than zlib's 16 KiB: fewer calls to the thread pool, and the buffers still fit the caches. Half or
- * double this size is slower.
+ * Each piece costs a batch's way through the program: pieces of half or a quarter of this take more processor
+ * time, larger ones not less.
  */
-const CHUNK_BYTES = 64 * 1024;
+const PIECE_BYTES = 128 * 1024;
+const LEAST_PIECE_BYTES = 1024;
+/** For the buffer of a body that is known to be short. One that expands further takes more pieces. */
+const USUAL_EXPANSION = 8;
 
-/**
- * Bodies up to this size (as sent) are decoded in one synchronous call. Idle customers get only such answers,
- * and a stream over the thread pool costs more than the decoding. deflate expands at most 1032 times, which
- * takes a few milliseconds.
- */
-const SMALL_BYTES = 8 * 1024;
-const SMALL_DECODED_BYTES = SMALL_BYTES * 1100;
+/** The decoders' own buffer is not used, so it is the smallest that the runtime accepts. */
+const OPTIONS = { chunkSize: constants.Z_MIN_CHUNK };
 
-/**
- * Each piece is read as the decoder made it. A stream of bytes would join the pieces that wait for a slow
- * reader: the joined copy and its sources are garbage that nobody can free early.
- */
-const OPTIONS = { chunkSize: CHUNK_BYTES, readableObjectMode: true, readableHighWaterMark: 1 };
-
-const STREAMS = {
-  gzip: () => createGunzip(OPTIONS),
-  deflate: () => createInflate(OPTIONS),
-  br: () => createBrotliDecompress(OPTIONS),
+const DECODERS = {
+  gzip: { open: () => createGunzip(OPTIONS), finish: constants.Z_FINISH },
+  deflate: { open: () => createInflate(OPTIONS), finish: constants.Z_FINISH },
+  br: { open: () => createBrotliDecompress(OPTIONS), finish: constants.BROTLI_OPERATION_FINISH },
 } as const;
 
-const WHOLE = { gzip: gunzipSync, deflate: inflateSync, br: brotliDecompressSync } as const;
+/** The same number for all decoders. */
+const GO_ON = constants.Z_NO_FLUSH;
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Members of the runtime's decoders that are not documented; `gunzipSync` calls them in the same way (Node.js,
+ * lib/zlib.js, processChunkSync). No documented function decodes a stream on the calling thread. See
+ * docs/decisions/decoding.md.
+ */
+interface NativeDecoder {
+  readonly _handle: {
+    writeSync(
+      operation: number,
+      from: Uint8Array,
+      fromOffset: number,
+      fromLength: number,
+      to: Uint8Array,
+      toOffset: number,
+      toLength: number,
+    ): void;
+  };
+  /** After a call: how much of the output's room is free, and how much of the input was not taken. */
+  readonly _writeState: Readonly<Uint32Array>;
+}
 
 /**
  * The body, decoded by its Content-Encoding. A piece is valid until the next one is requested. Throws Failure
@@ -61,29 +68,42 @@ export function decodedBody(
       nextStep: "Check whether a proxy changes the answers.",
     });
   }
-  const length = Number(headers["content-length"] ?? Number.NaN);
-  if (length <= SMALL_BYTES) return small(body, known);
-  // The callback ignores the error, because the reader of the decoder gets it.
-  return released(pipeline(body, STREAMS[known](), () => {}));
+  return decoded(body, known, Number(headers["content-length"] ?? Number.NaN));
 }
 
 /**
- * Frees each piece's memory as soon as the next one is requested. If the garbage collector did it, a new
- * buffer for every piece would add up to tens of megabytes and cause major collections. The decoder fills a
- * buffer to its end, so only a buffer that was returned to its end is freed.
+ * Decodes on this thread, into one buffer for all pieces. The runtime's streams decode on another thread, and
+ * waking it and being woken costs more than the decoding.
  */
-async function* released(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const piece of pieces) {
-    const { buffer, byteOffset, byteLength } = piece;
-    yield piece;
-    if (byteOffset + byteLength === CHUNK_BYTES && buffer.byteLength === CHUNK_BYTES)
-      (buffer as ArrayBuffer).transfer(0);
+async function* decoded(body: Readable, coding: keyof typeof DECODERS, bodyBytes: number): AsyncGenerator<Uint8Array> {
+  const { open, finish } = DECODERS[coding];
+  const decoder = open();
+  // What failed is thrown below. Without a listener the runtime would end the process.
+  decoder.on("error", () => {});
+  const { _handle: native, _writeState: left } = decoder as unknown as NativeDecoder;
+  const usual = Math.max(LEAST_PIECE_BYTES, bodyBytes * USUAL_EXPANSION);
+  const room = Buffer.allocUnsafeSlow(usual < PIECE_BYTES ? usual : PIECE_BYTES);
+  let unread = 0;
+  const decode = (operation: number, sent: Uint8Array): Uint8Array => {
+    native.writeSync(operation, sent, sent.length - unread, unread, room, 0, room.length);
+    if (decoder.errored) throw decoder.errored;
+    unread = left[1]!;
+    return room.subarray(0, room.length - left[0]!);
+  };
+  try {
+    for await (const sent of body as AsyncIterable<Uint8Array>) {
+      unread = sent.length;
+      let piece: Uint8Array;
+      do {
+        piece = decode(GO_ON, sent);
+        if (piece.length > 0) yield piece;
+      } while (piece.length === room.length);
+      // Nothing is taken after the end of what was packed. The runtime's streams end there too.
+      if (unread > 0) return;
+    }
+    const last = decode(finish, NOTHING);
+    if (last.length > 0) yield last;
+  } finally {
+    decoder.destroy();
   }
-}
-
-async function* small(body: Readable, coding: keyof typeof WHOLE): AsyncGenerator<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of body as AsyncIterable<Uint8Array>) pieces.push(piece);
-  const sent = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-  yield WHOLE[coding](sent, { maxOutputLength: SMALL_DECODED_BYTES, chunkSize: Math.max(1024, sent.length * 8) });
 }
