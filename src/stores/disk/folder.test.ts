@@ -487,6 +487,120 @@ test("two thousand customers hold no more than a few files open", async () => {
   expect(held).toBe(0);
 });
 
+describe("a journal is flushed", () => {
+  /** A disk that notes which journals are flushed, and whose flushes end when the test says so. */
+  function notingDisk(): { disk: Disk; flushed: () => number; fails: (error: Error) => void; holds: () => () => void } {
+    let count = 0;
+    let failure: Error | undefined;
+    let held: Promise<void> | undefined;
+    const fdatasync = ((fd: number, done: (error: Error | null) => void) => {
+      count += 1;
+      const error = failure;
+      failure = undefined;
+      const sync = (): void => (error === undefined ? fs.fdatasync(fd, done) : done(error));
+      if (held === undefined) sync();
+      else void held.then(sync);
+    }) as typeof fs.fdatasync;
+    return {
+      disk: { ...fs, fdatasync },
+      flushed: () => count,
+      fails: (error) => {
+        failure = error;
+      },
+      holds: () => {
+        let release = (): void => {};
+        held = new Promise((resolve) => {
+          release = resolve;
+        });
+        return () => {
+          held = undefined;
+          release();
+        };
+      },
+    };
+  }
+
+  test("once for all that was appended, and not again while nothing is", async () => {
+    const { disk, flushed } = notingDisk();
+    const opened = await open(newFolder(), { disk });
+    const { store } = opened;
+    await store.flush();
+    expect(flushed()).toBe(0);
+    await store.commit({ entries: entries(0, 3) });
+    await store.commit({ entries: entries(3, 5) });
+    await store.flush();
+    await store.flush();
+    await store.commit({ checkpoint: checkpoint(1) });
+    expect(flushed()).toBe(1);
+    await store.commit({ entries: entries(5, 6), checkpoint: checkpoint(2) });
+    await store.commit({ checkpoint: checkpoint(3) });
+    expect(flushed()).toBe(2);
+    await abandon(opened);
+  });
+
+  test("once after a restart, because a killed process may have left it in memory", async () => {
+    const dir = newFolder();
+    const first = await open(dir);
+    await first.store.commit({ entries: entries(0, 3) });
+    await abandon(first);
+    const { disk, flushed } = notingDisk();
+    const second = await open(dir, { disk });
+    await second.store.commit({ checkpoint: checkpoint(1) });
+    await second.store.commit({ checkpoint: checkpoint(2) });
+    expect(flushed()).toBe(1);
+    await abandon(second);
+  });
+
+  test("again when a flush failed", async () => {
+    const { disk, flushed, fails } = notingDisk();
+    const opened = await open(newFolder(), { disk });
+    await opened.store.commit({ entries: entries(0, 3) });
+    fails(Object.assign(new Error("EIO"), { code: "EIO" }));
+    await expect(opened.store.flush()).rejects.toMatchObject({ code: "state-unwritable" });
+    await opened.store.flush();
+    expect(flushed()).toBe(2);
+    await abandon(opened);
+  });
+
+  test("again for what was appended while a flush was under way, and nobody is told before it is done", async () => {
+    const { disk, flushed, holds } = notingDisk();
+    const opened = await open(newFolder(), { disk });
+    await opened.store.commit({ entries: entries(0, 3) });
+    const release = holds();
+    const one = opened.store.flush();
+    let isTold = false;
+    const two = opened.store.flush().then(() => {
+      isTold = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    await opened.store.commit({ entries: entries(3, 4) });
+    expect(isTold).toBe(false);
+    release();
+    await Promise.all([one, two]);
+    const before = flushed();
+    await opened.store.flush();
+    expect(flushed()).toBe(before + 1);
+    await opened.store.flush();
+    expect(flushed()).toBe(before + 1);
+    await abandon(opened);
+  });
+
+  test("after a compaction too, because what was appended meanwhile follows its own flush", async () => {
+    const { disk, flushed } = notingDisk();
+    const opened = await open(newFolder(), { disk });
+    await opened.store.commit({ entries: entries(0, 10) });
+    await opened.store.flush();
+    const compacted = opened.store.compact(entries(5, 10));
+    await opened.store.commit({ entries: entries(10, 11) });
+    await compacted;
+    const before = flushed();
+    await opened.store.flush();
+    await opened.store.flush();
+    expect(flushed()).toBe(before + 1);
+    await abandon(opened);
+  });
+});
+
 describe("a tenant that is forgotten", () => {
   test("loses its checkpoints and journals, and no other tenant does", async () => {
     const dir = newFolder();

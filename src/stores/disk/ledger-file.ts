@@ -69,11 +69,16 @@ export class LedgerFile {
   #compacting: Promise<void> | undefined;
   /** For each compaction asked for and not done, what was appended since it was asked for. */
   readonly #carrying = new Set<LedgerEntry[]>();
+  /** How often this file was written, and how many of these writes are surely on the disk. */
+  #writes: number;
+  #flushedWrites = 0;
 
   private constructor(path: string, parts: LedgerParts, length: number) {
     this.#path = path;
     this.#parts = parts;
     this.#length = length;
+    // A killed process may have left what it wrote in memory only.
+    this.#writes = length === 0 ? 0 : 1;
   }
 
   /** A journal that is not there yet. */
@@ -135,6 +140,7 @@ export class LedgerFile {
       if (there.nlink === 0) throw Object.assign(new Error("the file was deleted"), { code: "ENOENT" });
       // A write that failed half-way leaves bytes that would hide every later block from the next reader.
       if (there.size > this.#length) disk.ftruncateSync(fd, this.#length);
+      this.#writes += 1;
       writeWhole(disk, fd, bytes);
       this.#length += bytes.length;
     } catch (error) {
@@ -145,12 +151,17 @@ export class LedgerFile {
     }
   }
 
+  /** Resolves when all that was appended is on the disk; does nothing when it is already. */
   async flush(): Promise<void> {
     if (this.#compacting) await this.#compacting;
-    if (this.#length === 0) return;
+    if (this.#length === 0 || this.#flushedWrites === this.#writes) return;
     try {
       const { limiter, handles, ports } = this.#parts;
-      await limiter.run(() => handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd)));
+      await limiter.run(async () => {
+        const writes = this.#writes;
+        await handles.pin(this.#path, (fd) => syncFileContent(ports.disk, fd));
+        this.#flushedWrites = Math.max(this.#flushedWrites, writes);
+      });
     } catch (error) {
       this.#parts.handles.drop(this.#path);
       throw stateUnwritable(this.#path, error);
@@ -191,6 +202,8 @@ export class LedgerFile {
       await renameOver(ports, aside, this.#path);
       handles.drop(this.#path);
       this.#length = length;
+      // What was carried over was written after the new file's flush.
+      this.#writes += 1;
       this.#carrying.delete(carried);
       this.#put(carried.slice(inBoth));
     } catch (error) {
