@@ -4,7 +4,11 @@ import { credentialDaysLeft, credentialWarnings } from "../auth/credential-end.t
 import { historyName, PermissionHistory } from "../auth/permission-history.ts";
 import type { IdleCustomer } from "../auth/refresh-token-age.ts";
 import { AgeingVault, keepIdleTokensAlive, TokenAges } from "../auth/refresh-token-age.ts";
-import { createTokenCycles } from "../auth/token-cycle.ts";
+import {
+  type CustomerSignIn as CycleSignIn,
+  createTokenCycles,
+  type PermissionsListener,
+} from "../auth/token-cycle.ts";
 import type { CredentialReport } from "../collect/report.ts";
 import type { Customer, Scheduler } from "../collect/scheduler.ts";
 import { createHuntingSource } from "../defender/hunting/hunting-source.ts";
@@ -157,21 +161,12 @@ export class CustomerBuilder {
       const audience = audienceOf(api, tenant.cloud);
       const tokens =
         tokensFor.get(audience) ??
-        this.#cycles.forCustomer({
-          tenant,
-          stanza,
-          audience,
-          get credential() {
-            return signIn.credential;
-          },
-          get vault() {
-            return signIn.vault;
-          },
-          permissions: {
+        this.#cycles.forCustomer(
+          new SignInForApi(signIn, tenant, audience, {
             granted: (rights) => history.granted(ownHistory, api, rights),
             consentGone: () => history.consentGone(ownHistory, api),
-          },
-        });
+          }),
+        );
       tokensFor.set(audience, tokens);
       const { http, clock, log, globals } = this.#world;
       const parts = { stanza, tenant, http, tokens, clock, log, recordMaxBytes: globals.recordMaxMib * 1024 * 1024 };
@@ -310,6 +305,33 @@ class CustomerSignIn {
   #usable(): SignInMethod {
     if (this.#withheld) throw this.#withheld;
     return this.#method;
+  }
+}
+
+/**
+ * A customer's sign-in for one API. A class, because an object with getters of its own takes half a kilobyte.
+ */
+class SignInForApi implements CycleSignIn {
+  readonly tenant: Tenant;
+  readonly audience: string;
+  readonly stanza: Stanza;
+  readonly permissions: PermissionsListener;
+  readonly #signIn: CustomerSignIn;
+
+  constructor(signIn: CustomerSignIn, tenant: Tenant, audience: string, permissions: PermissionsListener) {
+    this.tenant = tenant;
+    this.audience = audience;
+    this.stanza = signIn.stanza;
+    this.permissions = permissions;
+    this.#signIn = signIn;
+  }
+
+  get credential(): AppCredential {
+    return this.#signIn.credential;
+  }
+
+  get vault(): AgeingVault | undefined {
+    return this.#signIn.vault;
   }
 }
 

@@ -91,10 +91,18 @@ export function serving(held: readonly string[], wanted: string): readonly strin
   return held.includes(wanted) ? [wanted] : (INSTEAD[wanted] ?? []).filter((other) => held.includes(other));
 }
 
+/** One list for all customers: thousands of them hold it. */
+const ROLES_FOR = new Map<StreamName, readonly string[]>();
+
 /** Application permissions of which the stream needs one; the first is the one to ask for. */
 export function rolesFor(stream: StreamName): readonly string[] {
-  const role = permissionOf(stream)?.role;
-  return role === undefined ? [] : [role, ...(INSTEAD[role] ?? [])];
+  let roles = ROLES_FOR.get(stream);
+  if (roles === undefined) {
+    const role = permissionOf(stream)?.role;
+    roles = role === undefined ? [] : [role, ...(INSTEAD[role] ?? [])];
+    ROLES_FOR.set(stream, roles);
+  }
+  return roles;
 }
 
 /** The stream's permission; undefined for the retired SIEM API, whose permission can no longer be granted. */

@@ -20,7 +20,8 @@ const REPLAY = 4;
  */
 const FULLEST = 0.88;
 const AFTER_GROWING = 0.7;
-const SMALLEST = 16;
+/** Most streams of most customers hold a few objects or none. */
+const SMALLEST = 4;
 
 export type ObjectHash = readonly [number, number, number, number];
 

@@ -35,6 +35,8 @@ import type { EventLoopYielder } from "./yield-to-event-loop.ts";
 const READ_AT_ONCE_BYTES = 256 * 1024;
 /** Entries written at a time while compacting: 82 kB, well under a millisecond. */
 const COMPACT_CHUNK = 2_048;
+/** One for all journals that are not being compacted: thousands are open. */
+const NOTHING_CARRIED: readonly LedgerEntry[][] = [];
 
 export interface LedgerParts {
   readonly ports: DiskPorts;
@@ -68,7 +70,7 @@ export class LedgerFile {
   /** The last compaction asked for, until it is done. */
   #compacting: Promise<void> | undefined;
   /** For each compaction asked for and not done, what was appended since it was asked for. */
-  readonly #carrying = new Set<LedgerEntry[]>();
+  #carrying: readonly LedgerEntry[][] = NOTHING_CARRIED;
   /** How often this file was written, and how many of these writes are surely on the disk. */
   #writes: number;
   #flushedWrites = 0;
@@ -172,16 +174,21 @@ export class LedgerFile {
   compact(entries: Iterable<LedgerEntry>): Promise<void> {
     const before = this.#compacting ?? Promise.resolve();
     const carried: LedgerEntry[] = [];
-    this.#carrying.add(carried);
+    this.#carrying = [...this.#carrying, carried];
     const running: Promise<void> = before
       .catch(() => undefined)
       .then(() => this.#rewrite(entries, carried))
       .finally(() => {
-        this.#carrying.delete(carried);
+        this.#carryNoMore(carried);
         if (this.#compacting === running) this.#compacting = undefined;
       });
     this.#compacting = running;
     return running;
+  }
+
+  #carryNoMore(carried: LedgerEntry[]): void {
+    const others = this.#carrying.filter((other) => other !== carried);
+    this.#carrying = others.length === 0 ? NOTHING_CARRIED : others;
   }
 
   async close(): Promise<void> {
@@ -204,7 +211,7 @@ export class LedgerFile {
       this.#length = length;
       // What was carried over was written after the new file's flush.
       this.#writes += 1;
-      this.#carrying.delete(carried);
+      this.#carryNoMore(carried);
       this.#put(carried.slice(inBoth));
     } catch (error) {
       throw stateUnwritable(this.#path, error);
