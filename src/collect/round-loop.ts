@@ -105,7 +105,8 @@ export class RoundLoop {
 
   async #rest(forMs: number, stop: AbortSignal): Promise<void> {
     if (forMs <= 0 || stop.aborted) return;
-    this.#wake = new AbortController();
+    // A new signal for each wait for each of thousands of idle streams is garbage that has grown old.
+    if (this.#wake.signal.aborted) this.#wake = new AbortController();
     await this.#p.clock.pause(forMs, this.#wake.signal);
   }
 

@@ -12,6 +12,17 @@ declare module "undici/lib/dispatcher/pool.js" {
   export { Pool as default } from "undici";
 }
 declare module "undici/lib/api/index.js" {
-  const api: Readonly<Record<string, unknown>>;
+  import type { Readable } from "node:stream";
+
+  /** What becomes of one request. */
+  export interface RequestHandler {
+    res: Readable | null;
+    controller: unknown;
+    abort: unknown;
+    onResponseStart(...given: unknown[]): void;
+  }
+  const api: Readonly<Record<string, unknown>> & {
+    readonly request: { readonly RequestHandler: { readonly prototype: RequestHandler } };
+  };
   export default api;
 }
