@@ -35,8 +35,8 @@ type Collect = (options: { readonly type: "major"; readonly execution: "sync" })
 
 /** The heap of this process. */
 export function ownHeap(): Heap {
-  // Otherwise the runtime puts objects of requests among its old ones as soon as many of them wait for an answer,
-  // and everything that they refer to grows old too. At run time, because of the code cache, as below.
+  // Otherwise the runtime puts objects of requests among its old ones when many of them have waited for an
+  // answer, and all that they refer to grows old too. At run time, because of the code cache, as below.
   setFlagsFromString("--no-allocation-site-pretenuring");
   let collect: Collect | undefined;
   return {

@@ -26,7 +26,7 @@ async function read(pieces: AsyncIterable<Uint8Array>): Promise<string> {
   try {
     for await (const piece of pieces) copies.push(Uint8Array.from(piece));
   } catch (error) {
-    return `error ${(error as { code?: unknown }).code}`;
+    return `error ${(error as NodeJS.ErrnoException).code ?? ""}`;
   }
   return Buffer.concat(copies).toString("latin1");
 }
@@ -93,15 +93,15 @@ describe.each(CODINGS)("a body in $coding", ({ coding, pack, stream }) => {
   });
 
   test("is not read on after its end", async () => {
-    let read = 0;
+    let pulled = 0;
     async function* endless(): AsyncGenerator<Buffer> {
       yield short;
-      for (; read < 1_000; read += 1) yield Buffer.alloc(8_192);
+      for (; pulled < 1_000; pulled += 1) yield Buffer.alloc(8_192);
     }
     const body = Readable.from(endless(), { objectMode: false });
     const answer = { status: 200, headers: { "content-encoding": coding } };
     for await (const piece of decodedBody(body, answer, "graph")) expect(piece.length).toBe(300);
-    expect(read).toBeLessThan(100);
+    expect(pulled).toBeLessThan(100);
   });
 
   test("may be left unfinished", async () => {

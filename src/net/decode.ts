@@ -25,7 +25,7 @@ const GO_ON = constants.Z_NO_FLUSH;
 const NOTHING = new Uint8Array(0);
 
 /**
- * Members of the runtime's decoders that are not documented; `gunzipSync` calls them in the same way (Node.js,
+ * Members of the runtime's decoders that are not documented; `gunzipSync` calls them in the same way (Node.js
  * lib/zlib.js, processChunkSync). No documented function decodes a stream on the calling thread. See
  * docs/decisions/decoding.md.
  */

@@ -19,7 +19,7 @@ declare module "undici/lib/api/index.js" {
     res: Readable | null;
     controller: unknown;
     abort: unknown;
-    onResponseStart(...given: unknown[]): void;
+    onResponseStart: (this: RequestHandler, ...given: unknown[]) => void;
   }
   const api: Readonly<Record<string, unknown>> & {
     readonly request: { readonly RequestHandler: { readonly prototype: RequestHandler } };

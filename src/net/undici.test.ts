@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { expect, jest, test } from "@jest/globals";
 import * as whole from "undici";
 import api, { type RequestHandler } from "undici/lib/api/index.js";
@@ -43,7 +43,7 @@ test("a request whose answer has closed holds nothing of it, and until then it c
   const { onResponseStart } = prototype;
   const started = jest.spyOn(prototype, "onResponseStart").mockImplementation(function seen(
     this: RequestHandler,
-    ...given: unknown[]
+    ...given
   ) {
     handlers.push(this);
     onResponseStart.apply(this, given);
@@ -62,7 +62,7 @@ test("a request whose answer has closed holds nothing of it, and until then it c
     const unfinished = await agent.request({ origin, path: "/part", method: "GET", signal: stop.signal });
     stop.abort(new Error("given up"));
     await expect(unfinished.body.text()).rejects.toThrow("given up");
-    await nextTurn();
+    await yieldToEventLoop();
     expect(handlers.map(({ res, controller, abort }) => ({ res, controller, abort }))).toEqual([
       { res: null, controller: null, abort: null },
       { res: null, controller: null, abort: null },

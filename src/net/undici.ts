@@ -33,13 +33,12 @@ async function load(): Promise<Undici> {
 }
 
 /**
- * A handler whose answer has closed lets go of answer and request. The runtime learns to put handlers among its
- * old objects at once, and everything that an old object holds survives until the whole heap is collected: 6 kB
- * a request.
+ * A handler whose answer has closed lets go of answer and request. The runtime may put handlers among its old
+ * objects at once. All that an old object holds survives until the whole heap is collected: 6 kB a request.
  */
 function letGoAtTheEnd(prototype: RequestHandler): void {
   const { onResponseStart } = prototype;
-  prototype.onResponseStart = function started(this: RequestHandler, ...given: unknown[]) {
+  prototype.onResponseStart = function started(...given) {
     onResponseStart.apply(this, given);
     // Not set for a provisional answer, and not any more when the caller failed.
     this.res?.once("close", () => {

@@ -562,19 +562,19 @@ describe("a journal is flushed", () => {
     await abandon(opened);
   });
 
-  test("again for what was appended while a flush was under way, and nobody is told before it is done", async () => {
+  test("again for what was appended while a flush was under way, and no second one ends before it is done", async () => {
     const { disk, flushed, holds } = notingDisk();
     const opened = await open(newFolder(), { disk });
     await opened.store.commit({ entries: entries(0, 3) });
     const release = holds();
     const one = opened.store.flush();
-    let isTold = false;
-    const two = opened.store.flush().then(() => {
-      isTold = true;
+    let isDone = false;
+    const two = opened.store.flush().finally(() => {
+      isDone = true;
     });
     await new Promise((resolve) => setImmediate(resolve));
     await opened.store.commit({ entries: entries(3, 4) });
-    expect(isTold).toBe(false);
+    expect(isDone).toBe(false);
     release();
     await Promise.all([one, two]);
     const before = flushed();
