@@ -64,8 +64,8 @@ async function main(): Promise<void> {
   );
   const outcomes: Outcome[] = [];
   await withHome(async (home) => {
-    // A copy, as an installation has it. Of the file that was just built in one write the kernel maps up to
-    // 40 MB more than a process reads of it, and counts them.
+    // A copy, as an installation has it. Of the file that was just built in one write the kernel maps 15 MB
+    // more, and counts them.
     const binary = join(home, "defender-mssp");
     copyFileSync(resolve(ROOT, binaryPath(platform)), binary);
     const bench = { binary, runs, minutes, rateTargets: new RateTargets(plainLoopRate), say };

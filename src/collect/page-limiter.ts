@@ -7,7 +7,7 @@ import { stopped } from "./failures.ts";
 const SLOW_AFTER_MS = 3_000;
 /** How many slow pages may be read without a slot, in multiples of the slots: each holds buffers. */
 const SLOW_MOST = 8;
-/** Without a reason a signal makes an error with its stack: 3 % of what 2,000 idle customers take. */
+/** Without a reason a signal makes an error with its stack: 3 % of an idle program's processor time. */
 const ENDED = "the page has ended";
 
 /**

@@ -308,9 +308,7 @@ class CustomerSignIn {
   }
 }
 
-/**
- * A customer's sign-in for one API. A class, because an object with getters of its own takes half a kilobyte.
- */
+/** A customer's sign-in for one API. A class, because getters of an object are closures for each customer. */
 class SignInForApi implements CycleSignIn {
   readonly tenant: Tenant;
   readonly audience: string;

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { expect, test } from "@jest/globals";
 import type { Clock } from "../model/ports.ts";
 import { keepHeapSmall } from "./heap-keeper.ts";
@@ -48,4 +49,20 @@ test("a small heap is left to the runtime", async () => {
 test("a heap of which everything is alive is not collected again and again", async () => {
   const { collectedAt } = await run(600, (second) => 60e6 + second * 1e6, 0);
   expect(collectedAt.length).toBeLessThan(12);
+});
+
+test("the runtime knows the flags that are set while it runs, and collects when asked", () => {
+  const program = `
+    import { ownHeap } from "./heap-keeper.ts";
+    const heap = ownHeap();
+    let garbage = Array.from({ length: 1e6 }, (_, n) => ({ n }));
+    const before = heap.usedBytes();
+    garbage = undefined;
+    heap.collect();
+    console.log(before - heap.usedBytes() > 8e6);`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], {
+    cwd: import.meta.dirname,
+    encoding: "utf8",
+  });
+  expect({ stdout, stderr }).toEqual({ stdout: "true\n", stderr: "" });
 });

@@ -92,6 +92,19 @@ describe.each(CODINGS)("a body in $coding", ({ coding, pack, stream }) => {
     expect([...buffers].map(({ byteLength }) => byteLength)).toEqual([PIECE_BYTES]);
   });
 
+  test("lets other work go on, however far it expands", async () => {
+    let passes = 0;
+    let isOver = false;
+    const count = (): void => {
+      passes += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    for await (const piece of ours(pack(Buffer.alloc(64 * 1024 * 1024)), coding, 1_000_000)) void piece;
+    isOver = true;
+    expect(passes).toBeGreaterThanOrEqual(7);
+  });
+
   test("is not read on after its end", async () => {
     let pulled = 0;
     async function* endless(): AsyncGenerator<Buffer> {

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { constants, createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { Failure } from "../model/failure.ts";
 
@@ -10,6 +11,9 @@ const PIECE_BYTES = 128 * 1024;
 const LEAST_PIECE_BYTES = 1024;
 /** For the buffer of a body that is known to be short. One that expands further takes more pieces. */
 const USUAL_EXPANSION = 8;
+
+/** Other work goes on when so much came of one piece of the network, as it never does of a usual answer. */
+const YIELD_AFTER_BYTES = 8 * 1024 * 1024;
 
 /** The decoders' own buffer is not used, so it is the smallest that the runtime accepts. */
 const OPTIONS = { chunkSize: constants.Z_MIN_CHUNK };
@@ -93,10 +97,16 @@ async function* decoded(body: Readable, coding: keyof typeof DECODERS, bodyBytes
   try {
     for await (const sent of body as AsyncIterable<Uint8Array>) {
       unread = sent.length;
+      let sinceYield = 0;
       let piece: Uint8Array;
       do {
         piece = decode(GO_ON, sent);
         if (piece.length > 0) yield piece;
+        sinceYield += piece.length;
+        if (sinceYield >= YIELD_AFTER_BYTES) {
+          sinceYield = 0;
+          await yieldToEventLoop();
+        }
       } while (piece.length === room.length);
       // Nothing is taken after the end of what was packed. The runtime's streams end there too.
       if (unread > 0) return;

@@ -112,7 +112,6 @@ export const NETWORK_FAILURES: readonly NetworkFailureRow[] = [
       "Z_NEED_DICT",
       "ERR__ERROR_FORMAT",
       "UND_ERR_HEADERS_OVERFLOW",
-      "ERR_BUFFER_TOO_LARGE",
       "HPE_*",
       "ERR_BROTLI_*",
       "ERR_*FORMAT*",

@@ -488,35 +488,55 @@ test("two thousand customers hold no more than a few files open", async () => {
 });
 
 describe("a journal is flushed", () => {
-  /** A disk that notes which journals are flushed, and whose flushes end when the test says so. */
-  function notingDisk(): { disk: Disk; flushed: () => number; fails: (error: Error) => void; holds: () => () => void } {
+  /** Flushes end when the test says so, in place of at once. */
+  class HeldCalls {
+    #opened: Promise<void> | undefined;
+
+    close(): () => void {
+      let release = (): void => {};
+      const opened = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      this.#opened = opened;
+      return () => {
+        if (this.#opened === opened) this.#opened = undefined;
+        release();
+      };
+    }
+
+    pass(go: () => void): void {
+      if (this.#opened === undefined) go();
+      else void this.#opened.finally(go);
+    }
+  }
+
+  /** A disk that notes how often journals are flushed. */
+  function notingDisk(): {
+    disk: Disk;
+    flushed: () => number;
+    fails: (error: Error) => void;
+    flushes: HeldCalls;
+    compactions: HeldCalls;
+  } {
     let count = 0;
     let failure: Error | undefined;
-    let held: Promise<void> | undefined;
+    const [flushes, compactions] = [new HeldCalls(), new HeldCalls()];
     const fdatasync = ((fd: number, done: (error: Error | null) => void) => {
       count += 1;
       const error = failure;
       failure = undefined;
-      const sync = (): void => (error === undefined ? fs.fdatasync(fd, done) : done(error));
-      if (held === undefined) sync();
-      else void held.then(sync);
+      flushes.pass(() => (error === undefined ? fs.fdatasync(fd, done) : done(error)));
     }) as typeof fs.fdatasync;
+    const fsync = ((fd: number, done: (error: Error | null) => void) =>
+      compactions.pass(() => fs.fsync(fd, done))) as typeof fs.fsync;
     return {
-      disk: { ...fs, fdatasync },
+      disk: { ...fs, fdatasync, fsync },
       flushed: () => count,
       fails: (error) => {
         failure = error;
       },
-      holds: () => {
-        let release = (): void => {};
-        held = new Promise((resolve) => {
-          release = resolve;
-        });
-        return () => {
-          held = undefined;
-          release();
-        };
-      },
+      flushes,
+      compactions,
     };
   }
 
@@ -563,10 +583,10 @@ describe("a journal is flushed", () => {
   });
 
   test("again for what was appended while a flush was under way, and no second one ends before it is done", async () => {
-    const { disk, flushed, holds } = notingDisk();
+    const { disk, flushed, flushes } = notingDisk();
     const opened = await open(newFolder(), { disk });
     await opened.store.commit({ entries: entries(0, 3) });
-    const release = holds();
+    const release = flushes.close();
     const one = opened.store.flush();
     let isDone = false;
     const two = opened.store.flush().finally(() => {
@@ -585,18 +605,39 @@ describe("a journal is flushed", () => {
     await abandon(opened);
   });
 
-  test("after a compaction too, because what was appended meanwhile follows its own flush", async () => {
-    const { disk, flushed } = notingDisk();
+  test("after a compaction too, also when a flush of the old file ends later", async () => {
+    const { disk, flushed, flushes, compactions } = notingDisk();
     const opened = await open(newFolder(), { disk });
-    await opened.store.commit({ entries: entries(0, 10) });
-    await opened.store.flush();
-    const compacted = opened.store.compact(entries(5, 10));
-    await opened.store.commit({ entries: entries(10, 11) });
+    const { store, folder } = opened;
+    await store.commit({ entries: entries(0, 10) });
+    // So many at once that the next flush waits.
+    const others: StreamStore[] = [];
+    for (let n = 0; n < 16; n += 1) {
+      const other = await folder.open({ stanza: `other ${n}`, tenantId: CONTOSO, stream: "alerts" });
+      await other.commit({ entries: entries(n, n + 1) });
+      others.push(other);
+    }
+    const releaseOthers = flushes.close();
+    const othersFlushed = others.map((other) => other.flush());
+    const flushOfOldFile = store.flush();
+    const releaseCompaction = compactions.close();
+    const compacted = store.compact(entries(5, 10));
+    await new Promise((resolve) => setImmediate(resolve));
+    await store.commit({ entries: entries(10, 11) });
+    const releaseFlush = flushes.close();
+    releaseOthers();
+    await Promise.all(othersFlushed);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(flushed()).toBe(17);
+    releaseCompaction();
     await compacted;
-    const before = flushed();
-    await opened.store.flush();
-    await opened.store.flush();
-    expect(flushed()).toBe(before + 1);
+    releaseFlush();
+    await flushOfOldFile;
+
+    await store.flush();
+    expect(flushed()).toBe(18);
+    await store.flush();
+    expect(flushed()).toBe(18);
     await abandon(opened);
   });
 });
