@@ -12,7 +12,7 @@ const LEAST_PIECE_BYTES = 1024;
 /** For the buffer of a body that is known to be short. One that expands further takes more pieces. */
 const USUAL_EXPANSION = 8;
 
-/** Other work goes on when so much came of one piece of the network, as it never does of a usual answer. */
+/** Other work goes on after so much, because few pieces of the network may expand to hundreds of MB. */
 const YIELD_AFTER_BYTES = 8 * 1024 * 1024;
 
 /** The decoders' own buffer is not used, so it is the smallest that the runtime accepts. */
@@ -88,6 +88,7 @@ async function* decoded(body: Readable, coding: keyof typeof DECODERS, bodyBytes
   const usual = Math.max(LEAST_PIECE_BYTES, bodyBytes * USUAL_EXPANSION);
   const room = Buffer.allocUnsafeSlow(usual < PIECE_BYTES ? usual : PIECE_BYTES);
   let unread = 0;
+  let sinceYield = 0;
   const decode = (operation: number, sent: Uint8Array): Uint8Array => {
     native.writeSync(operation, sent, sent.length - unread, unread, room, 0, room.length);
     if (decoder.errored) throw decoder.errored;
@@ -97,7 +98,6 @@ async function* decoded(body: Readable, coding: keyof typeof DECODERS, bodyBytes
   try {
     for await (const sent of body as AsyncIterable<Uint8Array>) {
       unread = sent.length;
-      let sinceYield = 0;
       let piece: Uint8Array;
       do {
         piece = decode(GO_ON, sent);
@@ -108,7 +108,7 @@ async function* decoded(body: Readable, coding: keyof typeof DECODERS, bodyBytes
           await yieldToEventLoop();
         }
       } while (piece.length === room.length);
-      // Nothing is taken after the end of what was packed. The runtime's streams end there too.
+      // Nothing is taken after the end of the compressed data. The runtime's streams end there too.
       if (unread > 0) return;
     }
     const last = decode(finish, NOTHING);
