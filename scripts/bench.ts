@@ -62,14 +62,12 @@ async function main(): Promise<void> {
   say(
     `commit ${commit()}, Node ${RUNTIME}, ${cpus().length} x ${cpus()[0]?.model ?? "unknown processor"}, ${Math.round(totalmem() / 1e9)} GB, ${runs} runs\n`,
   );
-  const outcomes: Outcome[] = [];
-  await withHome(async (home) => {
+  const outcomes = await withHome((home) => {
     // A copy, as an installation has it. Of the file that was just built in one write the kernel maps 15 MB
     // more, and counts them.
     const binary = join(home, "defender-mssp");
     copyFileSync(resolve(ROOT, binaryPath(platform)), binary);
-    const bench = { binary, runs, minutes, rateTargets: new RateTargets(plainLoopRate), say };
-    await measureAll(bench, positionals, outcomes);
+    return measureAll({ binary, runs, minutes, rateTargets: new RateTargets(plainLoopRate), say }, positionals);
   });
   if (values.json !== undefined) {
     const lines = outcomes.map(({ name, value, unit, target, holds }) => ({ name, value, unit, target, holds }));
@@ -79,9 +77,10 @@ async function main(): Promise<void> {
   if (missed.length > 0) throw new ScriptProblem(`Missed: ${missed.join(", ")}.`);
 }
 
-/** Adds each outcome as soon as it is known. */
-async function measureAll(bench: Bench, wanted: readonly string[], outcomes: Outcome[]): Promise<void> {
+/** @param wanted names of rows; all if empty. */
+async function measureAll(bench: Bench, wanted: readonly string[]): Promise<readonly Outcome[]> {
   const { say } = bench;
+  const outcomes: Outcome[] = [];
   for (const { rows, about, measure } of MEASUREMENTS) {
     if (wanted.length > 0 && !rows.some((name) => wanted.includes(name))) continue;
     say(`${rows.join(", ")}: ${about}`);
@@ -97,6 +96,7 @@ async function measureAll(bench: Bench, wanted: readonly string[], outcomes: Out
       );
     }
   }
+  return outcomes;
 }
 
 function commit(): string {
